@@ -1,0 +1,1 @@
+"""What data exists: Dagster assets, schemas, transforms, checks. Opens no socket."""

@@ -1,0 +1,1 @@
+"""The gl command: the composition root of everything outside Dagster."""

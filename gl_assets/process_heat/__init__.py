@@ -1,0 +1,1 @@
+"""Assets computed from measurements: efficiency and energy."""

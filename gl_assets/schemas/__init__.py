@@ -1,0 +1,1 @@
+"""Pandera models, one file a table."""

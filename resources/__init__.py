@@ -1,0 +1,1 @@
+"""How the outside world is reached: plain Python inside, a thin Dagster resource at each edge."""

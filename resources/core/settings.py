@@ -1,0 +1,239 @@
+"""Reading `integrations.yaml`: strict models, secrets by environment only, errors that name file, line and key.
+
+The root model is `resources.integrations.Integrations`; each connector declares its own part in its `config.py`
+from the types here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from resources.core.errors import ConfigError
+from resources.core.tags import SENSOR_ID_PATTERN
+from resources.core.units import parse_unit
+
+_SECRET = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class StrictModel(BaseModel):
+    """Base of every configuration model: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class EnvSecret:
+    """A secret that lives in an environment variable; it is looked up at use, and never printed."""
+
+    def __init__(self, variable: str) -> None:
+        """Remember the variable's name."""
+        self.variable = variable
+
+    def reveal(self) -> str:
+        """Return the secret.
+
+        Raises:
+            ConfigError: The variable is unset or empty.
+        """
+        value = os.environ.get(self.variable, "")
+        if not value:
+            raise ConfigError(f"environment variable {self.variable} is not set: export it before starting")
+        return value
+
+    def __repr__(self) -> str:
+        """Name the variable, not the secret."""
+        return f"${{{self.variable}}}"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by variable name."""
+        return isinstance(other, EnvSecret) and other.variable == self.variable
+
+    def __hash__(self) -> int:
+        """Hash by variable name."""
+        return hash(self.variable)
+
+
+def _secret(value: object) -> EnvSecret:
+    if isinstance(value, EnvSecret):
+        return value
+    match = _SECRET.match(value) if isinstance(value, str) else None
+    if match is None:
+        # the value itself must not appear in the message
+        raise ValueError("a secret must be written as ${NAME_OF_AN_ENVIRONMENT_VARIABLE}, not as its value")
+    return EnvSecret(match.group(1))
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration is a number with ms, s, m, h or d, such as 500ms, 5s, 15m or 24h")
+    return timedelta(seconds=float(match.group(1)) * _SECONDS[match.group(2)])
+
+
+def _unit(value: str) -> str:
+    try:
+        parse_unit(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+Secret = Annotated[Any, BeforeValidator(_secret), PlainSerializer(repr, return_type=str)]
+"""A field that accepts `${NAME}` only; its value is an `EnvSecret`."""
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A field that accepts `500ms`, `5s`, `15m`, `24h`, `2d`."""
+
+Unit = Annotated[str, AfterValidator(_unit)]
+"""A field that accepts a UCUM code."""
+
+SensorId = Annotated[str, Field(pattern=SENSOR_ID_PATTERN)]
+"""A field that accepts a sensor_id."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
+"""The name of a source or system: a letter, then letters, digits, `_` and `-`."""
+
+
+class TagConfig(StrictModel):
+    """What every tag of every protocol has; the protocol adds where to find it."""
+
+    sensor_id: SensorId
+    """Unique in the whole configuration; the key in every table."""
+    unit: Unit
+    """Engineering unit after scale and offset, a UCUM code."""
+    description: str = ""
+    """What the tag measures, for people."""
+    canonical_unit: Unit | None = None
+    """Unit of `calibrated_value`; the tag's own unit if absent. Must measure the same thing."""
+    scale: float = 1.0
+    """Engineering value = raw * scale + offset."""
+    offset: float = 0.0
+    """See scale."""
+    minimum: float | None = None
+    """Values below are rejected, in `unit`."""
+    maximum: float | None = None
+    """Values above are rejected, in `unit`."""
+    equipment: str | None = None
+    """The equipment the tag belongs to, as in `process_heat`."""
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Return `path` as a validated `model`.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or breaks the model; one line per fault:
+            `integrations.yaml:14: sources.boiler_house.tags.3.unit: unknown unit 'foo' ...`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); GL_CONFIG names the configuration file") from error
+    return parse_yaml(text, model, name=path.name)
+
+
+def parse_yaml(text: str, model: type[Model], *, name: str) -> Model:
+    """Return YAML `text` as a validated `model`; `name` stands for the file in messages.
+
+    Raises:
+        ConfigError: As `load_yaml`.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.load(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{name}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    lines: dict[tuple[str | int, ...], int] = {}
+    faults: list[str] = []
+    if node is not None:
+        _index(node, (), lines, faults, name)
+    data, unset = _interpolate(data if data is not None else {}, ())
+    faults += [f"{name}:{_line(lines, where)}: {_dotted(where)}: environment variable {variable} is not set" for where, variable in unset]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(error, lines, name))) from error
+
+
+def _explain(error: ValidationError, lines: Mapping[tuple[str | int, ...], int], name: str) -> list[str]:
+    found = []
+    for fault in error.errors(include_input=False, include_url=False):
+        where = tuple(part for part in fault["loc"] if not isinstance(part, str) or part != "[key]")
+        message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+        found.append(f"{name}:{_line(lines, where)}: {_dotted(where) or 'file'}: {message}")
+    return found
+
+
+def _line(lines: Mapping[tuple[str | int, ...], int], where: tuple[str | int, ...]) -> int:
+    # a discriminated union puts its tag into the path, so parts that the file does not have are passed over
+    known: tuple[str | int, ...] = ()
+    for part in where:
+        if (*known, part) in lines:
+            known = (*known, part)
+    return lines.get(known, 1)
+
+
+def _dotted(where: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in where)
+
+
+def _index(
+    node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], faults: list[str], name: str
+) -> None:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            where = (*path, str(key.value))
+            if where in lines:
+                faults.append(f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: the key occurs twice (first on line {lines[where]})")
+            lines[where] = key.start_mark.line + 1
+            _index(value, where, lines, faults, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            _index(value, (*path, number), lines, faults, name)
+
+
+def _interpolate(data: Any, path: tuple[str | int, ...]) -> tuple[Any, list[tuple[tuple[str | int, ...], str]]]:
+    """Replace `${NAME}` inside longer strings and `${NAME:-default}`; a bare `${NAME}` stays for secrets."""
+    unset: list[tuple[tuple[str | int, ...], str]] = []
+    if isinstance(data, dict):
+        done: dict[Any, Any] = {}
+        for key, value in data.items():
+            done[key], missing = _interpolate(value, (*path, str(key)))
+            unset += missing
+        return done, unset
+    if isinstance(data, list):
+        items = []
+        for number, value in enumerate(data):
+            item, missing = _interpolate(value, (*path, number))
+            items.append(item)
+            unset += missing
+        return items, unset
+    if isinstance(data, str) and "${" in data and not _SECRET.match(data):
+
+        def replace(match: re.Match[str]) -> str:
+            value = os.environ.get(match.group(1), match.group(2))
+            if value is None:
+                unset.append((path, match.group(1)))
+                return ""
+            return value
+
+        return _VARIABLE.sub(replace, data), unset
+    return data, unset

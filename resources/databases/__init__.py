@@ -1,0 +1,1 @@
+"""Databases the platform writes to or reads from."""

@@ -1,0 +1,1 @@
+"""The platform's own database: connection, migrations, bulk write, ledger."""

@@ -1,0 +1,1 @@
+"""A simulated plant that speaks the real protocols."""

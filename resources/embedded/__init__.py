@@ -1,0 +1,1 @@
+"""The default servers, unpacked privately: TimescaleDB and Mosquitto; wheels where Debian packages cannot be had."""

@@ -1,0 +1,1 @@
+"""Connectors to ERP systems: one folder a system."""

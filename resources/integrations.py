@@ -1,0 +1,205 @@
+"""The root of `integrations.yaml`: what the platform reads, as one validated model.
+
+`load_integrations()` reads the file that GL_CONFIG names, or `integrations.example.yaml` where it is unset.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
+
+from resources.agents.config import AgentsConfig
+from resources.core.errors import ConfigError
+from resources.core.home import config_path
+from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig, load_yaml
+from resources.core.tags import Sensor, SensorCatalog
+from resources.core.units import conversion
+from resources.core.windows import WindowGrid
+from resources.erp.sap.config import SapConfig
+from resources.scada.modbus.config import ModbusConfig
+from resources.scada.mqtt.config import MqttConfig
+from resources.scada.opc_ua.config import OpcUaConfig
+
+MOST_PARTITIONS = 50_000
+"""Most windows a configuration may make in two years: more, and the Dagster UI no longer answers."""
+
+SourceConfig = Annotated[OpcUaConfig | ModbusConfig | MqttConfig, Field(discriminator="kind")]
+"""One SCADA source."""
+
+
+def _window(value: timedelta) -> timedelta:
+    try:
+        return WindowGrid(value).length
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+class CollectorConfig(StrictModel):
+    """The acquisition process."""
+
+    name: Name = "collector"
+    """Name of the collector: part of every key in the ledger; never change it while its buffer holds windows."""
+    host: str = "127.0.0.1"
+    """Address of /healthz and /metrics; another one than loopback needs --expose-without-login."""
+    port: int = Field(8787, ge=0, le=65535)
+    """Port of /healthz and /metrics; 0 takes a free one."""
+
+
+class BufferConfig(StrictModel):
+    """The durable window buffer."""
+
+    retention: Duration = timedelta(hours=24)
+    """How long a stored window stays in the buffer."""
+    max_bytes: int | None = Field(None, ge=1_048_576)
+    """Disk cap; half of the free disk, at least 1 GiB, if absent."""
+    flush_interval: Duration = timedelta(seconds=1)
+    """Longest time a polled value waits for its fsync."""
+
+
+class QualityConfig(StrictModel):
+    """Limits of the gates."""
+
+    max_rejected_share: float = Field(0.2, ge=0, le=1)
+    """Above this share of rejected rows a window is not stored: its transaction fails."""
+    warn_rejected_share: float = Field(0.01, ge=0, le=1)
+    """Above this share the check warns."""
+
+
+class BoilerConfig(StrictModel):
+    """One boiler's energy balance, by the sensors that measure it."""
+
+    fuel_flow: SensorId
+    """Fuel flow."""
+    fuel_heating_value_kj_per_kg: float = Field(gt=0)
+    """Lower heating value of the fuel, kJ/kg."""
+    steam_flow: SensorId
+    """Live steam flow."""
+    steam_pressure: SensorId
+    """Live steam pressure, absolute."""
+    steam_temperature: SensorId
+    """Live steam temperature."""
+    feedwater_temperature: SensorId
+    """Feedwater temperature; its pressure is taken as the steam's."""
+
+
+class ErpConfig(StrictModel):
+    """The ERP systems."""
+
+    systems: dict[Name, SapConfig] = {}
+    """Name of the system -> its configuration; asset keys are `erp/<name>/<dataset>`."""
+    start: datetime | None = None
+    """First business day partitioned; `start` of the file if absent."""
+    schedule: str = "15 2 * * *"
+    """Cron of the daily sync."""
+
+
+class LogsConfig(StrictModel):
+    """Where logs go beside stderr."""
+
+    dir: Path | None = None
+    """Folder of the rotating integration.log, performance.log and security.log; none if absent."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level written."""
+
+
+class Integrations(StrictModel):
+    """Everything the platform reads and the limits it keeps."""
+
+    site: Name
+    """Site: part of topics and rows."""
+    start: AwareDatetime
+    """First instant of source time that is accepted; readings before are rejected."""
+    window: Annotated[Duration, AfterValidator(_window)] = timedelta(minutes=15)
+    """Length of a window: 1m to 1h, divides the hour."""
+    grace: Duration = timedelta(seconds=5)
+    """A window's first revision closes this long after its end."""
+    collector: CollectorConfig = CollectorConfig()
+    """The acquisition process."""
+    buffer: BufferConfig = BufferConfig()
+    """The durable window buffer."""
+    sources: dict[Name, SourceConfig] = {}
+    """Name of the source -> its configuration."""
+    boilers: dict[Name, BoilerConfig] = {}
+    """Equipment -> the sensors of its energy balance, for process_heat/boiler_efficiency."""
+    erp: ErpConfig = ErpConfig()
+    """The ERP systems."""
+    agents: AgentsConfig | None = None
+    """Agent coordination; off if absent."""
+    quality: QualityConfig = QualityConfig()
+    """Limits of the gates."""
+    logs: LogsConfig = LogsConfig()
+    """Where logs go."""
+
+    @field_validator("start")
+    @classmethod
+    def _start_is_utc(cls, value: datetime) -> datetime:
+        return value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        try:
+            catalog = self.catalog()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        for boiler, parts in self.boilers.items():
+            for field, sensor_id in parts.model_dump().items():
+                if isinstance(sensor_id, str) and catalog.get(sensor_id) is None:
+                    raise ValueError(f"boilers.{boiler}.{field}: sensor {sensor_id} is not a tag of any source")
+        for tag in self.tags().values():
+            try:
+                conversion(tag.unit, tag.canonical_unit or tag.unit)
+            except ConfigError as error:
+                raise ValueError(f"tag {tag.sensor_id}: {error}") from error
+        return self
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The windows of this configuration."""
+        return WindowGrid(self.window)
+
+    def tags(self) -> dict[str, TagConfig]:
+        """Return sensor_id -> tag over all sources, in the order of the file."""
+        return {tag.sensor_id: tag for source in self.sources.values() for tag in source.tags}
+
+    def catalog(self) -> SensorCatalog:
+        """Return all sensors, numbered in the order of the file.
+
+        Raises:
+            ConfigError: A sensor_id occurs twice.
+        """
+        return SensorCatalog(
+            Sensor(tag.sensor_id, tag.unit, name) for name, source in self.sources.items() for tag in source.tags
+        )
+
+
+def refuse_too_many_partitions(config: Integrations, now: datetime) -> None:
+    """Refuse a `window` and `start` whose partitions, over at most two years up to `now`, are more than the UI can show.
+
+    Raises:
+        ConfigError: More than MOST_PARTITIONS; the message names the shortest window that fits.
+    """
+    span = min(now - config.start, timedelta(days=730))
+    if span / config.window <= MOST_PARTITIONS:
+        return
+    fitting = next(m for m in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60) if span / timedelta(minutes=m) <= MOST_PARTITIONS)
+    raise ConfigError(
+        f"window {config.window} from start {config.start:%Y-%m-%d} makes {int(span / config.window):,} partitions, more than "
+        f"the {MOST_PARTITIONS:,} the Dagster UI can show: set window to {fitting}m or longer, or a later start"
+    )
+
+
+def example_path() -> Path:
+    """Return the path of `integrations.example.yaml`."""
+    return Path(__file__).resolve().parent.parent / "integrations.example.yaml"
+
+
+def load_integrations(path: Path | None = None) -> Integrations:
+    """Return the configuration in `path`, else in the file GL_CONFIG names, else the example.
+
+    Raises:
+        ConfigError: The file is missing or wrong; the message names file, line and key.
+    """
+    return load_yaml(path or config_path() or example_path(), Integrations)

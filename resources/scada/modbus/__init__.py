@@ -1,0 +1,1 @@
+"""Modbus TCP and TLS client: polled registers to readings."""

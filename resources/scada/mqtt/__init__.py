@@ -1,0 +1,1 @@
+"""MQTT client: subscribed topics to readings, acknowledged after they are durable."""

@@ -1,0 +1,1 @@
+"""What two or more connectors share: TLS, OAuth, HTTP, OData."""

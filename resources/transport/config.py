@@ -1,0 +1,43 @@
+"""Configuration shared by systems reached over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from resources.core.settings import Duration, Secret, StrictModel
+
+
+class OAuthConfig(StrictModel):
+    """OAuth 2.0 client credentials."""
+
+    token_url: str = Field(pattern=r"^https?://[^\s]+$")
+    """Token endpoint."""
+    client_id: str = Field(min_length=1)
+    """Client id, as registered."""
+    client_secret: Secret
+    """`${NAME}` of the environment variable with the client secret."""
+    scope: str | None = None
+    """Scope, verbatim; none if absent."""
+    client_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    """How the client proves itself at the token endpoint."""
+
+
+class HttpConfig(StrictModel):
+    """Connection of one HTTP system."""
+
+    base_url: str = Field(pattern=r"^https?://[^\s]+$")
+    """Scheme, host and port; the paths are the connector's."""
+    ca_certificate: Path | None = None
+    """CA that signed the server's certificate; the system's if absent."""
+    allow_tls_1_2: bool = False
+    """True also accepts TLS 1.2, for an old server; 1.3 is the minimum otherwise."""
+    insecure_plain_http: bool = False
+    """True allows an http:// address."""
+    timeout: Duration = timedelta(seconds=30)
+    """Longest wait for a connection and between two pieces of an answer."""
+    page_size: int = Field(1000, ge=1, le=50_000)
+    """Page size asked for; the server may give less."""

@@ -1,0 +1,1 @@
+"""The long-running acquisition process; no Dagster inside."""
