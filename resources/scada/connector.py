@@ -1,0 +1,92 @@
+"""What every SCADA connector is, and what drives it: the protocol between a connector and the collector.
+
+A connector reads one configured source. Its `run` is one connection: it connects, reads until it is cancelled or the
+source fails, and leaves nothing open. Whoever drives it decides when to call `run` again (back-off, circuit breaker);
+the object is kept between calls, because it remembers what must outlive a connection (the last poll's time, say).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from resources.core.readings import ReadingBatch
+
+Emit = Callable[[ReadingBatch], Awaitable[None]]
+"""Takes a batch; returns when the next one may come: a driver asks for back-pressure by not returning."""
+
+
+class StatusSink(Protocol):
+    """Where a connector says how it fares; every method returns at once and never raises."""
+
+    def connected(self, facts: Mapping[str, str]) -> None:
+        """Note that the connection is up and reading; `facts` are for logs and people (endpoint, security, session)."""
+        ...
+
+    def item_failed(self, sensor_id: str, reason: str) -> None:
+        """Note that one item cannot be read while others go on; called once for each new reason."""
+        ...
+
+    def item_recovered(self, sensor_id: str) -> None:
+        """Note that an item that had failed is read again."""
+        ...
+
+    def missed(self, since: datetime, until: datetime, reason: str) -> None:
+        """Note a stretch of source time that was not read although the connection was up; it becomes a gap."""
+        ...
+
+    def counted(self, **increments: int) -> None:
+        """Add to the source's counters.
+
+        `sent`: rows the source owed us. A subscribed source owes what arrived (readings, texts and rejects); a polled
+        one owes scheduled polls x tags, less `unchanged`. Rows of an `only_if_newer` batch are not counted here:
+        whoever decides that one of them becomes a reading counts it.
+        `in_gaps`: those of `sent` that were scheduled but not read; `missed` or a raised error names the stretch.
+        `unchanged`: values of a device with its own clock that were read again before the device had renewed them.
+        `overruns`: polls that could not start on time. `overflows`: values whose queue had overflowed at the server.
+        `failed_requests`: requests answered with an error.
+        """
+        ...
+
+
+class ScadaClient(Protocol):
+    """A connector of one source."""
+
+    @property
+    def name(self) -> str:
+        """The source's name in the configuration."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The protocol, as `kind` in the configuration."""
+        ...
+
+    async def run(self, emit: Emit, status: StatusSink) -> None:
+        """Connect once, and emit batches until cancelled or until the source fails; never returns normally.
+
+        Raises:
+            UnreachableError: No connection, or the connection broke.
+            AuthError: Credentials, certificate or permission refused.
+            ProtocolError: The peer does not speak the protocol as configured.
+            ConfigError: A file or an environment variable that the source needs is missing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What a look at a source found: it is reachable and lets us in, otherwise the look raised."""
+
+    source: str
+    kind: str
+    endpoint: str
+    security: str
+    certificate_subject: str | None = None
+    certificate_expires_at: datetime | None = None
+    clock_skew_s: float | None = None
+    """The peer's clock less ours; None where the protocol does not tell."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Anything else worth a line: server product, number of nodes found, session kept."""
