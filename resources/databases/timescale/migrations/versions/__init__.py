@@ -1,0 +1,1 @@
+"""One module a revision, `rNNNN_<what>.py`; its SQL lies in `migrations/sql` under the same number."""
