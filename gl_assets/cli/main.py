@@ -10,20 +10,20 @@ import click
 from resources.core.errors import PlatformError
 
 COMMANDS = {
-    "up": "gl_assets.cli.up:up",
-    "demo": "gl_assets.cli.demo:demo",
-    "collect": "gl_assets.cli.collect:collect",
-    "ingest": "gl_assets.cli.ingest:ingest",
-    "config": "gl_assets.cli.config:config",
-    "doctor": "gl_assets.cli.doctor:doctor",
-    "buffer": "gl_assets.cli.buffer:buffer",
-    "gaps": "gl_assets.cli.gaps:gaps",
-    "gates": "gl_assets.cli.gates:gates",
-    "rejected": "gl_assets.cli.rejected:rejected",
-    "agents": "gl_assets.cli.agents:agents",
-    "bench": "gl_assets.cli.bench:bench",
+    "up": ("gl_assets.cli.up:up", "Run the whole platform; --demo with a simulated plant."),
+    "demo": ("gl_assets.cli.demo:demo", "Run the whole chain against the demo plant and check the counts."),
+    "collect": ("gl_assets.cli.collect:collect", "Run the collector alone (what runs at the edge)."),
+    "ingest": ("gl_assets.cli.ingest:ingest", "Collect for a while, store the windows, print the counts."),
+    "config": ("gl_assets.cli.config:config", "Check the configuration."),
+    "doctor": ("gl_assets.cli.doctor:doctor", "Try to reach every system and say what is wrong."),
+    "buffer": ("gl_assets.cli.buffer:buffer", "State and replay of the window buffer."),
+    "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
+    "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
+    "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings with their reasons."),
+    "agents": ("gl_assets.cli.agents:agents", "Agents: list, health, send a command, keys."),
+    "bench": ("gl_assets.cli.bench:bench", "Benchmarks: ratios against a bare limit in one run."),
 }
-"""Command name -> module:object."""
+"""Command name -> (module:object, what `gl --help` says of it)."""
 
 
 class LazyGroup(click.Group):
@@ -35,12 +35,16 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command, imported now."""
-        target = COMMANDS.get(cmd_name)
-        if target is None:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = target.partition(":")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,3 +63,7 @@ def main() -> None:
     except PlatformError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

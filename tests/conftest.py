@@ -1,0 +1,99 @@
+"""Real servers for all tests: one TimescaleDB and one Mosquitto a session, a fresh migrated database a test.
+
+The programs are unpacked once into the repository's `.gl/servers` (or GL_SERVERS_HOME). A missing server fails the
+tests: none is ever skipped for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from resources.embedded.broker import BrokerOptions, EmbeddedBroker
+from resources.embedded.postgres import EmbeddedPostgres
+from resources.embedded.programs import ServerPrograms, find_programs
+from resources.transport.certificates import CertificateAuthority
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_TEMPLATE = "gl_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees this machine's configuration or touches its state."""
+    for name in ("GL_CONFIG", "GL_DATABASE_URL", "GL_DAGSTER_POSTGRES_URL", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GL_HOME", str(tmp_path / ".gl"))
+
+
+@pytest.fixture(scope="session")
+def programs() -> ServerPrograms:
+    """The server programs, unpacked now if need be."""
+    os.environ.setdefault("GL_SERVERS_HOME", str(REPOSITORY / ".gl" / "servers"))
+    return find_programs(print)
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the unprivileged user of the servers can reach (pytest closes its own to others)."""
+    folder = tmp_path_factory.mktemp("servers")
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.geteuid() and path.is_relative_to(tmp_path_factory.getbasetemp().parent):
+            path.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(programs: ServerPrograms, server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A running server with a migrated template database; fsync off, because no test is about a power cut."""
+    server = EmbeddedPostgres(server_folder / "postgres", programs, insecure_lose_data_on_power_cut=True)
+    server.start()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {_TEMPLATE}")
+    from resources.databases.timescale.migrate import migrate
+
+    migrate(server.url(_TEMPLATE))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of a new, empty database."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of a new, migrated database."""
+    yield from _database(postgres, _TEMPLATE)
+
+
+def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.url(name)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def broker(programs: ServerPrograms, server_folder: Path) -> Iterator[EmbeddedBroker]:
+    """A running Mosquitto of its own for the test: plain, anonymous, loopback; .restart() .stop() .start() .kill()."""
+    running = EmbeddedBroker(server_folder / f"broker{next(_numbers)}", programs, BrokerOptions(insecure_anonymous=True))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """A certificate authority that issues what a test needs."""
+    return CertificateAuthority.create(tmp_path_factory.mktemp("authority"))

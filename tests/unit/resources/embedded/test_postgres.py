@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from resources.core.errors import PlatformError, UnreachableError
+from resources.embedded import privileges
+from resources.embedded.postgres import EmbeddedPostgres
+from resources.embedded.programs import ServerPrograms, find_programs
+
+
+@pytest.fixture
+def server(programs: ServerPrograms, server_folder: Path, request: pytest.FixtureRequest):
+    made = EmbeddedPostgres(server_folder / request.node.name, programs)
+    yield made
+    made.stop()
+
+
+def test_start_when_new_makes_both_databases_with_timescaledb(server: EmbeddedPostgres):
+    server.start()
+    for database in ("gl", "dagster"):
+        with psycopg.connect(server.url(database)) as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+            assert connection.execute("SHOW timescaledb.license").fetchone() == ("apache",)
+            assert connection.execute("SHOW fsync").fetchone() == ("on",)
+
+
+def test_start_after_kill_recovers_what_was_committed(server: EmbeddedPostgres):
+    server.start()
+    with psycopg.connect(server.url()) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    server.kill()
+    server.start()
+    with psycopg.connect(server.url()) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_start_when_the_remembered_port_is_taken_takes_another(server: EmbeddedPostgres):
+    server.start()
+    first = server.port
+    server.stop()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", first))
+        other.listen()
+        server.start()
+        assert server.port != first
+        assert server.is_ready()
+
+
+def test_start_when_an_earlier_server_was_forgotten_ends_it_first(server: EmbeddedPostgres, programs: ServerPrograms):
+    server.start()
+    with psycopg.connect(server.url()) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    second = EmbeddedPostgres(server.home, programs)
+    second.start()
+    with psycopg.connect(second.url()) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    second.stop()
+
+
+def test_start_when_initdb_was_interrupted_makes_the_cluster_anew(server: EmbeddedPostgres):
+    for half in (server.data, server.home / "data.new"):
+        (half / "base").mkdir(parents=True)
+    server.start()
+    assert server.is_ready()
+
+
+def test_start_when_the_configuration_is_broken_says_what_the_log_says(server: EmbeddedPostgres):
+    server.start()
+    server.stop()
+    (server.data / "postgresql.conf").write_text("shared_buffers = potato\n")
+    with pytest.raises(UnreachableError, match="shared_buffers"):
+        server.start()
+
+
+def test_initdb_when_it_fails_says_what_and_where(programs: ServerPrograms, tmp_path: Path):
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    (broken / "initdb").write_text("#!/bin/sh\necho no room left >&2\nexit 1\n")
+    (broken / "initdb").chmod(0o755)
+    server = EmbeddedPostgres(tmp_path / "pg", ServerPrograms(broken, True, None, None))
+    with pytest.raises(PlatformError, match="initdb in .* ended with"):
+        server.prepare()
+
+
+def test_url_when_prepared_has_a_password_that_only_the_owner_may_read(server: EmbeddedPostgres):
+    server.prepare()
+    assert (server.home / "password").stat().st_mode & 0o777 == 0o600
+    assert server.url("dagster").endswith(f"@127.0.0.1:{server.port}/dagster")
+
+
+def test_login_when_the_password_is_wrong_is_refused(server: EmbeddedPostgres):
+    server.start()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(f"postgresql://gl:wrong@127.0.0.1:{server.port}/gl")
+
+
+def test_wheels_when_asked_for_run_a_plain_postgresql(server_folder: Path):
+    carried = find_programs(print, wheels=True)
+    server = EmbeddedPostgres(server_folder / "wheel", carried)
+    server.start()
+    try:
+        with psycopg.connect(server.url()) as connection:
+            available = connection.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
+            assert available.fetchone() == (0,)
+    finally:
+        server.stop()
+
+
+def test_server_when_started_by_root_runs_as_nobody(server: EmbeddedPostgres):
+    server.start()
+    pid = int((server.data / "postmaster.pid").read_text().split()[0])
+    status = Path(f"/proc/{pid}/status").read_text()
+    uid = next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
+    assert uid == str(privileges.NOBODY if privileges.is_root() else os.geteuid())
