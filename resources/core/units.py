@@ -61,6 +61,8 @@ def parse_unit(code: str) -> pint.Unit:
         ConfigError: The code is not a unit.
     """
     try:
+        if not code:
+            raise ValueError(code)
         numerator, *denominators = code.split("/")
         expression = "*".join(_term(t) for t in numerator.split(".")) if numerator else "1"
         for part in denominators:
