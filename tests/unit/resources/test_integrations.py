@@ -103,7 +103,7 @@ def test_load_when_gl_config_names_a_file_then_read(tmp_path: Path, monkeypatch:
 
 
 def test_load_when_the_file_is_missing_then_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot be read"):
         load_integrations(tmp_path / "nowhere.yaml")
 
 
