@@ -1,0 +1,60 @@
+# make run | test | check | setup  (README.md); everything is installed into .venv on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export GL_SERVERS_HOME ?= $(CURDIR)/.gl/servers
+
+# every package has to reach the floor on its own, so that a well-tested one cannot hide another
+PACKAGES := resources/core resources/transport resources/scada resources/erp resources/databases resources/embedded \
+	resources/window_buffer resources/agents resources/demo_plant gl_assets/agents gl_assets/checks gl_assets/cli \
+	gl_assets/erp gl_assets/process_heat gl_assets/scada gl_assets/schemas gl_assets/transforms sensors/collector sensors/triggers
+COVERAGE_TOTAL := 87
+COVERAGE_PACKAGE := 85
+
+.PHONY: run test check setup format lock clean
+
+run: setup
+	@$(BIN)/gl up --demo
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 setup") if sys.version_info < (3, 11) else None'
+	@echo "installing into $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@# the lock is complete: no resolving, and every file is checked against its hash
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
+	@touch $@
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate -q resources gl_assets sensors benchmarks
+	$(BIN)/pytest -q tests/unit -m "not slow"
+
+test: setup
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
+	@for package in $(PACKAGES); do \
+		$(BIN)/coverage report --include="$$package/*" --fail-under=$(COVERAGE_PACKAGE) >/dev/null \
+		|| { echo "coverage of $$package is below $(COVERAGE_PACKAGE) %:"; \
+		     $(BIN)/coverage report --include="$$package/*" --skip-covered; exit 1; }; \
+	done
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# versions and hashes, no index address
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--all-extras pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .gl build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
