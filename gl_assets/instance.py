@@ -1,0 +1,40 @@
+"""The Dagster instance of this platform: Dagster's own, refused with a clear sentence when its environment is missing.
+
+`dagster.yaml` names it as `instance_class`, because Dagster asks that class for its configuration before anything else
+of the file is read: the one place where a bare `dagster dev` can be told what to do instead.
+"""
+
+import os
+from typing import Any
+
+import dagster as dg
+
+from resources.core.errors import ConfigError
+
+STORAGE_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
+"""Where Dagster keeps runs and events: `postgresql+psycopg2://user:password@host:port/database`."""
+
+
+class PlatformInstance(dg.DagsterInstance):
+    """A Dagster instance that can only be opened where `gl up` has set the stage."""
+
+    @classmethod
+    def config_schema(cls) -> dict[str, Any]:
+        """Return no options of its own, after a look at the environment.
+
+        Raises:
+            ConfigError: GL_DAGSTER_POSTGRES_URL is unset, or names the wrong driver.
+        """
+        url = os.environ.get(STORAGE_VARIABLE, "")
+        if not url:
+            raise ConfigError(
+                f"Dagster was started without {STORAGE_VARIABLE}, so it does not know where to keep its runs: "
+                "start the platform with `gl up` (or `gl up --demo`), which starts the database and sets "
+                "DAGSTER_HOME and this variable; `dagster dev` alone does neither"
+            )
+        if not url.startswith("postgresql+psycopg2://"):
+            raise ConfigError(
+                f"{STORAGE_VARIABLE} must begin with postgresql+psycopg2://: with another driver Dagster starts, "
+                "and fails at its first run; `gl up` writes it correctly"
+            )
+        return {}

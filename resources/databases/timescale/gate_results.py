@@ -1,0 +1,171 @@
+"""`quality.gate_results`: what every gate said about every partition, and who released a red one.
+
+A blocking check stops only its own Dagster run. What holds an hour back across runs is a row here: the newest result of
+a blocking check on a partition, if it is red and nobody has released it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one gate said about one revision of one partition."""
+
+    asset: str
+    """Asset key as a path, `scada/sensor_readings`."""
+    partition: str
+    revision: int
+    check: str
+    passed: bool
+    blocking: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedGate(GateResult):
+    """A result as it is stored."""
+
+    gate_id: int = 0
+    checked_at: datetime | None = None
+    released_by: str | None = None
+    released_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWindowFacts:
+    """What is stored of one window, counted in the database: the ground the gates judge on."""
+
+    revision: int
+    rows: int
+    rejected: int
+    deduplicated: int
+    partial: bool
+    readings: int
+    """Rows of scada.sensor_readings in the window, whoever sent them."""
+    good: int
+    faults: dict[str, int]
+    """Sentence of the schema that is broken -> rows that break it; only those that are."""
+    sources: tuple[str, ...]
+    """Sources with at least one stored or rejected row."""
+
+
+_COLUMNS = (
+    'asset, partition, revision, "check", passed, blocking, metadata, run_id, gate_id, checked_at, released_by, released_at'
+)
+_NEWEST = f'SELECT DISTINCT ON (asset, partition, "check") {_COLUMNS} FROM quality.gate_results'  # noqa: S608 - constants
+
+_FACTS = """
+SELECT count(*),
+       count(*) FILTER (WHERE status = 'good'),
+       count(*) FILTER (WHERE value IS NULL AND status <> 'bad'),
+       count(*) FILTER (WHERE value IN ('NaN', 'Infinity', '-Infinity')),
+       count(*) FILTER (WHERE quality_score IS NULL OR quality_score NOT BETWEEN 0 AND 100),
+       count(*) FILTER (WHERE sensor_id IS NULL OR source IS NULL OR unit IS NULL),
+       count(*) FILTER (WHERE value IS NOT NULL AND calibrated_value IS NULL)
+FROM scada.sensor_readings
+WHERE time >= %(start)s AND time < %(end)s
+"""
+_SENTENCES = (
+    "a value is missing only where the status is bad",
+    "a value is a finite number",
+    "quality_score lies between 0 and 100",
+    "sensor, source and unit are known",
+    "a reading with a value has a calibrated value",
+)
+"""What the counts of _FACTS after the second one stand for."""
+
+
+def record_results(connection: psycopg.Connection, results: Iterable[GateResult]) -> None:
+    """Add results; the caller commits."""
+    rows = [
+        (r.asset, r.partition, r.revision, r.check, r.passed, r.blocking, Jsonb(r.metadata), r.run_id) for r in results
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            'INSERT INTO quality.gate_results (asset, partition, revision, "check", passed, blocking, metadata, run_id) '
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            rows,
+        )
+
+
+def red_gates(connection: psycopg.Connection, asset: str, partitions: Sequence[str]) -> list[RecordedGate]:
+    """Return the newest blocking results on these partitions that are red and not released."""
+    query = (
+        f"SELECT * FROM ({_NEWEST} WHERE asset = %s AND partition = ANY(%s) AND blocking "  # noqa: S608 - constants
+        'ORDER BY asset, partition, "check", gate_id DESC) newest WHERE NOT passed AND released_at IS NULL'
+    )
+    with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
+        return cursor.execute(query, (asset, list(partitions))).fetchall()
+
+
+def list_results(
+    connection: psycopg.Connection, *, red_only: bool, asset: str | None = None, partition: str | None = None, limit: int = 100
+) -> list[RecordedGate]:
+    """Return the newest result of each check on each partition, newest first; `red_only` those that failed unreleased."""
+    query = (
+        f"SELECT * FROM ({_NEWEST} WHERE (%(asset)s::text IS NULL OR asset = %(asset)s) "  # noqa: S608 - constants
+        "AND (%(partition)s::text IS NULL OR partition = %(partition)s) "
+        'ORDER BY asset, partition, "check", gate_id DESC) newest '
+        "WHERE NOT (%(red)s AND (passed OR released_at IS NOT NULL)) ORDER BY gate_id DESC LIMIT %(limit)s"
+    )
+    terms = {"asset": asset, "partition": partition, "red": red_only, "limit": limit}
+    with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
+        return cursor.execute(query, terms).fetchall()
+
+
+def release(
+    connection: psycopg.Connection, *, asset: str, partition: str, by: str, check: str | None = None
+) -> list[RecordedGate]:
+    """Release the red results on a partition (of one check, or all) in `by`'s name; return them. The caller commits."""
+    query = (
+        "UPDATE quality.gate_results SET released_by = %(by)s, released_at = now() "  # noqa: S608 - constants
+        "WHERE asset = %(asset)s AND partition = %(partition)s AND NOT passed AND released_at IS NULL "
+        f'AND (%(check)s::text IS NULL OR "check" = %(check)s) RETURNING {_COLUMNS}'
+    )
+    terms = {"by": by, "asset": asset, "partition": partition, "check": check}
+    with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
+        return cursor.execute(query, terms).fetchall()
+
+
+def unchecked_windows(connection: psycopg.Connection, asset: str, collector: str, since: datetime) -> list[datetime]:
+    """Return the stored windows from `since` on whose stored revision no gate has judged: their run died in between."""
+    query = """
+        SELECT l.window_start FROM scada.window_ledger l
+        WHERE l.collector = %s AND l.window_start >= %s AND NOT EXISTS (
+            SELECT FROM quality.gate_results g
+            WHERE g.asset = %s AND g.revision >= l.stored_revision
+              AND g.partition = to_char(l.window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI'))
+        ORDER BY l.window_start
+    """
+    return [row[0] for row in connection.execute(query, (collector, since, asset))]
+
+
+def window_facts(
+    connection: psycopg.Connection, collector: str, window_start: datetime, length: timedelta
+) -> StoredWindowFacts | None:
+    """Return what is stored of a window, None if the ledger does not know it."""
+    ledger = connection.execute(
+        "SELECT stored_revision, rows, rejected, deduplicated, partial FROM scada.window_ledger "
+        "WHERE collector = %s AND window_start = %s",
+        (collector, window_start),
+    ).fetchone()
+    if ledger is None:
+        return None
+    counts = connection.execute(_FACTS, {"start": window_start, "end": window_start + length}).fetchone()
+    assert counts is not None  # an aggregate always returns a row
+    sources = connection.execute(
+        "SELECT source FROM scada.window_sources WHERE collector = %s AND window_start = %s AND rows + rejected > 0",
+        (collector, window_start),
+    )
+    faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
+    return StoredWindowFacts(*ledger, counts[0], counts[1], faults, tuple(sorted(row[0] for row in sources)))

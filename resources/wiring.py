@@ -1,0 +1,27 @@
+"""The only list of Dagster resources: what assets, jobs and sensors reach the outside with.
+
+Each resource is thin: typed fields in, the plain client out. Nothing is opened, and no variable read, before a run asks.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from resources.core.home import gl_home
+from resources.integrations import Integrations
+from resources.window_buffer.reader import BufferReader
+
+
+class WindowBufferResource(dg.ConfigurableResource):  # type: ignore[type-arg] # its own type is bound by Dagster
+    """The folder of the collector's window buffer, read only."""
+
+    folder: str = ""
+    """The folder; empty means `buffer` in GL_HOME."""
+
+    def path(self) -> Path:
+        """Return the folder; it need not exist yet."""
+        return Path(self.folder) if self.folder else gl_home() / "buffer"
+
+    def reader(self) -> BufferReader:
+        """Return a reader of the folder; one that does not exist is an empty buffer."""
+        return BufferReader(self.path())
