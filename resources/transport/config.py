@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resources.core.settings import Duration, Secret, StrictModel
 
@@ -41,3 +41,17 @@ class HttpConfig(StrictModel):
     """Longest wait for a connection and between two pieces of an answer."""
     page_size: int = Field(1000, ge=1, le=50_000)
     """Page size asked for; the server may give less."""
+    attempts: int = Field(5, ge=1, le=20)
+    """How often a read is tried in all when the system does not answer or asks for a pause."""
+    retry_time: Duration = timedelta(minutes=2)
+    """Time after which a read is not tried again; a pause the server asks for beyond it ends the attempts at once."""
+    max_connections: int = Field(50, ge=1, le=500)
+    """Connections kept to the system at most."""
+    max_response_bytes: int = Field(67_108_864, ge=1024)
+    """A larger answer, unpacked, is refused; a smaller page_size makes them smaller."""
+
+    @model_validator(mode="after")
+    def _plain_is_explicit(self) -> Self:
+        if self.base_url.startswith("http://") and not self.insecure_plain_http:
+            raise ValueError("an http:// base_url needs insecure_plain_http: true beside it")
+        return self

@@ -1,0 +1,136 @@
+"""What went wrong over HTTP, told in the errors of this platform: what was asked, what the server said, what to do."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Container, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import httpx
+
+from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
+from resources.transport.foreign_text import foreign_text
+from resources.transport.retry_after import retry_after_s
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+_TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str], ...] = (
+    (httpx.ConnectTimeout, "no connection in time; check host, port and firewall"),
+    (
+        httpx.ReadTimeout,
+        "connected, but no answer in time; raise http.timeout or ask for smaller pages (http.page_size)",
+    ),
+    (httpx.WriteTimeout, "connected, but the request could not be sent in time"),
+    (httpx.PoolTimeout, "no free connection in the pool in time; too many pulls from this system at once"),
+)
+
+
+_ADVICE: tuple[tuple[Container[int], type[SourceError], str], ...] = (
+    ((502, 504), UnreachableError, "the system behind the gateway does not answer"),
+    ((401,), AuthError, "a new token is refused too: check oauth.client_id, its roles and sap_client"),
+    ((403,), AuthError, "the client lacks the permission: have its communication arrangement or role extended"),
+    (
+        range(300, 400),
+        ProtocolError,
+        "it sends us to another address (a login page?): check http.base_url, and that the client is a technical user",
+    ),
+    ((404, 410), ProtocolError, "check http.base_url and that the service is activated there"),
+)
+"""Statuses -> what they are, and what to do."""
+
+
+def connection_error(error: httpx.TransportError, *, source: str, asking: str) -> SourceError:
+    """Return the platform's error for a request that got no whole answer; `asking` says what was tried, on what."""
+    for kind, meaning in _TIMEOUTS:
+        if isinstance(error, kind):
+            return UnreachableError(f"{asking}: {meaning}", source=source)
+    certificate = _cause(error, ssl.SSLCertVerificationError)
+    if certificate is not None:
+        return AuthError(
+            f"{asking}: the server's certificate is not trusted ({foreign_text(certificate.verify_message)}); check "
+            "http.ca_certificate, and that base_url carries the name the certificate was issued for",
+            source=source,
+        )
+    handshake = _cause(error, ssl.SSLError)
+    if handshake is not None:
+        return ProtocolError(
+            f"{asking}: no TLS session ({foreign_text(str(handshake.reason or handshake))}); TLS 1.3 is the minimum, "
+            "http.allow_tls_1_2 accepts an older server",
+            source=source,
+        )
+    if isinstance(error, httpx.ConnectError):
+        return UnreachableError(
+            f"{asking}: cannot connect ({foreign_text(str(error))}); check host, port, DNS and firewall", source=source
+        )
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return ProtocolError(f"{asking}: not an http or https address", source=source)
+    return UnreachableError(
+        f"{asking}: the connection broke ({foreign_text(str(error) or type(error).__name__)})", source=source
+    )
+
+
+def _cause(error: BaseException, kind: type[Raised]) -> Raised | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, kind):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def status_error(
+    response: httpx.Response, body: bytes, *, source: str, asking: str, now: datetime, secrets: Iterable[str] = ()
+) -> SourceError:
+    """Return the platform's error for an answer whose status is not 200; `body` is what was read of it."""
+    status = response.status_code
+    said = foreign_text(server_words(body, response.headers.get("content-type", "")), secrets=secrets)
+    told = f"{asking}: HTTP {status}" + (f", the server says: {said}" if said else "")
+    if status in (429, 503):
+        pause = retry_after_s(response.headers.get("retry-after"), now)
+        return ThrottledError(
+            f"{told}; it asks for a pause" + (f" of {pause:.0f} s" if pause is not None else ""),
+            source=source,
+            retry_after_s=pause,
+        )
+    for statuses, kind, advice in _ADVICE:
+        if status in statuses:
+            return kind(f"{told}; {advice}", source=source)
+    return ProtocolError(told, source=source)
+
+
+def server_words(body: bytes, content_type: str) -> str:
+    """Return the server's own explanation from an error body, "" if there is none to show.
+
+    Understands OData V4 (`error.message` as text) and V2 (`error.message.value`), OAuth (`error_description`),
+    RFC 9457 (`title`, `detail`), and plain text; a page of HTML is only named as such.
+    """
+    if "html" in content_type:
+        return "(a page of HTML)"
+    text = body.decode("utf-8", "replace")
+    if "json" not in content_type:
+        return text if "text/plain" in content_type else ""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return "(JSON that ends in the middle)"
+    return _words(told) if isinstance(told, dict) else ""
+
+
+def _words(told: dict[str, Any]) -> str:
+    error = told.get("error")
+    if isinstance(error, dict):
+        message = error.get("message")
+        if isinstance(message, dict):
+            message = message.get("value")
+        parts = [error.get("code"), message, *_details(error.get("details"))]
+    else:
+        parts = [error, told.get("error_description"), told.get("title"), told.get("detail"), told.get("message")]
+    return " - ".join(str(part) for part in parts if isinstance(part, str | int) and str(part).strip())
+
+
+def _details(details: object) -> list[object]:
+    if not isinstance(details, list):
+        return []
+    return [detail.get("message") for detail in details[:3] if isinstance(detail, dict)]

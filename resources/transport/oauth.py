@@ -1,0 +1,223 @@
+"""OAuth 2.0 client credentials: one token at a time, in memory only, renewed before it expires.
+
+A refused secret is never sent again by the same process: repeated attempts lock the account (in SAP the OAuth client
+is an ordinary user). Setting another secret in the environment is a new attempt.
+Source: RFC 6749, 4.4 (client credentials), 5.1 and 5.2 (answers); RFC 6750 (bearer tokens).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from authlib.deprecate import AuthlibDeprecationWarning
+from authlib.integrations.base_client import OAuthError
+
+from resources.core.clock import Clock, SystemClock
+from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
+from resources.core.settings import EnvSecret
+from resources.transport.config import OAuthConfig
+from resources.transport.foreign_text import foreign_text
+from resources.transport.http_errors import connection_error
+from resources.transport.retry_after import retry_after_s
+
+with warnings.catch_warnings():
+    # Authlib announces its move from httpx to httpx2, which it would import instead if it were installed; it is not
+    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
+    from authlib.integrations.httpx_client import OAuth2Client
+
+log = structlog.get_logger(__name__)
+
+LONGEST_MARGIN_S = 300.0
+"""A token is renewed this long before it expires, or at 80 % of its life if that is earlier still."""
+
+ASSUMED_LIFE_S = 3600.0
+"""Life of a token whose server does not state it; a 401 renews it anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token; its text shows in no representation."""
+
+    access_token: str
+    expires_at: datetime
+    renew_at: float
+    """Monotonic second from which on it is renewed."""
+
+    def __repr__(self) -> str:
+        """Name the expiry only."""
+        return f"Token(expires_at={self.expires_at.isoformat()})"
+
+
+class TokenSource:
+    """Gives the current token of one OAuth client; threads may share it, and only one of them fetches."""
+
+    def __init__(
+        self, source: str, config: OAuthConfig, *, tls: ssl.SSLContext, timeout_s: float, clock: Clock | None = None
+    ) -> None:
+        """Prepare; nothing is sent before the first `token()`.
+
+        Args:
+            source: Name of the system in messages.
+            config: Endpoint and client.
+            tls: Whom to trust.
+            timeout_s: Longest wait for a connection and for the answer.
+            clock: For tests.
+        """
+        self._source = source
+        self._config = config
+        self._tls = tls
+        self._timeout_s = timeout_s
+        self._clock: Clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._refused: tuple[bytes, str] | None = None
+        self.requests = 0
+        """Token requests sent so far."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the current token expires; None before the first one."""
+        return self._token.expires_at if self._token else None
+
+    def token(self, *, instead_of: str | None = None) -> str:
+        """Return a token that is good for a while.
+
+        Args:
+            instead_of: A token the system has just refused: a newer one is fetched unless another thread has one.
+
+        Raises:
+            AuthError: The endpoint refused the client, now or earlier with the same secret.
+            ThrottledError: The endpoint asks for a pause.
+            UnreachableError: The endpoint could not be reached.
+            ProtocolError: The endpoint's answer is no token.
+            ConfigError: The environment variable with the secret is not set.
+        """
+        with self._lock:
+            current = self._token
+            if current and current.access_token != instead_of and self._clock.monotonic() < current.renew_at:
+                return current.access_token
+            self._token = self._fetch()
+            return self._token.access_token
+
+    def _fetch(self) -> Token:
+        secret = self._secret()
+        digest = hashlib.sha256(secret.encode()).digest()
+        if self._refused and self._refused[0] == digest:
+            raise AuthError(
+                f"{self._refused[1]} (the same secret is not sent again; it was refused earlier in this process)",
+                source=self._source,
+            )
+        try:
+            answer = self._ask(secret)
+        except AuthError as error:
+            self._refused = (digest, str(error))
+            log.warning("token_refused", source=self._source, endpoint=self._endpoint)
+            raise
+        token = self._token_of(answer)
+        log.debug("token_fetched", source=self._source, expires_at=token.expires_at.isoformat())
+        return token
+
+    def _secret(self) -> str:
+        secret = self._config.client_secret
+        assert isinstance(secret, EnvSecret)  # the configuration accepts nothing else
+        return secret.reveal()
+
+    @property
+    def _endpoint(self) -> str:
+        parts = urlsplit(self._config.token_url)
+        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+    def _ask(self, secret: str) -> dict[str, Any]:
+        self.requests += 1
+        asking = f"{self._source}: POST {self._endpoint}"
+        client = OAuth2Client(
+            client_id=self._config.client_id,
+            client_secret=secret,
+            token_endpoint_auth_method=self._config.client_auth,
+            scope=self._config.scope,
+            verify=self._tls,
+            timeout=self._timeout_s,
+        )
+        client.register_compliance_hook(
+            "access_token_response", lambda response: self._judged(response, asking, secret)
+        )
+        with client, _mapped(self._source, asking, secret):
+            answer: dict[str, Any] = client.fetch_token(self._config.token_url, grant_type="client_credentials")
+        return answer
+
+    def _judged(self, response: httpx.Response, asking: str, secret: str) -> httpx.Response:
+        """Return the answer if it may hold a token or an OAuth error; raise what it is otherwise."""
+        status, pause = response.status_code, retry_after_s(response.headers.get("retry-after"), self._clock.now())
+        if status in (429, 503):
+            raise ThrottledError(f"{asking}: HTTP {status}, asks for a pause", source=self._source, retry_after_s=pause)
+        if status in (502, 504):
+            raise UnreachableError(
+                f"{asking}: HTTP {status}, the system behind the gateway does not answer", source=self._source
+            )
+        if status >= 500:
+            raise ProtocolError(
+                f"{asking}: HTTP {status}; ask the system's administrator for its log", source=self._source
+            )
+        if "json" in response.headers.get("content-type", ""):
+            return response
+        if status in (400, 401, 403):
+            said = foreign_text(response.text, limit=120, secrets=(secret,))
+            raise AuthError(
+                f"{asking}: HTTP {status}, client {self._config.client_id} refused: {said}", source=self._source
+            )
+        kind = foreign_text(response.headers.get("content-type", "no content type"), limit=60)
+        raise ProtocolError(
+            f"{asking}: HTTP {status} with {kind} in place of JSON; check oauth.token_url (is it a login page?)",
+            source=self._source,
+        )
+
+    def _token_of(self, answer: dict[str, Any]) -> Token:
+        text = answer.get("access_token")
+        if not isinstance(text, str) or not text or str(answer.get("token_type", "bearer")).lower() != "bearer":
+            raise ProtocolError(
+                f"{self._source}: POST {self._endpoint}: the answer holds no bearer token; check oauth.token_url",
+                source=self._source,
+            )
+        try:
+            life = float(answer.get("expires_in", ASSUMED_LIFE_S))
+        except (TypeError, ValueError):
+            life = ASSUMED_LIFE_S
+        life = min(max(life, 1.0), 86_400.0 * 365)
+        return Token(
+            access_token=text,
+            expires_at=self._clock.now() + timedelta(seconds=life),
+            renew_at=self._clock.monotonic() + life - min(LONGEST_MARGIN_S, 0.2 * life),
+        )
+
+
+@contextmanager
+def _mapped(source: str, asking: str, secret: str) -> Iterator[None]:
+    """Turn what Authlib and httpx raise into the errors of this platform."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except OAuthError as error:
+        said = foreign_text(f"{error.error}: {error.description or ''}", secrets=(secret,))
+        # the original holds the server's own words, which may repeat the secret
+        raise AuthError(
+            f"{asking}: refused with {said}; check oauth.client_id, the secret's environment variable and oauth.scope",
+            source=source,
+        ) from None
+    except httpx.TransportError as error:
+        raise connection_error(error, source=source, asking=asking) from error
+    except (ValueError, httpx.HTTPError):
+        raise ProtocolError(
+            f"{asking}: the answer is not a JSON object; check oauth.token_url", source=source
+        ) from None
