@@ -73,6 +73,8 @@ class Program:
     priority: int
     ready: Callable[[], bool]
     """True once it does its work; `gl up` waits for it before it starts the next."""
+    then: Callable[[], None] = lambda: None
+    """Called once it is ready, before the next one starts."""
     stop_signal: str = "TERM"
     stop_wait_s: int = 30
     stop_group: bool = False
@@ -117,6 +119,14 @@ class Supervision:
             progress(f"starting {program.name}")
             self._call("startProcess", program.name, False)
             self._wait(program.name, program.ready, ready_timeout_s)
+            self._then(program)
+
+    def _then(self, program: Program) -> None:
+        try:
+            program.then()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Stop every program in reverse order, then supervisord; a second Ctrl-C meanwhile does not leave orphans."""

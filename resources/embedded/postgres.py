@@ -109,6 +109,17 @@ class EmbeddedPostgres:
         self._process.start(self.is_ready)
         self.create_databases()
 
+    def attach(self) -> bool:
+        """Take up the server that another process already runs on this cluster; return whether there is one."""
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists():
+            return False
+        lines = pid_file.read_text().splitlines()
+        if len(lines) < 4 or not _runs_postgres(int(lines[0])):
+            return False
+        self.port = int(lines[3])
+        return self.is_ready()
+
     def stop(self) -> None:
         """Stop the child cleanly."""
         if self._process is not None:

@@ -63,6 +63,14 @@ def test_start_when_an_earlier_server_was_forgotten_ends_it_first(server: Embedd
     second.stop()
 
 
+def test_attach_when_another_process_runs_the_server_uses_it(server: EmbeddedPostgres, programs: ServerPrograms):
+    second = EmbeddedPostgres(server.home, programs)
+    assert not second.attach()
+    server.start()
+    assert second.attach()
+    assert second.url() == server.url()
+
+
 def test_start_when_initdb_was_interrupted_makes_the_cluster_anew(server: EmbeddedPostgres):
     for half in (server.data, server.home / "data.new"):
         (half / "base").mkdir(parents=True)
