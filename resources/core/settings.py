@@ -173,12 +173,15 @@ def parse_yaml(text: str, model: type[Model], *, name: str) -> Model:
 
 
 def _explain(error: ValidationError, lines: Mapping[tuple[str | int, ...], int], name: str) -> list[str]:
-    found = []
+    found: list[tuple[tuple[str | int, ...], str]] = []
     for fault in error.errors(include_input=False, include_url=False):
         where = tuple(part for part in fault["loc"] if not isinstance(part, str) or part != "[key]")
         message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-        found.append(f"{name}:{_line(lines, where)}: {_dotted(where) or 'file'}: {message}")
-    return found
+        # a list whose items are all wrong is called too short as well: the items say why
+        inside = any(other[: len(where)] == where and other != where for other, _ in found)
+        if fault["type"] != "too_short" or not inside:
+            found.append((where, message))
+    return [f"{name}:{_line(lines, where)}: {_dotted(where) or 'file'}: {message}" for where, message in found]
 
 
 def _line(lines: Mapping[tuple[str | int, ...], int], where: tuple[str | int, ...]) -> int:

@@ -1,0 +1,78 @@
+"""`gl up`: the whole platform, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.table import Table
+
+from gl_assets.cli.platform import Options, Platform
+from gl_assets.cli.state import console, only_one, refuse_public_address, say
+from resources.core.errors import PlatformError
+from resources.core.home import gl_home
+
+_WATCH_S = 2.0
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Bring a simulated plant, its ERP and its 99 agents along.")
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI; another one if it is taken.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the Dagster UI.")
+@click.option("--expose-without-login", is_flag=True, help="Allow an address beyond this machine: nobody is asked for a login.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the simulated plant.")
+def up(*, demo: bool, port: int, host: str, expose_without_login: bool, seed: int) -> None:
+    """Run the whole platform: database, collector, Dagster; with --demo a plant to look at.
+
+    Without GL_DATABASE_URL an embedded TimescaleDB is unpacked (once, about 10 s) and started in GL_HOME. Ctrl-C stops
+    everything in order; nothing that was collected is lost.
+    """
+    refuse_public_address(host, exposed=expose_without_login, what="the Dagster UI")
+    options = Options(demo=demo, ui_host=host, ui_port=port, seed=seed, exposed=expose_without_login)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with only_one(gl_home(), "starting another"):
+        platform = Platform(gl_home(), options, say)
+        try:
+            with console.status("starting the platform"):
+                platform.start()
+            _show(platform)
+            _watch(platform)
+        except KeyboardInterrupt:
+            console.print()
+        finally:
+            with console.status("stopping"):
+                platform.stop()
+    say("stopped")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show(platform: Platform) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_row("Dagster UI", f"[bold]{platform.ui_url}[/bold]", "lineage, runs, checks, backfills")
+    table.add_row("health", platform.health_url, "is every source alive")
+    table.add_row("metrics", platform.health_url.replace("/healthz", "/metrics"), "for Prometheus")
+    table.add_row("logs", str(platform.home / "logs"), "one file a process")
+    console.print()
+    console.print(table)
+    console.print("\nThe first windows reach the table about a minute from now. Ctrl-C stops everything.")
+
+
+def _watch(platform: Platform) -> None:
+    """Wait for Ctrl-C, and say when a process had to be started again."""
+    supervision = platform.supervision
+    if supervision is None:
+        return
+    pids = {name: state["pid"] for name, state in supervision.states().items()}
+    while supervision.is_alive():
+        time.sleep(_WATCH_S)
+        for name, state in supervision.states().items():
+            if state["pid"] and state["pid"] != pids[name]:
+                console.print(f"[yellow]{name} ended and was started again[/yellow]; why: {supervision.log(name)}")
+                pids[name] = state["pid"]
+    raise PlatformError(f"supervisord has ended; its log: {platform.home / 'logs' / 'supervisord.log'}")
