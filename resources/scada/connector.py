@@ -15,7 +15,10 @@ from typing import Protocol
 from resources.core.readings import ReadingBatch
 
 Emit = Callable[[ReadingBatch], Awaitable[None]]
-"""Takes a batch; returns when the next one may come: a driver asks for back-pressure by not returning."""
+"""Takes a batch at once, before its first await, and returns when the next one may come: that is the back-pressure.
+
+Taking first keeps counts exact: a connector counts `sent`, calls, and may be cancelled while it waits.
+"""
 
 
 class StatusSink(Protocol):

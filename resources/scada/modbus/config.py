@@ -68,5 +68,7 @@ class ModbusConfig(StrictModel):
             raise ValueError("client_certificate and client_key go together")
         for tag in self.tags:
             if (tag.data_type == "bool") != (tag.table in ("coil", "discrete_input")):
-                raise ValueError(f"tag {tag.sensor_id}: data_type bool goes with coil and discrete_input, and only with them")
+                raise ValueError(
+                    f"tag {tag.sensor_id}: data_type bool goes with coil and discrete_input, and only with them"
+                )
         return self

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resources.core.settings import Duration, StrictModel, TagConfig
 from resources.transport.broker import BrokerConfig
@@ -22,6 +22,9 @@ class MqttTag(TagConfig):
     """Dotted path of the source time (RFC 3339 text, or epoch milliseconds as a number); None: the receive time."""
     status_path: str | None = "status"
     """Dotted path of good, uncertain or bad; good if absent in the payload."""
+    unit_path: str | None = None
+    """Dotted path of the value's unit (UCUM code) where payloads state it; it is converted to `unit`, or the value is
+    rejected where it does not fit. None: payloads are in `unit` already."""
 
 
 class MqttConfig(StrictModel):
@@ -38,5 +41,18 @@ class MqttConfig(StrictModel):
     """Quality of service asked for."""
     session_expiry: Duration = timedelta(days=7)
     """How long the broker keeps messages while the collector is away (MQTT 5)."""
+    receive_maximum: int = Field(65_535, ge=1, le=65_535)
+    """Messages the broker may send before the first of them is acknowledged (MQTT 5; 3.1.1 brokers have a limit of their own)."""
+    connect_timeout: Duration = timedelta(seconds=10)
+    """Longest time for a connection and for the broker's answers to CONNECT and SUBSCRIBE."""
     tags: tuple[MqttTag, ...] = Field(min_length=1)
     """The values; several tags may share a topic."""
+
+    @model_validator(mode="after")
+    def _topics_are_exact(self) -> Self:
+        for tag in self.tags:
+            if "+" in tag.topic or "#" in tag.topic:
+                raise ValueError(
+                    f"tag {tag.sensor_id}: topic {tag.topic} holds a wildcard: write the one topic its values come on"
+                )
+        return self

@@ -53,7 +53,9 @@ class OpcUaConfig(StrictModel):
 
     @model_validator(mode="after")
     def _security_is_complete(self) -> Self:
-        if not self.insecure_no_security and not (self.client_certificate and self.client_key and self.server_certificate):
+        if not self.insecure_no_security and not (
+            self.client_certificate and self.client_key and self.server_certificate
+        ):
             raise ValueError(
                 "client_certificate, client_key and server_certificate are needed for a secure connection; "
                 "insecure_no_security: true does without"
