@@ -80,7 +80,8 @@ def connect(url: str, *, autocommit: bool = False, timeout_s: int = 10) -> psyco
                 source="database",
             ) from error
         raise UnreachableError(
-            f"database {where}: no connection ({_first_line(text)}); check that the server runs, or start it with `gl up`",
+            f"database {where}: no connection ({_first_line(text)}); check that the server runs, or start it "
+            "with `gl up`",
             source="database",
         ) from error
 

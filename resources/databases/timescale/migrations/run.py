@@ -30,7 +30,7 @@ def edition() -> Edition:
 
 
 def make_hypertable(table: str, column: str, chunk: str) -> None:
-    """Turn an empty table into a hypertable with chunks of the interval `chunk`; an ordinary table stays one on PLAIN."""
+    """Turn an empty table into a hypertable with chunks of `chunk`; on PLAIN it stays an ordinary table."""
     if edition().has_hypertables:
         connection().execute(
             "SELECT create_hypertable(%s::regclass, by_range(%s, %s::interval), create_default_indexes => false)",

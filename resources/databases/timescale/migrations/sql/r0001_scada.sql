@@ -75,7 +75,7 @@ CREATE TABLE scada.rejected_readings (
     run_id       text NOT NULL,
     rejected_at  timestamptz NOT NULL,
     site         text NOT NULL,
-    PRIMARY KEY (collector, window_start, sequence)
+    PRIMARY KEY (site, collector, window_start, sequence)
 );
 CREATE INDEX rejected_readings_window ON scada.rejected_readings (window_start);
 CREATE SEQUENCE scada.replaced_readings_sequence;
@@ -106,7 +106,7 @@ CREATE TABLE scada.window_ledger (
     stored_at       timestamptz NOT NULL,
     run_id          text NOT NULL,
     site            text NOT NULL,
-    PRIMARY KEY (collector, window_start)
+    PRIMARY KEY (site, collector, window_start)
 );
 CREATE INDEX window_ledger_window ON scada.window_ledger (window_start);
 
@@ -118,9 +118,11 @@ CREATE TABLE scada.window_sources (
     rows         bigint NOT NULL,
     rejected     bigint NOT NULL,
     deduplicated bigint NOT NULL,
+    -- what had been deduplicated when the buffer last held the whole window: later merges count from there
+    deduplicated_before bigint NOT NULL DEFAULT 0,
     site         text NOT NULL,
-    PRIMARY KEY (collector, window_start, source),
-    FOREIGN KEY (collector, window_start) REFERENCES scada.window_ledger ON DELETE CASCADE
+    PRIMARY KEY (site, collector, window_start, source),
+    FOREIGN KEY (site, collector, window_start) REFERENCES scada.window_ledger ON DELETE CASCADE
 );
 
 -- What could not be received. "to" is null while the gap is open; filled_at is set once history has filled it.
@@ -133,7 +135,7 @@ CREATE TABLE scada.gaps (
     reason    text NOT NULL,
     filled_at timestamptz,
     filled_by text,
-    PRIMARY KEY (collector, source, "from")
+    PRIMARY KEY (site, collector, source, "from")
 );
 
 CREATE TABLE scada.events (
