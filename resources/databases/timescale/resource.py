@@ -8,9 +8,8 @@ from typing import Protocol
 import dagster as dg
 import psycopg
 import sqlalchemy as sa
-from pydantic import Field
 
-from resources.databases.timescale.connection import URL_VARIABLE, connect, engine
+from resources.databases.timescale.connection import connect, database_url, engine
 from resources.databases.timescale.settings import ensure_window
 from resources.databases.timescale.store import ReadingsStore
 
@@ -32,9 +31,16 @@ class SiteAndWindow(Protocol):
 class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # its own type is bound by Dagster
     """TimescaleDB or PostgreSQL with the platform's schema; nothing is opened before a run asks."""
 
-    # a default through the environment variable: looked up when a run starts, not when definitions load
-    url: str = Field(default_factory=lambda: dg.EnvVar(URL_VARIABLE))
-    """`postgresql://user:password@host:port/database`; GL_DATABASE_URL if absent."""
+    url: str = ""
+    """`postgresql://user:password@host:port/database`, best as dg.EnvVar; empty: what GL_DATABASE_URL says at the run."""
+
+    def resolved_url(self) -> str:
+        """Return the URL.
+
+        Raises:
+            ConfigError: None is configured, and GL_DATABASE_URL is unset.
+        """
+        return self.url or database_url()
 
     @contextmanager
     def store(self, config: SiteAndWindow) -> Iterator[ReadingsStore]:
@@ -43,7 +49,7 @@ class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # it
         Raises:
             ConfigError: The database is cut into windows of another length than `config` says.
         """
-        with ReadingsStore(self.url) as store:
+        with ReadingsStore(self.resolved_url()) as store:
             with store.transaction() as connection:
                 ensure_window(connection, site=config.site, window=config.window)
             yield store
@@ -51,13 +57,13 @@ class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # it
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
         """Yield a psycopg connection; what was done is committed at the end, rolled back by an error."""
-        with connect(self.url) as connection:
+        with connect(self.resolved_url()) as connection:
             yield connection
 
     @contextmanager
     def engine(self) -> Iterator[sa.Engine]:
         """Yield a SQLAlchemy engine, disposed of at the end."""
-        database = engine(self.url)
+        database = engine(self.resolved_url())
         try:
             yield database
         finally:
