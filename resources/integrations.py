@@ -46,6 +46,10 @@ class CollectorConfig(StrictModel):
     """Address of /healthz and /metrics; another one than loopback needs --expose-without-login."""
     port: int = Field(8787, ge=0, le=65535)
     """Port of /healthz and /metrics; 0 takes a free one."""
+    disconnected_limit: Duration = timedelta(minutes=1)
+    """/healthz is red once a source has not been connected for this long."""
+    silent_limit: Duration = timedelta(minutes=10)
+    """/healthz is red once a connected source has sent nothing for this long."""
 
 
 class BufferConfig(StrictModel):

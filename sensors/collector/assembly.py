@@ -1,0 +1,270 @@
+"""The collector put together: sources, pipeline, buffer, live view, pages; started and ended in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+
+from resources.core.clock import Clock, SystemClock
+from resources.core.logs import performance_log
+from resources.core.tags import SensorCatalog
+from resources.integrations import Integrations
+from resources.scada.connector import ScadaClient
+from resources.window_buffer.buffer import WindowBuffer
+from resources.window_buffer.model import ClosedWindow, SourceCounts
+from sensors.collector import health
+from sensors.collector.database import DatabaseMirror, Origin
+from sensors.collector.flow import Flow
+from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_door
+from sensors.collector.live_view import LiveView
+from sensors.collector.metrics import CollectorMetrics, registry_of
+from sensors.collector.pipeline import Pipeline
+from sensors.collector.state import SourceState
+from sensors.collector.supervisor import SourceSupervisor
+
+log = structlog.get_logger(__name__)
+
+REPORT_EVERY_S = 60.0
+"""How often the collector's figures go to performance.log."""
+
+Progress = Callable[[float, Mapping[str, SourceState]], None]
+"""Called about once a second with the seconds since the start and the sources as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one run of the collector has done."""
+
+    counts: dict[str, SourceCounts]
+    """Source -> counters of this run alone."""
+    closed: list[ClosedWindow]
+    """The windows closed at the end, if that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """How the pages are served."""
+
+    serve: bool = True
+    expose_without_login: bool = False
+
+
+class Collector:
+    """One run of the acquisition process; made once, run once."""
+
+    def __init__(
+        self,
+        config: Integrations,
+        home: Path,
+        *,
+        database_url: str | None = None,
+        clock: Clock | None = None,
+        build: Callable[[Integrations, SensorCatalog, Clock], list[ScadaClient]] | None = None,
+    ) -> None:
+        """Open the buffer under `home` and prepare everything; nothing is connected yet.
+
+        Args:
+            config: What to collect.
+            home: GL_HOME.
+            database_url: Where the live view goes; None: nowhere, everything else works.
+            clock: Replaceable for tests.
+            build: Makes the connectors; those of the platform if None.
+
+        Raises:
+            BufferLockedError: Another collector runs on this folder.
+            ConfigError: The buffer holds windows of another collector or window length.
+        """
+        if build is None:
+            # the protocols' libraries are heavy: not loaded before they are needed
+            from sensors.collector.sources import build_clients as build  # noqa: PLC0415
+        self.config, self._home = config, home
+        self.clock: Clock = clock or SystemClock()
+        catalog = config.catalog()
+        clients = build(config, catalog, self.clock)
+        self.buffer = WindowBuffer(
+            home / "buffer",
+            collector=config.collector.name,
+            grid=config.grid,
+            start=config.start,
+            catalog=catalog,
+            grace=config.grace,
+            retention=config.buffer.retention,
+            max_bytes=config.buffer.max_bytes,
+            clock=self.clock,
+        )
+        self._before = self.buffer.counts()
+        mark = self.clock.monotonic()
+        self.states = {client.name: SourceState(client.name, client.kind, mark) for client in clients}
+        self.flow = Flow(tuple(self.states))
+        self.live = LiveView(catalog.sensors, clock=self.clock)
+        self.pipeline = Pipeline(
+            self.buffer,
+            flow=self.flow,
+            clock=self.clock,
+            flush_interval_s=config.buffer.flush_interval.total_seconds(),
+            observers=(self.live.offer,),
+        )
+        self._supervisors = [
+            SourceSupervisor(client, self.pipeline, self.states[client.name], clock=self.clock) for client in clients
+        ]
+        self.mirror = (
+            DatabaseMirror(
+                database_url,
+                Origin(config.site, config.collector.name),
+                self.live,
+                catalog.sensors,
+                self.buffer,
+                clock=self.clock,
+                watch_registry=config.agents is not None,
+            )
+            if database_url
+            else None
+        )
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        doors: Doors = Doors(),
+        *,
+        close_windows: bool = False,
+        progress: Progress | None = None,
+    ) -> Collected:
+        """Collect until `stop`, then end the sources, make everything durable, and release the buffer.
+
+        Raises:
+            ConfigError: The pages cannot be served as configured.
+            PlatformError: The disk under the buffer failed; what was acknowledged is safe.
+        """
+        try:
+            async with AsyncExitStack() as ending:
+                if doors.serve:
+                    await self._open_doors(doors, ending)
+                if self.mirror is not None:
+                    self.mirror.start()
+                    ending.push_async_callback(asyncio.to_thread, self.mirror.stop)
+                await self._collect(stop, progress)
+                closed = await self.pipeline.on_disk(self.buffer.close_all) if close_windows else []
+                counts = since(self._before, self.buffer.counts())
+            return Collected(counts, closed)
+        finally:
+            self.pipeline.shutdown()
+            self.buffer.close()
+            log.info("collector_ended", rows=self.flow.rows)
+
+    async def _collect(self, stop: asyncio.Event, progress: Progress | None) -> None:
+        """Run everything until `stop`; when this returns, the sources are closed and all they gave is durable."""
+        stopped = asyncio.create_task(stop.wait())
+        helpers = [asyncio.create_task(self._report_forever()), asyncio.create_task(self._progress_forever(progress))]
+        disk = asyncio.create_task(self.pipeline.run())
+        sources = [asyncio.create_task(s.run(), name=s.state.name) for s in self._supervisors]
+        try:
+            await asyncio.wait({stopped, disk}, return_when=asyncio.FIRST_COMPLETED)
+            if not disk.done():
+                # acknowledged while the connections are still there: what is not comes a second time
+                await self.pipeline.commit()
+        finally:
+            await _cancelled([*sources, *helpers, stopped])
+            failed = disk.done()
+            await _cancelled([disk])
+            if not failed:
+                await self.pipeline.commit()
+        if failed:
+            disk.result()
+
+    async def _open_doors(self, doors: Doors, ending: AsyncExitStack) -> None:
+        host = self.config.collector.host
+        refuse_open_door(host, expose_without_login=doors.expose_without_login)
+        registry = registry_of(
+            CollectorMetrics(
+                self.states,
+                self.flow,
+                self.buffer,
+                home=self._home,
+                clock=self.clock,
+                live_view_lag_s=lambda: self.mirror.lag_s if self.mirror else 0.0,
+            )
+        )
+        server = PageServer({"/healthz": self._healthz, "/metrics": lambda: _metrics(registry)})
+        url = await server.start(host, self.config.collector.port)
+        ending.push_async_callback(server.stop)
+        address = self._home / "collector.json"
+        address.write_text(json.dumps({"pid": os.getpid(), "url": url}))
+        ending.callback(address.unlink, missing_ok=True)
+        log.info("collector_started", url=url, sources=len(self.states), sensors=len(self.live))
+
+    def contributors(self) -> list[health.Contributor]:
+        """Return who is asked for /healthz."""
+        settings, erp = self.config.collector, tuple(self.config.erp.systems)
+        found: list[health.Contributor] = [
+            lambda: health.source_findings(
+                self.states,
+                self.clock,
+                disconnected_limit=settings.disconnected_limit,
+                silent_limit=settings.silent_limit,
+            ),
+            lambda: health.buffer_findings(self.buffer),
+            lambda: health.erp_findings(self._home, erp, self.clock),
+        ]
+        if self.mirror is not None:
+            found.append(self.mirror.findings)
+        return found
+
+    async def _healthz(self) -> Answer:
+        good, content = await asyncio.to_thread(health.report, self.contributors(), self.clock.now())
+        return json_answer(content, HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _progress_forever(self, progress: Progress | None) -> None:
+        began = self.clock.monotonic()
+        while progress is not None:
+            progress(self.clock.monotonic() - began, self.states)
+            await asyncio.sleep(1.0)
+
+    async def _report_forever(self) -> None:
+        performance, rows = performance_log(), 0
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            rows, before = self.flow.rows, rows
+            state = self.buffer.state()
+            performance.info(
+                "collector",
+                rows_per_s=round((rows - before) / REPORT_EVERY_S, 1),
+                commits=self.flow.commits.count,
+                pending_rows=state.pending_rows,
+                held_windows=state.held_windows,
+                buffer_bytes=state.bytes,
+            )
+
+
+def since(before: Mapping[str, SourceCounts], now: Mapping[str, SourceCounts]) -> dict[str, SourceCounts]:
+    """Return what the counters have gained."""
+    return {source: _difference(before.get(source, SourceCounts()), counts) for source, counts in now.items()}
+
+
+def _difference(before: SourceCounts, now: SourceCounts) -> SourceCounts:
+    numbers = {
+        field.name: getattr(now, field.name) - getattr(before, field.name)
+        for field in fields(SourceCounts)
+        if field.name != "other"
+    }
+    other = {name: value - before.other.get(name, 0) for name, value in now.other.items()}
+    return SourceCounts(**numbers, other=other)
+
+
+async def _metrics(registry: CollectorRegistry) -> Answer:
+    return Answer(await asyncio.to_thread(generate_latest, registry), "text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

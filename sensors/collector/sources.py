@@ -1,0 +1,26 @@
+"""From the configuration to the connectors: the only place in the collector that knows which protocols there are."""
+
+from __future__ import annotations
+
+from resources.core.clock import Clock
+from resources.core.tags import SensorCatalog
+from resources.integrations import Integrations, SourceConfig
+from resources.scada.connector import ScadaClient
+from resources.scada.modbus.client import ModbusClient
+from resources.scada.modbus.config import ModbusConfig
+from resources.scada.mqtt.client import MqttClient
+from resources.scada.mqtt.config import MqttConfig
+from resources.scada.opc_ua.client import OpcUaClient
+
+
+def build_clients(config: Integrations, catalog: SensorCatalog, clock: Clock) -> list[ScadaClient]:
+    """Return one connector per configured source; nothing is connected yet."""
+    return [_client(name, source, catalog, clock) for name, source in config.sources.items()]
+
+
+def _client(name: str, source: SourceConfig, catalog: SensorCatalog, clock: Clock) -> ScadaClient:
+    if isinstance(source, MqttConfig):
+        return MqttClient(name, source, catalog, clock)
+    if isinstance(source, ModbusConfig):
+        return ModbusClient(name, source, catalog, clock)
+    return OpcUaClient(name, source, catalog, clock)

@@ -1,0 +1,178 @@
+"""One task per source: connects, reads, and after a failure waits and connects again, as long as the collector runs.
+
+What goes wrong in one source stays in its task. A loss is one line in the log and a row in the gaps, a recovery is one
+line with the length of the outage; what repeats in between is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from resources.core.clock import Clock
+from resources.core.errors import (
+    AuthError,
+    ConfigError,
+    ProtocolError,
+    SourceError,
+    ThrottledError,
+    UnreachableError,
+)
+from resources.core.logs import security_log
+from resources.core.readings import ReadingBatch
+from resources.scada.connector import ScadaClient
+from sensors.collector.backoff import Backoff
+from sensors.collector.state import SourceState
+
+log = structlog.get_logger(__name__)
+
+STABLE_S = 30.0
+"""A connection that lasted this long makes the next pause short again."""
+
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (UnreachableError, "unreachable"),
+    (ThrottledError, "throttled"),
+    (AuthError, "auth"),
+    (ProtocolError, "protocol"),
+    (ConfigError, "config"),
+)
+
+
+class SourcePort(Protocol):
+    """What a supervisor hands on: batches, gaps and counts. The pipeline is one."""
+
+    async def emit(self, batch: ReadingBatch) -> None:
+        """Take a batch; returns when the next one may come."""
+        ...
+
+    def open_gap(self, source: str, since: datetime, reason: str) -> None:
+        """Note that nothing is received from `since` on."""
+        ...
+
+    def close_gap(self, source: str, until: datetime) -> None:
+        """Note that readings come again from `until` on."""
+        ...
+
+    def add_gap(self, source: str, since: datetime, until: datetime, reason: str) -> None:
+        """Note a gap that is over."""
+        ...
+
+    def add_counts(self, source: str, increments: Mapping[str, int]) -> None:
+        """Add to the source's durable counters."""
+        ...
+
+
+class SourceSupervisor:
+    """Keeps one source connected; it is the source's `StatusSink` as well."""
+
+    def __init__(
+        self, client: ScadaClient, port: SourcePort, state: SourceState, *, clock: Clock, backoff: Backoff | None = None
+    ) -> None:
+        """Drive `client`, hand its batches to `port`, keep `state` up to date."""
+        self.state = state
+        self._client = client
+        self._port = port
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._last_good = clock.now()
+        self._gap_since: datetime | None = None
+        self._logged: set[str] = set()
+        self._attempts = 0
+        self._log = log.bind(source=client.name, kind=client.kind)
+
+    async def run(self) -> None:
+        """Connect and read until cancelled, whatever the source does."""
+        try:
+            while True:
+                try:
+                    await self._client.run(self._emit, self)
+                    raise UnreachableError(f"{self._client.kind} {self._client.name}: the connection ended by itself")
+                except (SourceError, ConfigError) as error:
+                    pause = self._lost(error)
+                except Exception as error:  # noqa: BLE001  # a supervisor: no fault of one source may end the process
+                    pause = self._lost(error, fault="internal")
+                await asyncio.sleep(pause)
+        finally:
+            self.state.went_down(self._clock.monotonic())
+
+    async def _emit(self, batch: ReadingBatch) -> None:
+        await self._port.emit(batch)
+        # after the pipeline took it: an instant before which everything received is on its way to the disk
+        self._last_good = self._clock.now()
+        self.state.received(batch.rows, self._last_good, self._clock.monotonic())
+
+    # -- what the connector says of itself (StatusSink) --------------------------------------------------------------
+
+    def connected(self, facts: Mapping[str, str]) -> None:
+        """Close the outage, if there was one."""
+        mark, now = self._clock.monotonic(), self._clock.now()
+        outage_s = mark - (self.state.down_since if self.state.down_since is not None else self.state.started)
+        self.state.went_up(mark, dict(facts))
+        self._last_good = now
+        peer = ", ".join(f"{key}={value}" for key, value in facts.items())
+        # also the gap of a time in which no collector ran, which the buffer has noted by itself
+        self._port.close_gap(self._client.name, now if self._gap_since is None else max(now, self._gap_since))
+        self._gap_since = None
+        if self._logged:
+            self._log.info("source_recovered", outage_s=round(outage_s, 1), attempts=self._attempts, peer=peer)
+        else:
+            self._log.info("source_connected", peer=peer)
+        self._logged.clear()
+        self._attempts = 0
+
+    def item_failed(self, sensor_id: str, reason: str) -> None:
+        """Log it once for each reason."""
+        self.state.failed_items[sensor_id] = reason
+        self._log.warning("item_failed", sensor_id=sensor_id, reason=reason)
+
+    def item_recovered(self, sensor_id: str) -> None:
+        """Log it."""
+        if self.state.failed_items.pop(sensor_id, None) is not None:
+            self._log.info("item_recovered", sensor_id=sensor_id)
+
+    def missed(self, since: datetime, until: datetime, reason: str) -> None:
+        """Keep it as a gap."""
+        self._port.add_gap(self._client.name, since, until, reason)
+        self._log.debug("readings_missed", since=since.isoformat(), until=until.isoformat(), reason=reason)
+
+    def counted(self, **increments: int) -> None:
+        """Add to the durable counters."""
+        self._port.add_counts(self._client.name, increments)
+
+    # -- failures ----------------------------------------------------------------------------------------------------
+
+    def _lost(self, error: Exception, fault: str | None = None) -> float:
+        """Note a failure; return how long to wait."""
+        kind = fault or next((name for cls, name in _KINDS if isinstance(error, cls)), "source")
+        if self.state.connected_since is not None and self._clock.monotonic() - self.state.connected_since >= STABLE_S:
+            self._backoff.reset()
+        self.state.went_down(self._clock.monotonic())
+        self.state.failed(kind, str(error))
+        self._attempts += 1
+        if self._gap_since is None:
+            # a wall clock that was stepped back must not make a gap that begins in the future
+            self._gap_since = min(self._last_good, self._clock.now())
+            self._port.open_gap(self._client.name, self._gap_since, f"{kind}: {error}")
+        pause = self._backoff.pause_after(error)
+        self._report(kind, error, pause)
+        return pause
+
+    def _report(self, kind: str, error: Exception, pause: float) -> None:
+        if kind in self._logged:
+            self._log.debug("source_still_lost", fault=kind, error=str(error), attempts=self._attempts)
+            return
+        self._logged.add(kind)
+        if kind == "auth":
+            security_log().warning(
+                "source_refused_us", source=self._client.name, error=str(error), next_attempt_s=round(pause, 1)
+            )
+        elif kind == "internal":
+            self._log.error(
+                "source_lost", fault=kind, error=repr(error), next_attempt_s=round(pause, 1), exc_info=error
+            )
+        else:
+            self._log.warning("source_lost", fault=kind, error=str(error), next_attempt_s=round(pause, 1))
