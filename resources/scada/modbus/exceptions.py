@@ -1,0 +1,29 @@
+"""What a device's exception codes mean, and whether asking again may help.
+
+Source: MODBUS Application Protocol V1.1b3, 7.
+"""
+
+from __future__ import annotations
+
+PERMANENT = frozenset({1, 2, 3})
+"""The request itself is refused: the same request will be refused again."""
+
+_WORDS = {
+    1: "illegal function: the device does not have this table, or this client may not read it",
+    2: "illegal data address: the device has no such register; check table and address (zero-based)",
+    3: "illegal data value: the device does not give so many registers at once; lower max_registers",
+    4: "server device failure: the device could not read its own register",
+    5: "acknowledge: the device is still working on an earlier request",
+    6: "server device busy",
+    7: "negative acknowledge",
+    8: "memory parity error in the device",
+    10: "gateway path unavailable: the gateway cannot reach this unit; check unit_id",
+    11: "gateway target failed to respond: the unit behind the gateway is silent; check unit_id and cabling",
+}
+
+
+def words(code: int) -> str:
+    """Return an exception code in words a person understands."""
+    return (
+        f"Modbus exception {code}, {_WORDS.get(code, 'one this platform does not know; see the manual of the device')}"
+    )
