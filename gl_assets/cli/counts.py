@@ -1,0 +1,133 @@
+"""The counts that `gl demo` and `gl ingest` end with: what was sent, and what became of it.
+
+Per source: lost = sent - stored - rejected - deduplicated - in_gaps; duplicated = rows beyond one per (sensor_id, time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resources.databases.timescale.connection import connect
+from resources.databases.timescale.counts import StoredCounts, counts_by_source
+from resources.databases.timescale.ledger import LedgerEntry, entries
+from resources.integrations import Integrations
+from resources.window_buffer.model import SourceCounts
+from resources.window_buffer.reader import BufferReader
+
+GapShare = Callable[[str, datetime, datetime], int]
+"""(source, since, until) -> how many readings it sent in that time, by its own account."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceResult:
+    """One source's line."""
+
+    kind: str
+    sent: int
+    buffered: int
+    stored: int
+    rejected: int
+    deduplicated: int
+    in_gaps: int
+    lost: int
+
+
+def source_results(
+    config: Integrations,
+    *,
+    sent: Mapping[str, int],
+    buffered: Mapping[str, SourceCounts],
+    stored: Mapping[str, StoredCounts],
+    in_gaps: Mapping[str, int],
+) -> dict[str, SourceResult]:
+    """Return source -> its line; a source that nobody counts has sent what was buffered of it."""
+    found = {}
+    for name, source in config.sources.items():
+        durable, table = buffered.get(name, SourceCounts()), stored.get(name, StoredCounts())
+        gone = in_gaps.get(name, 0) + durable.in_gaps
+        total = sent.get(name, durable.sent)
+        found[name] = SourceResult(
+            kind=source.kind,
+            sent=total,
+            buffered=durable.buffered,
+            stored=table.stored,
+            rejected=table.rejected,
+            deduplicated=table.deduplicated,
+            in_gaps=gone,
+            lost=total - table.stored - table.rejected - table.deduplicated - gone,
+        )
+    return found
+
+
+def readings_in_gaps(reader: BufferReader, config: Integrations, share: GapShare, until: datetime) -> dict[str, int]:
+    """Return source -> readings that fell into its gaps, for sources that count what they send by time.
+
+    A polled source counts its gaps itself, poll by poll.
+    """
+    found: dict[str, int] = {}
+    for gap in reader.gaps():
+        if gap.source in config.sources and config.sources[gap.source].kind != "modbus":
+            found[gap.source] = found.get(gap.source, 0) + share(gap.source, gap.since, gap.until or until)
+    return found
+
+
+def window_latencies(reader: BufferReader, database_url: str) -> list[float]:
+    """Return seconds from a window's closing to its rows committed, of every window stored at its last revision."""
+    held = {window.window_start: window for window in reader.windows()}
+    with connect(database_url) as connection:
+        stored: list[LedgerEntry] = entries(connection, list(held))
+    return [
+        (entry.stored_at - held[entry.window_start].closed_at).total_seconds()
+        for entry in stored
+        if entry.stored_revision == held[entry.window_start].revision
+    ]
+
+
+def totals(results: Mapping[str, SourceResult], stored: Mapping[str, StoredCounts], latencies: list[float]) -> dict[str, Any]:
+    """Return the summary that the JSON output begins with."""
+    fields = ("sent", "buffered", "stored", "rejected", "deduplicated", "in_gaps", "lost")
+    summed = {field: sum(getattr(result, field) for result in results.values()) for field in fields}
+    p50, p95 = (float(np.percentile(latencies, q)) for q in (50, 95)) if latencies else (None, None)
+    return {
+        **summed,
+        "duplicated": sum(counts.duplicated for counts in stored.values()),
+        "windows": len(latencies),
+        "window_to_table_s": {"p50": _rounded(p50), "p95": _rounded(p95)},
+        "sources": {name: asdict(result) for name, result in results.items()},
+    }
+
+
+def stored_counts(config: Integrations, database_url: str) -> dict[str, StoredCounts]:
+    """Return source -> what stands in the tables of this site's collector."""
+    with connect(database_url) as connection:
+        return counts_by_source(connection, site=config.site, collector=config.collector.name)
+
+
+def record_counts(database_url: str) -> dict[str, int]:
+    """Return `erp/<dataset>` -> rows of every standard table that holds any."""
+    with connect(database_url) as connection:
+        tables = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'erp'"
+            " AND table_name NOT IN ('landed_records', 'rejected_records') ORDER BY 1"
+        ).fetchall()
+        counted = {f"erp/{name}": _rows(connection, name) for (name,) in tables}
+    return {key: rows for key, rows in counted.items() if rows}
+
+
+def _rows(connection: Any, table: str) -> int:
+    return int(connection.execute(f'SELECT count(*) FROM erp."{table}"').fetchone()[0])  # noqa: S608 - from the catalog
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def buffer_folder(home: Path) -> Path:
+    """Return where the collector of a home keeps its buffer."""
+    return home / "buffer"
