@@ -3,6 +3,9 @@
 Business days of ERP systems belong to `gl_assets.erp`: each system has a time zone of its own.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -32,6 +35,14 @@ def hour_partitions(config: Integrations) -> dg.TimeWindowPartitionsDefinition:
     return dg.TimeWindowPartitionsDefinition(
         start=WindowGrid(HOUR).start_of(config.start), fmt=PARTITION_KEY_FORMAT, cron_schedule="0 * * * *", timezone="UTC"
     )
+
+
+@contextmanager
+def quiet_beta() -> Iterator[None]:
+    """Silence Dagster's notice that backfill policies are beta: the version is pinned, and the notice is no news to users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield
 
 
 def windows_to_hours() -> dg.TimeWindowPartitionMapping:
@@ -71,6 +82,7 @@ __all__ = [
     "hour_partitions",
     "parse_partition_key",
     "partition_key",
+    "quiet_beta",
     "window_partitions",
     "windows_of_hour",
     "windows_to_hours",

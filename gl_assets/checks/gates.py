@@ -17,12 +17,16 @@ from resources.integrations import QualityConfig
 ASSET = SENSOR_READINGS.to_user_string()
 """Name of the asset in `quality.gate_results`."""
 
+STORED_GATE = "every_closed_window_is_stored"
+"""Red while a window could not be stored however often it was tried; the trigger raises it, storing the window clears it."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowUnderTest:
     """One window and what is known about it."""
 
     key: str
+    collector: str
     facts: StoredWindowFacts
     expected_sources: tuple[str, ...]
     limits: QualityConfig
@@ -120,9 +124,10 @@ def judge(window: WindowUnderTest, run_id: str) -> list[GateResult]:
     results = []
     for gate in GATES:
         verdict = gate.judge(window)
+        metadata = {**verdict.metadata, "collector": window.collector}
         results.append(
             GateResult(
-                ASSET, window.key, window.facts.revision, gate.name, verdict.passed, gate.blocking, verdict.metadata, run_id
+                ASSET, window.key, window.facts.revision, gate.name, verdict.passed, gate.blocking, metadata, run_id
             )
         )
     return results

@@ -91,6 +91,8 @@ class Situation:
     now: datetime
     length: timedelta
     live_since: datetime
+    alone_after: int | None = None
+    """After so many failed attempts a partition is asked for alone; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def _ranges(ready: Mapping[int, list[datetime]], situation: Situation) -> list[A
     for attempt, starts in ready.items():
         for live in (True, False):
             chosen = [s for s in starts if (s >= situation.live_since) == live]
-            for part in contiguous_ranges(chosen, situation.length, at_most=MOST_IN_A_RUN):
+            alone = situation.alone_after is not None and attempt > situation.alone_after
+            for part in contiguous_ranges(chosen, situation.length, at_most=1 if alone else MOST_IN_A_RUN):
                 revision = max(situation.due[s] for s in part)
                 found.append(Ask(tuple(part), revision, attempt, live))
     return found

@@ -137,35 +137,45 @@ def release(
         return cursor.execute(query, terms).fetchall()
 
 
-def unchecked_windows(connection: psycopg.Connection, asset: str, collector: str, since: datetime) -> list[datetime]:
+def recover(connection: psycopg.Connection, result: GateResult) -> None:
+    """Add a passed result to a check that stands red on this partition; nothing happens if it does not. The caller commits."""
+    if any(red.check == result.check for red in list_results(connection, red_only=True, asset=result.asset, partition=result.partition)):
+        record_results(connection, [result])
+
+
+def unchecked_windows(
+    connection: psycopg.Connection, asset: str, *, site: str, collector: str, since: datetime
+) -> list[datetime]:
     """Return the stored windows from `since` on whose stored revision no gate has judged: their run died in between."""
     query = """
         SELECT l.window_start FROM scada.window_ledger l
-        WHERE l.collector = %s AND l.window_start >= %s AND NOT EXISTS (
+        WHERE l.site = %s AND l.collector = %s AND l.window_start >= %s AND NOT EXISTS (
             SELECT FROM quality.gate_results g
-            WHERE g.asset = %s AND g.revision >= l.stored_revision
+            WHERE g.asset = %s AND g.revision >= l.stored_revision AND g.metadata ->> 'collector' = l.collector
               AND g.partition = to_char(l.window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI'))
         ORDER BY l.window_start
     """
-    return [row[0] for row in connection.execute(query, (collector, since, asset))]
+    return [row[0] for row in connection.execute(query, (site, collector, since, asset))]
 
 
 def window_facts(
-    connection: psycopg.Connection, collector: str, window_start: datetime, length: timedelta
+    connection: psycopg.Connection, *, site: str, collector: str, window_start: datetime, length: timedelta
 ) -> StoredWindowFacts | None:
     """Return what is stored of a window, None if the ledger does not know it."""
+    key = (site, collector, window_start)
     ledger = connection.execute(
         "SELECT stored_revision, rows, rejected, deduplicated, partial FROM scada.window_ledger "
-        "WHERE collector = %s AND window_start = %s",
-        (collector, window_start),
+        "WHERE site = %s AND collector = %s AND window_start = %s",
+        key,
     ).fetchone()
     if ledger is None:
         return None
     counts = connection.execute(_FACTS, {"start": window_start, "end": window_start + length}).fetchone()
     assert counts is not None  # an aggregate always returns a row
     sources = connection.execute(
-        "SELECT source FROM scada.window_sources WHERE collector = %s AND window_start = %s AND rows + rejected > 0",
-        (collector, window_start),
+        "SELECT source FROM scada.window_sources "
+        "WHERE site = %s AND collector = %s AND window_start = %s AND rows + rejected > 0",
+        key,
     )
     faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
     return StoredWindowFacts(*ledger, counts[0], counts[1], faults, tuple(sorted(row[0] for row in sources)))

@@ -1,0 +1,47 @@
+"""The columns of the tables that the assets of measurements write, as the Dagster UI shows them."""
+
+import dagster as dg
+
+
+def _schema(*columns: tuple[str, str, str]) -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(name, kind, description=text) for name, kind, text in columns])
+
+
+SENSOR_READINGS_COLUMNS = _schema(
+    ("time", "timestamptz", "Source time, UTC."),
+    ("sensor_id", "text", "The tag; unique in the configuration."),
+    ("value", "float8", "Engineering value after the tag's scale and offset; null only with status bad."),
+    ("unit", "text", "Unit of value, a UCUM code."),
+    ("calibrated_value", "float8", "Value after calibration, in the canonical unit."),
+    ("calibrated_unit", "text", "Unit of calibrated_value."),
+    ("status", "text", "good, uncertain or bad, as the source states it."),
+    ("quality_score", "real", "0 to 100."),
+    ("quality_level", "text", "EXCELLENT, GOOD, FAIR, POOR or INVALID."),
+    ("source", "text", "The source of the configuration it came from."),
+    ("validated", "bool", "Whether it passed the validation of its window."),
+    ("ingested_at", "timestamptz", "When the platform received it."),
+    ("site", "text", "The site."),
+)
+
+HOURLY_READINGS_COLUMNS = _schema(
+    ("hour", "timestamptz", "Start of the hour, UTC."),
+    ("sensor_id", "text", "The tag."),
+    ("readings", "bigint", "Readings in the hour."),
+    ("good_share", "float8", "Share of them with status good."),
+    ("min_value", "float8", "Lowest good value."),
+    ("max_value", "float8", "Highest good value."),
+    ("mean_value", "float8", "Time-weighted mean of the good values."),
+    ("unit", "text", "Unit of the values, a UCUM code."),
+    ("site", "text", "The site."),
+)
+
+BOILER_EFFICIENCY_COLUMNS = _schema(
+    ("boiler", "text", "The boiler, as configured under `boilers`."),
+    ("hour", "timestamptz", "Start of the hour, UTC."),
+    ("efficiency", "float8", "Steam power over fuel power (0.9 is 90 %); null where the balance cannot be drawn."),
+    ("steam_power_kw", "float8", "What the steam took up."),
+    ("fuel_power_kw", "float8", "What the fuel brought in, by its lower heating value."),
+    ("good_share", "float8", "Lowest good share of the boiler's sensors."),
+    ("reason", "text", "Why there is no efficiency."),
+    ("site", "text", "The site."),
+)

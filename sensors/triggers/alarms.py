@@ -1,0 +1,57 @@
+"""What is raised when a window or an hour cannot be stored however often it is tried."""
+
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from gl_assets.checks.gates import ASSET, STORED_GATE
+from resources.core.windows import partition_key
+from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.resource import TimescaleResource
+from resources.integrations import Integrations
+from sensors.triggers.planning import Plan
+
+log = structlog.get_logger(__name__)
+
+
+def raise_not_stored(timescale: TimescaleResource, config: Integrations, found: Plan) -> None:
+    """Log, record as an event and as a red gate every window that keeps failing; the attempts go on.
+
+    Raises:
+        PlatformError: The database cannot be reached: the alarm is raised again by the next tick.
+    """
+    with timescale.connection() as connection:
+        for start in found.alarms:
+            attempt, key = found.memory[start], partition_key(start)
+            message = (
+                f"window {key} could not be stored in {attempt.number} attempts; it stays in the buffer and is tried "
+                "every 10 minutes; see the failed runs of sensor_readings_job"
+            )
+            log.error("window_not_stored", window=key, revision=attempt.revision, attempts=attempt.number)
+            details = {"window": key, "revision": attempt.revision, "attempts": attempt.number}
+            record_event(
+                connection, config.site, event_type="window_not_stored", source=key, message=message, details=details
+            )
+            gate = GateResult(ASSET, key, attempt.revision, STORED_GATE, passed=False, blocking=False, metadata=details)
+            record_results(connection, [gate])
+
+
+def record_event(  # noqa: PLR0913 - one argument a column, by name
+    connection: psycopg.Connection,
+    site: str,
+    *,
+    event_type: str,
+    source: str,
+    message: str,
+    details: dict[str, object],
+    run_id: str | None = None,
+    time: datetime | None = None,
+) -> None:
+    """Add a row to scada.events, once per site, type, source and time; the caller commits."""
+    connection.execute(
+        "INSERT INTO scada.events (time, event_type, severity, source, message, details, site, run_id) "
+        "VALUES (%s, %s, 'error', %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (time or datetime.now(UTC), event_type, source, message, Jsonb(details), site, run_id),
+    )
