@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,23 +27,36 @@ WHERE l.time <= excluded.time
 # ordered by sensor_id, so that two collectors that write the same sensors can't deadlock
 
 
-@dataclass(frozen=True, slots=True)
-class LatestColumns:
+class LatestRows(Protocol):
     """The latest reading of some sensors, each once: columns of one length."""
 
-    sensor_keys: npt.NDArray[np.int64]
-    """Position in the sensors given beside it."""
-    times_us: npt.NDArray[np.int64]
-    """Source time, microseconds since 1970 UTC."""
-    values: npt.NDArray[np.float64]
-    """NaN: no value."""
-    statuses: npt.NDArray[np.uint8]
-    """resources.core.readings.Status."""
-    texts: Sequence[str | None]
-    """Text of a text sensor, None for numbers."""
+    @property
+    def sensor_keys(self) -> npt.NDArray[np.int64]:
+        """Position in the sensors given beside the rows."""
+        ...
+
+    @property
+    def times_us(self) -> npt.NDArray[np.int64]:
+        """Source time, microseconds since 1970 UTC."""
+        ...
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """NaN: no value."""
+        ...
+
+    @property
+    def statuses(self) -> npt.NDArray[np.uint8]:
+        """resources.core.readings.Status."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str | None]:
+        """Text of a text sensor, None for numbers."""
+        ...
 
 
-def write_latest(connection: psycopg.Connection, *, site: str, sensors: Sequence[Sensor], rows: LatestColumns) -> int:
+def write_latest(connection: psycopg.Connection, *, site: str, sensors: Sequence[Sensor], rows: LatestRows) -> int:
     """Bring the latest readings into the table and return how many rows changed; the caller commits.
 
     A row whose time is older than the stored one changes nothing; of equal times the one written last stands.
