@@ -20,6 +20,7 @@ from resources.core.logs import performance_log
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import ScadaClient
+from resources.scada.mqtt.config import MqttConfig
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
@@ -29,6 +30,7 @@ from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_
 from sensors.collector.live_view import LiveView
 from sensors.collector.metrics import CollectorMetrics, registry_of
 from sensors.collector.pipeline import Pipeline
+from sensors.collector.sources import build_clients
 from sensors.collector.state import SourceState
 from sensors.collector.supervisor import SourceSupervisor
 
@@ -69,7 +71,7 @@ class Collector:
         *,
         database_url: str | None = None,
         clock: Clock | None = None,
-        build: Callable[[Integrations, SensorCatalog, Clock], list[ScadaClient]] | None = None,
+        build: Callable[[Integrations, SensorCatalog, Clock], list[ScadaClient]] = build_clients,
     ) -> None:
         """Open the buffer under `home` and prepare everything; nothing is connected yet.
 
@@ -78,15 +80,12 @@ class Collector:
             home: GL_HOME.
             database_url: Where the live view goes; None: nowhere, everything else works.
             clock: Replaceable for tests.
-            build: Makes the connectors; those of the platform if None.
+            build: Makes the connectors.
 
         Raises:
             BufferLockedError: Another collector runs on this folder.
             ConfigError: The buffer holds windows of another collector or window length.
         """
-        if build is None:
-            # the protocols' libraries are heavy: not loaded before they are needed
-            from sensors.collector.sources import build_clients as build  # noqa: PLC0415
         self.config, self._home = config, home
         self.clock: Clock = clock or SystemClock()
         catalog = config.catalog()
@@ -112,6 +111,7 @@ class Collector:
             flow=self.flow,
             clock=self.clock,
             flush_interval_s=config.buffer.flush_interval.total_seconds(),
+            patient=frozenset(name for name, s in config.sources.items() if isinstance(s, MqttConfig) and s.qos),
             observers=(self.live.offer,),
         )
         self._supervisors = [
@@ -122,7 +122,6 @@ class Collector:
                 database_url,
                 Origin(config.site, config.collector.name),
                 self.live,
-                catalog.sensors,
                 self.buffer,
                 clock=self.clock,
                 watch_registry=config.agents is not None,

@@ -17,7 +17,6 @@ import structlog
 
 from resources.core.clock import Clock
 from resources.core.errors import PlatformError
-from resources.core.tags import Sensor
 from resources.databases.timescale.connection import connect, describe
 from resources.databases.timescale.gaps import write_gaps
 from resources.databases.timescale.latest import write_latest
@@ -61,7 +60,6 @@ class DatabaseMirror:
         url: str,
         origin: Origin,
         live: LiveView,
-        sensors: tuple[Sensor, ...],
         buffer: WindowBuffer,
         *,
         clock: Clock,
@@ -69,7 +67,7 @@ class DatabaseMirror:
     ) -> None:
         """Mirror `live`, and the gaps of `buffer`, into the database at `url`."""
         self._url, self._origin = url, origin
-        self._live, self._sensors, self._buffer, self._clock = live, sensors, buffer, clock
+        self._live, self._buffer, self._clock = live, buffer, clock
         self._watch_registry = watch_registry
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
@@ -158,7 +156,7 @@ class DatabaseMirror:
             self._behind_since = self._clock.monotonic()
         try:
             with connection.transaction():
-                write_latest(connection, site=self._origin.site, sensors=self._sensors, rows=rows)
+                write_latest(connection, site=self._origin.site, sensors=self._live.sensors, rows=rows)
         except BaseException:
             self._live.put_back(rows)
             raise

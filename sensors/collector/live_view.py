@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.clock import Clock, to_micros
@@ -29,6 +28,7 @@ class LiveView:
 
     def __init__(self, sensors: Sequence[Sensor], *, clock: Clock) -> None:
         """Begin with nothing known of any of `sensors`."""
+        self.sensors = tuple(sensors)
         count = len(sensors)
         self._clock = clock
         self._lock = threading.Lock()

@@ -53,13 +53,26 @@ class Pipeline:
         flow: Flow,
         clock: Clock,
         flush_interval_s: float,
+        patient: frozenset[str] = frozenset(),
         observers: tuple[Callable[[ReadingBatch], None], ...] = (),
     ) -> None:
-        """Write into `buffer`; each of `observers` sees every batch that was taken, before it is durable."""
+        """Write into `buffer`.
+
+        Args:
+            buffer: What makes batches durable.
+            flow: Where figures are kept.
+            clock: For instants and durations.
+            flush_interval_s: Longest wait of a batch that owes no acknowledgement.
+            patient: Sources whose peer keeps what is not acknowledged: a full buffer makes no gap in them.
+            observers: Each sees every batch that was taken, before it is durable.
+        """
         self._buffer = buffer
         self._flow = flow
         self._clock = clock
         self._flush_interval_s = flush_interval_s
+        self._patient = patient
+        self._gapped: set[str] = set()
+        """Sources that a full buffer has kept waiting, and that have not emitted again."""
         self._observers = observers
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="buffer")
         self._wake = asyncio.Event()
@@ -76,6 +89,9 @@ class Pipeline:
 
     async def emit(self, batch: ReadingBatch) -> None:
         """Take a batch; returns once it is in the buffer's memory, which waits while too much is pending or no room."""
+        if batch.source in self._gapped and self._full_since is None:
+            self._gapped.discard(batch.source)
+            self.close_gap(batch.source, self._clock.now())
         self._waiting[batch.source] += 1
         try:
             while not await self._has_taken(batch):
@@ -112,6 +128,7 @@ class Pipeline:
     async def _has_taken(self, batch: ReadingBatch) -> bool:
         """Wait for room and try once; return whether the batch is in."""
         while self._is_pressed():
+            self._note_gap_of_full_buffer(batch.source)
             self._room.clear()
             self._wake.set()
             await self._room.wait()
@@ -227,7 +244,10 @@ class Pipeline:
     def _write(self) -> CommitResult:
         """Write the notes of gaps, each once even if the buffer is full half-way, then what is pending."""
         while self._notes:
-            self._notes[0]()
+            try:
+                self._notes[0]()
+            except sqlite3.OperationalError as error:
+                raise BufferFullError(f"window buffer: a gap could not be noted ({error}): free disk space") from error
             self._notes.popleft()
         return self._buffer.commit()
 
@@ -236,6 +256,12 @@ class Pipeline:
             self._full_since = self._clock.monotonic()
             log.error("buffer_full", error=str(error))
         self._room.clear()
+
+    def _note_gap_of_full_buffer(self, source: str) -> None:
+        if self._full_since is None or source in self._patient or source in self._gapped:
+            return
+        self._gapped.add(source)
+        self.open_gap(source, self._clock.now(), "full: the window buffer had no room, so the source was not read")
 
     def _maybe_has_room(self) -> None:
         if self._full_since is not None and not self._buffer.state().full:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from resources.scada.opc_ua.client import OpcUaClient
+
 from resources.core.clock import Clock
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations, SourceConfig
@@ -10,7 +12,6 @@ from resources.scada.modbus.client import ModbusClient
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig
-from resources.scada.opc_ua.client import OpcUaClient
 
 
 def build_clients(config: Integrations, catalog: SensorCatalog, clock: Clock) -> list[ScadaClient]:
