@@ -1,4 +1,4 @@
-"""How a connector keeps what it could not turn into a reading: the original as JSON text, capped, with plain reasons."""
+"""How a connector keeps the original of what it could not turn into a reading: JSON text, capped."""
 
 from __future__ import annotations
 

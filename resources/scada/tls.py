@@ -18,8 +18,10 @@ from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceE
 
 _VERIFY_EXPIRED, _VERIFY_NOT_YET = 10, 9
 _VERIFY_HOST, _VERIFY_ADDRESS = 62, 64
-_OUR_CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "CERTIFICATE_EXPIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN",
-                           "CERTIFICATE_REVOKED", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "DECRYPT_ERROR")  # fmt: skip
+_OUR_CERTIFICATE_ALERTS = (
+    "CERTIFICATE_REQUIRED", "CERTIFICATE_EXPIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_REVOKED", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "DECRYPT_ERROR",
+)  # fmt: skip
 _VERSION_ALERTS = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION")
 
 
@@ -53,8 +55,8 @@ def client_context(source: str, files: TlsFiles) -> ssl.SSLContext:
             context.load_cert_chain(files.client_certificate, files.client_key)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
-                f"source {source}: client_certificate {files.client_certificate} and client_key {files.client_key} cannot be "
-                f"used together ({error}): give a PEM certificate and its own, unencrypted PEM key"
+                f"source {source}: client_certificate {files.client_certificate} and client_key {files.client_key} "
+                f"cannot be used together ({error}): give a PEM certificate and its own, unencrypted PEM key"
             ) from error
     return context
 
@@ -90,14 +92,14 @@ def refuse_outside_validity(source: str, what: str, certificate: x509.Certificat
     now = now or datetime.now(UTC)
     if certificate.not_valid_after_utc < now:
         raise AuthError(
-            f"source {source}: the certificate of {what} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: "
-            "have a new one issued and put it in its place",
+            f"source {source}: the certificate of {what} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} "
+            "UTC: have a new one issued and put it in its place",
             source=source,
         )
     if certificate.not_valid_before_utc > now:
         raise AuthError(
-            f"source {source}: the certificate of {what} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} "
-            "UTC on: check the clock of this machine, or have the certificate issued anew",
+            f"source {source}: the certificate of {what} is valid only from "
+            f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on: check the clock of this machine, or have the certificate issued anew",
             source=source,
         )
 
@@ -148,12 +150,12 @@ def _handshake(error: ssl.SSLError, tried: str, source: str) -> SourceError:
     reason = error.reason or str(error)
     if _any_in(_VERSION_ALERTS, reason):
         return ProtocolError(
-            f"{tried}: the server has no TLS 1.3 ({reason}): update it, or set allow_tls_1_2: true", source=source
+            f"{tried}: the server has no TLS 1.3 ({reason}): set allow_tls_1_2: true, or have it renewed", source=source
         )
     if _any_in(_OUR_CERTIFICATE_ALERTS, reason):
         return AuthError(
-            f"{tried}: the server refuses this client's certificate ({reason}): set client_certificate and client_key to a "
-            "pair that the server trusts and that has not expired",
+            f"{tried}: the server refuses this client's certificate ({reason}): set client_certificate and client_key "
+            "to a pair that the server trusts and that has not expired",
             source=source,
         )
     return ProtocolError(

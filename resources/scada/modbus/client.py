@@ -77,7 +77,7 @@ class ModbusClient:
                     await self._read(connection, half, poll, status)
                 return
             received_us = self._receive_time()
-            poll.refused.update({position: (refused.code, received_us) for position in block.tags})
+            poll.refused.update(dict.fromkeys(block.tags, (refused.code, received_us)))
             return
         poll.read.append((block, read, self._receive_time()))
 
@@ -142,8 +142,8 @@ class ModbusClient:
                     poll.read.append((block, await connection.read(block), self._receive_time()))
                 except RefusedBlockError as refused:
                     raise ProtocolError(
-                        f"source {self.name}: {connection.endpoint}: reading {block.count} of {block.table} from {block.address} "
-                        f"on: {refused}",
+                        f"source {self.name}: {connection.endpoint}: reading {block.count} of {block.table} "
+                        f"from {block.address} on: {refused}",
                         source=self.name,
                     ) from refused
         return PollAssembler(self.name, self._config.tags, self._catalog).batch(poll)[0]
@@ -204,7 +204,5 @@ class _Schedule:
         for position in gone:
             self._retry_at[position] = now + self._config.retry_bad_items_after.total_seconds()
         read = [block for block, _, _ in poll.read]
-        later = [
-            block for block in self._blocks if any(p in poll.refused and p not in self._retry_at for p in block.tags)
-        ]
-        self._blocks = read + [block for block in later if block not in read]
+        later = [position for position in poll.refused if position not in self._retry_at]
+        self._blocks = read + plan(self._config, later)

@@ -50,7 +50,7 @@ class PollDecoder:
         self.block_of_row = np.repeat(np.arange(len(blocks)), [len(block.tags) for block in blocks])
         chosen = [tags[p] for p in self.tags]
         starts = np.concatenate(([0], np.cumsum([block.count for block in blocks])))
-        bases = [int(starts[b]) - blocks[b].address for b in self.block_of_row]
+        bases = [int(start) - block.address for start, block in zip(starts, blocks, strict=False) for _ in block.tags]
         self.size = int(starts[-1])
         self._scale = np.array([tag.scale for tag in chosen])
         self._offset = np.array([tag.offset for tag in chosen])
@@ -70,7 +70,9 @@ class PollDecoder:
         found = np.empty(len(self.tags))
         for group in self._values:
             found[group.rows] = _gather(image, group)
-        return found * self._scale + self._offset
+        found *= self._scale
+        found += self._offset
+        return found
 
     def times(self, image: Words) -> npt.NDArray[np.uint64]:
         """Return the device's own time of every tag, microseconds since 1970 UTC; 0 where it has no time register."""
@@ -94,7 +96,9 @@ def _groups(sorted_out: Mapping[_GroupKey, list[tuple[int, int]]], widths: Mappi
 def _gather(image: Words, group: _Group) -> npt.NDArray[np.generic]:
     words = image[group.words]
     if group.data_type == "bool":
-        return words[:, 0] != 0
+        bits: npt.NDArray[np.generic] = words[:, 0] != 0
+        return bits
     # after this the bytes lie as in a big-endian number
     words = words.astype("<u2" if group.byte_order == "little" else ">u2")
-    return np.ascontiguousarray(words).view(_NUMPY_TYPES[group.data_type])[:, 0]
+    numbers: npt.NDArray[np.generic] = np.ascontiguousarray(words).view(_NUMPY_TYPES[group.data_type])[:, 0]
+    return numbers

@@ -87,7 +87,7 @@ class ModbusConfig(StrictModel):
     max_gap: int = Field(8, ge=0, le=125)
     """Unused registers that may be read between two tags to save a request."""
     retry_bad_items_after: Duration = timedelta(seconds=60)
-    """A tag that the device refuses for good (illegal address, function or value) is asked for again after this long."""
+    """A tag that the device refuses for good (illegal address, function, value) is asked for again after this long."""
     tags: tuple[ModbusTag, ...] = Field(min_length=1)
     """The values."""
 

@@ -111,8 +111,8 @@ class ModbusConnection:
             if self._loss is not None or self._client.lost.is_set():
                 raise explain(self._loss, source=self._source, peer=self.endpoint, doing="reading") from error
             raise UnreachableError(
-                f"source {self._source}: {self.endpoint}: no reply to read {block.count} of {block.table} from {block.address} "
-                f"on in {self._config.timeout.total_seconds():g} s: check unit_id, cabling and load of the device",
+                f"source {self._source}: {self.endpoint}: no reply to read {block.count} of {block.table} "
+                f"from {block.address} on in {self._config.timeout.total_seconds():g} s: check unit_id, cabling and load of the device",
                 source=self._source,
             ) from error
         if answer.isError():
@@ -120,8 +120,8 @@ class ModbusConnection:
         found = answer.registers if answer.registers else answer.bits
         if len(found) < block.count:
             raise ProtocolError(
-                f"source {self._source}: {self.endpoint}: asked for {block.count} of {block.table} from {block.address} on, "
-                f"{len(found)} came back: lower max_registers, or check the device",
+                f"source {self._source}: {self.endpoint}: asked for {block.count} of {block.table} from "
+                f"{block.address} on, {len(found)} came back: lower max_registers, or check the device",
                 source=self._source,
             )
         return np.array(found[: block.count], dtype=np.uint16)

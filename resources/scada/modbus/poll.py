@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.clock import to_micros
@@ -64,7 +65,7 @@ class PollAssembler:
         values, device_times = decoder.values(image), decoder.times(image)
         received = np.array([received_us for _, _, received_us in poll.read], dtype=np.int64)[decoder.block_of_row]
         timeless = decoder.has_time & ((device_times == 0) | (device_times >= _LATEST_US))
-        rejects += [self._timeless(decoder, row, device_times, received) for row in np.flatnonzero(timeless)]
+        rejects += [self._timeless(decoder, row, device_times, received) for row in np.flatnonzero(timeless).tolist()]
         same = decoder.has_time & self._same(decoder, device_times, values)
         keep = ~(timeless | same)
         if not keep.any():
@@ -74,21 +75,26 @@ class PollAssembler:
         batch = readings_batch(times[keep], keys[keep], values[keep], int(Status.GOOD), received[keep])
         return batch, int(same.sum())
 
-    def _same(self, decoder: PollDecoder, times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def _same(
+        self, decoder: PollDecoder, times: npt.NDArray[np.uint64], values: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.bool_]:
         """Return where time and value are those of the poll before, and remember these."""
         last = self._last_values[decoder.tags]
-        same: np.ndarray = (times == self._last_times[decoder.tags]) & (
+        same: npt.NDArray[np.bool_] = (times == self._last_times[decoder.tags]) & (
             (values == last) | (np.isnan(values) & np.isnan(last))
         )
         self._last_times[decoder.tags], self._last_values[decoder.tags] = times, values
-        return same & (times != 0)
+        same &= times != 0
+        return same
 
     def _refusal(self, position: int, code: int, received_us: int) -> Reject:
         tag = self._tags[position]
         raw = raw_value(table=tag.table, address=tag.address, exception_code=code)
         return Reject(self._source, raw, (words(code),), received_us, sensor_id=tag.sensor_id)
 
-    def _timeless(self, decoder: PollDecoder, row: int, times: np.ndarray, received: np.ndarray) -> Reject:
+    def _timeless(
+        self, decoder: PollDecoder, row: int, times: npt.NDArray[np.uint64], received: npt.NDArray[np.int64]
+    ) -> Reject:
         tag = self._tags[int(decoder.tags[row])]
         held = int(times[row])
         raw = raw_value(table=tag.table, address=tag.address, time_register=tag.time_register, time=held)

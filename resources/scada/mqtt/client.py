@@ -83,7 +83,8 @@ class MqttClient:
                 messages = await asyncio.wait_for(session.take(1), timeout_s)
             except TimeoutError as error:
                 raise UnreachableError(
-                    f"source {self.name}: no message on {topic} at {self.endpoint} in {timeout_s:g} s: check the topic and its sender",
+                    f"source {self.name}: no message on {topic} at {self.endpoint} in {timeout_s:g} s: check the topic "
+                    "and its sender",
                     source=self.name,
                 ) from error
             return next(self._batches(session, messages))
@@ -149,7 +150,8 @@ class MqttClient:
             first, code = next(iter(granted.items()))
             if code == 0x80:  # what a 3.1.1 broker says for lack of a better word
                 raise AuthError(
-                    f"source {self.name}: {self.endpoint} refuses the subscription to {first}: have the broker's administrator allow it",
+                    f"source {self.name}: {self.endpoint} refuses the subscription to {first}: have the "
+                    "broker's administrator allow it",
                     source=self.name,
                 )
             raise reasons.error_of(code, source=self.name, tried=f"subscribing to {first} at {self.endpoint}")

@@ -18,8 +18,8 @@ DISCONNECT_PACKET = b"\xe0\x00"
 SESSION_EXPIRY, SERVER_KEEP_ALIVE, RECEIVE_MAXIMUM, REASON_STRING = 0x11, 0x13, 0x21, 0x1F
 _BYTE, _TWO, _FOUR, _VARINT, _TEXT, _PAIR = range(6)
 _PROPERTY_TYPES = {
-    0x01: _BYTE, 0x02: _FOUR, 0x03: _TEXT, 0x08: _TEXT, 0x09: _TEXT, 0x0B: _VARINT, 0x11: _FOUR, 0x12: _TEXT, 0x13: _TWO,
-    0x15: _TEXT, 0x16: _TEXT, 0x17: _BYTE, 0x18: _FOUR, 0x19: _BYTE, 0x1A: _TEXT, 0x1C: _TEXT, 0x1F: _TEXT, 0x21: _TWO,
+    0x01: _BYTE, 0x02: _FOUR, 0x03: _TEXT, 0x08: _TEXT, 0x09: _TEXT, 0x0B: _VARINT, 0x11: _FOUR, 0x12: _TEXT,
+    0x13: _TWO, 0x15: _TEXT, 0x16: _TEXT, 0x17: _BYTE, 0x18: _FOUR, 0x19: _BYTE, 0x1A: _TEXT, 0x1C: _TEXT, 0x1F: _TEXT, 0x21: _TWO,
     0x22: _TWO, 0x23: _TWO, 0x24: _BYTE, 0x25: _BYTE, 0x26: _PAIR, 0x27: _FOUR, 0x28: _BYTE, 0x29: _BYTE, 0x2A: _BYTE,
 }  # fmt: skip
 _WIDTHS = {_BYTE: 1, _TWO: 2, _FOUR: 4}
@@ -107,7 +107,7 @@ def subscribe_packet(packet_id: int, filters: Sequence[str], qos: int, version: 
 
 
 def acknowledgements(kind: int, packet_ids: Sequence[int]) -> bytes:
-    """Return a PUBACK, PUBREC or PUBCOMP for each id, in order, as one run of bytes (reason: success, both versions)."""
+    """Return a PUBACK, PUBREC or PUBCOMP for each id, in order, as one run of bytes (success, both versions)."""
     first = bytes((kind << 4, 2))
     return b"".join([first + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
 
