@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch
-from resources.window_buffer.model import ClosedWindow
 from sensors.collector.histogram import ArrayHistogram
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -68,7 +67,3 @@ class Flow:
         for source, parts in by_source.items():
             # a device whose clock is ahead must not count as faster than light
             self.latency[source].observe(np.maximum(now_us - np.concatenate(parts), 0) / 1e6)
-
-    def closed(self, _: ClosedWindow) -> None:
-        """Count a closed revision."""
-        self.closed_windows += 1

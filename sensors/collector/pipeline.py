@@ -34,7 +34,7 @@ MAX_PENDING_ROWS = 50_000
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Bytes that may wait for their commit: binds where payloads are large (rejects keep the original)."""
 
-TICK_S = 0.25
+TICK_S = 0.5
 """How often windows are opened and closed by the clock."""
 
 FULL_RETRY_S = 1.0
@@ -137,8 +137,8 @@ class Pipeline:
     def _take(self, batch: ReadingBatch) -> bool:
         try:
             self._buffer.append(batch)
-        except BufferFullError as error:
-            self._became_full(error)
+        except BufferFullError:
+            self._became_full()
             return False
         self._pending_bytes += _size(batch)
         self._flow.taken(batch)
@@ -180,7 +180,8 @@ class Pipeline:
                 result = await self.on_disk(self._write)
             except BufferFullError as error:
                 self._flow.uncut(batches)
-                self._became_full(error)
+                log.debug("commit_refused", error=str(error))
+                self._became_full()
                 return
             self._pending_bytes -= size
             self._maybe_has_room()
@@ -193,15 +194,7 @@ class Pipeline:
     async def tick(self) -> list[ClosedWindow]:
         """Let the buffer open and close windows by the clock."""
         closed = await self.on_disk(self._buffer.tick)
-        for window in closed:
-            self._flow.closed(window)
-            log.info(
-                "window_closed",
-                window_start=window.window_start.isoformat(),
-                revision=window.revision,
-                rows=window.rows,
-                partial=window.partial,
-            )
+        self._flow.closed_windows += len(closed)
         return closed
 
     async def on_disk(self, work: Callable[[], Result]) -> Result:
@@ -251,10 +244,9 @@ class Pipeline:
             self._notes.popleft()
         return self._buffer.commit()
 
-    def _became_full(self, error: BufferFullError) -> None:
+    def _became_full(self) -> None:
         if self._full_since is None:
             self._full_since = self._clock.monotonic()
-            log.error("buffer_full", error=str(error))
         self._room.clear()
 
     def _note_gap_of_full_buffer(self, source: str) -> None:
@@ -265,7 +257,6 @@ class Pipeline:
 
     def _maybe_has_room(self) -> None:
         if self._full_since is not None and not self._buffer.state().full:
-            log.info("buffer_has_room", full_s=round(self._clock.monotonic() - self._full_since, 1))
             self._full_since = None
 
 
