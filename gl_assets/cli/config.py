@@ -40,7 +40,9 @@ def check(file: Path | None, *, as_json: bool) -> None:
         missing = [line for line in missing if not line.startswith("logs.dir:")]
     unset = sorted({secret.variable for _, secret in _walk(loaded, EnvSecret) if not _is_set(secret)})
     if as_json:
-        click.echo(json.dumps({"file": str(path), **_summary(loaded), "missing_files": missing, "unset_variables": unset}))
+        click.echo(
+            json.dumps({"file": str(path), **_summary(loaded), "missing_files": missing, "unset_variables": unset})
+        )
     else:
         facts = ", ".join(f"{number} {what}" for what, number in _summary(loaded).items())
         console.print(f"[green]{path.name} is right[/green]: {facts}")

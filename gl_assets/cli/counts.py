@@ -89,7 +89,9 @@ def window_latencies(reader: BufferReader, database_url: str) -> list[float]:
     ]
 
 
-def totals(results: Mapping[str, SourceResult], stored: Mapping[str, StoredCounts], latencies: list[float]) -> dict[str, Any]:
+def totals(
+    results: Mapping[str, SourceResult], stored: Mapping[str, StoredCounts], latencies: list[float]
+) -> dict[str, Any]:
     """Return the summary that the JSON output begins with."""
     fields = ("sent", "buffered", "stored", "rejected", "deduplicated", "in_gaps", "lost")
     summed = {field: sum(getattr(result, field) for result in results.values()) for field in fields}
@@ -131,3 +133,15 @@ def _rounded(value: float | None) -> float | None:
 def buffer_folder(home: Path) -> Path:
     """Return where the collector of a home keeps its buffer."""
     return home / "buffer"
+
+
+def agent_counts(database_url: str) -> dict[str, Any]:
+    """Return targets and answers of all commands, and the 99th percentile of the latency in milliseconds."""
+    with connect(database_url) as connection:
+        targeted, answered = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE state = 'answered') FROM agents.deliveries"
+        ).fetchone() or (0, 0)
+        (p99,) = connection.execute(
+            "SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY latency_ms) FROM agents.responses"
+        ).fetchone() or (None,)
+    return {"targeted": targeted, "answered": answered, "p99_ms": _rounded(p99)}

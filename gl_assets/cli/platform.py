@@ -15,18 +15,30 @@ from pathlib import Path
 
 import yaml
 
-from gl_assets.cli.state import Progress
+from gl_assets.cli.state import (
+    REPOSITORY,
+    STORAGE_VARIABLE,
+    Databases,
+    Progress,
+    dagster_url,
+    own_databases,
+    prepare_dagster_home,
+    prepare_database,
+)
 from gl_assets.cli.supervision import Program, Supervision
 from resources.core.errors import ConfigError
-from resources.databases.timescale.connection import URL_VARIABLE, connect
-from resources.databases.timescale.migrate import migrate
+from resources.databases.timescale.connection import URL_VARIABLE
+from resources.databases.timescale.edition import Edition
 from resources.embedded.ports import free_port, is_free, is_listening
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs
 from resources.integrations import Integrations, load_integrations
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-DAGSTER_URL_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
+EDITIONS = {
+    Edition.COMMUNITY: "TimescaleDB, Community edition",
+    Edition.APACHE: "TimescaleDB, Apache edition",
+    Edition.PLAIN: "PostgreSQL without TimescaleDB",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class Platform:
     ui_port: int = 0
     config: Integrations | None = None
     supervision: Supervision | None = None
-    _postgres: EmbeddedPostgres | None = None
+    _databases: Databases | None = None
     _servers: ServerPrograms | None = None
 
     @property
@@ -96,30 +108,30 @@ class Platform:
 
     def _database(self) -> list[Program]:
         if URL_VARIABLE in self.env:
-            # Dagster's tables go into a schema of their own in the same database
-            self.env.setdefault(DAGSTER_URL_VARIABLE, _dagster_url(self.env[URL_VARIABLE], schema="dagster"))
+            self._use(own_databases(self.env[URL_VARIABLE]))
             self._prepare_database()
             return []
         self._servers = find_programs(self.progress)
-        self._postgres = EmbeddedPostgres(self.home / "postgres", self._servers)
-        self._postgres.prepare()
-        self.env[URL_VARIABLE] = self._postgres.url()
-        self.env[DAGSTER_URL_VARIABLE] = _dagster_url(self._postgres.url("dagster"))
-        command = self._postgres.command()
+        server = EmbeddedPostgres(self.home / "postgres", self._servers)
+        server.prepare()
+        self._use(Databases(server.url(), dagster_url(server.url("dagster"))))
+
+        def prepare() -> None:
+            server.create_databases()
+            self._prepare_database()
+
         return [
-            Program(
-                "postgres", command, 10, self._postgres.is_ready, then=self._prepare_database, stop_signal="INT", stop_wait_s=60
-            )
+            Program("postgres", server.command(), 10, server.is_ready, then=prepare, stop_signal="INT", stop_wait_s=60)
         ]
 
+    def _use(self, found: Databases) -> None:
+        self._databases = found
+        self.env |= {URL_VARIABLE: found.platform, STORAGE_VARIABLE: found.dagster}
+
     def _prepare_database(self) -> None:
-        if self._postgres is not None:
-            self._postgres.create_databases()
-        else:
-            with connect(self.database_url) as connection:
-                connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
-        edition = migrate(self.database_url)
-        self.progress(f"the database is ready: {edition}")
+        if self._databases is not None:
+            edition = prepare_database(self._databases)
+            self.progress(f"the database is ready: {EDITIONS[edition]}")
 
     def _demo(self) -> list[Program]:
         from gl_assets.cli.demo_programs import prepare_demo
@@ -152,11 +164,7 @@ class Platform:
         )
 
     def _dagster(self) -> list[Program]:
-        folder = self.home / "dagster"
-        folder.mkdir(exist_ok=True)
-        link = folder / "dagster.yaml"
-        link.unlink(missing_ok=True)
-        link.symlink_to(REPOSITORY / "dagster.yaml")
+        folder = prepare_dagster_home(self.home)
         code_port = free_port()
         workspace = folder / "workspace.yaml"
         # one code server for webserver and daemon: each would start one of its own otherwise
@@ -182,14 +190,6 @@ class Platform:
         if self.config is None:
             raise ConfigError("the platform was not started")
         return self.config
-
-
-def _dagster_url(url: str, *, schema: str | None = None) -> str:
-    """Return `url` for Dagster's storage: its driver is psycopg2, and its tables may live in a schema of their own."""
-    converted = "postgresql+psycopg2://" + url.split("://", 1)[1]
-    if schema is None:
-        return converted
-    return f"{converted}{'&' if '?' in converted else '?'}options=-csearch_path%3D{schema}"
 
 
 def _answers(url: str) -> bool:

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,9 +14,16 @@ from rich.console import Console
 
 from resources.core.errors import ConfigError
 from resources.core.home import gl_home
-from resources.databases.timescale.connection import URL_VARIABLE
+from resources.databases.timescale.connection import URL_VARIABLE, connect
+from resources.databases.timescale.edition import Edition
+from resources.databases.timescale.migrate import migrate
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import find_programs
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+STORAGE_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
+"""Environment variable with the URL of Dagster's own storage, as dagster.yaml names it."""
 
 Progress = Callable[[str], None]
 """Called with a few words whenever a step begins that takes a while."""
@@ -52,28 +60,91 @@ def only_one(home: Path, what: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def database(progress: Progress = say) -> Iterator[str]:
-    """Give the URL of the database: GL_DATABASE_URL, or the embedded server, started for the length of the block.
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Where the platform's tables and Dagster's own are: both URLs are secrets."""
 
-    An embedded server that `gl up` already runs is used as it is. The URL is in the environment, too, meanwhile.
+    platform: str
+    dagster: str
+
+
+def own_databases(url: str) -> Databases:
+    """Return where both are on a server of the user's: Dagster's tables in a schema of the same database."""
+    named = os.environ.get(STORAGE_VARIABLE)
+    return Databases(url, named or dagster_url(url, schema="dagster"))
+
+
+def dagster_url(url: str, *, schema: str | None = None) -> str:
+    """Return `url` for Dagster's storage: its driver is psycopg2, and its tables may live in a schema of their own."""
+    converted = "postgresql+psycopg2://" + url.split("://", 1)[1]
+    if schema is None:
+        return converted
+    return f"{converted}{'&' if '?' in converted else '?'}options=-csearch_path%3D{schema}"
+
+
+def prepare_dagster_home(home: Path) -> Path:
+    """Return DAGSTER_HOME of a home, made now: a folder with a link to the repository's dagster.yaml."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "dagster.yaml"
+    link.unlink(missing_ok=True)
+    link.symlink_to(REPOSITORY / "dagster.yaml")
+    return folder
+
+
+@contextmanager
+def databases(progress: Progress = say) -> Iterator[Databases]:
+    """Give the databases: GL_DATABASE_URL, or the embedded server, started for the length of the block, migrated.
+
+    An embedded server that `gl up` already runs is used as it is. Meanwhile the environment names both, as in the
+    processes of `gl up`.
     """
     named = os.environ.get(URL_VARIABLE)
-    if named:
-        yield named
-        return
-    server = EmbeddedPostgres(gl_home() / "postgres", find_programs(progress))
-    running = server.attach()
-    if not running:
+    server = None if named else EmbeddedPostgres(gl_home() / "postgres", find_programs(progress))
+    running = server is not None and server.attach()
+    if server is not None and not running:
         progress("starting the embedded database")
         server.start()
-    os.environ[URL_VARIABLE] = server.url()
     try:
-        yield server.url()
+        found = (
+            own_databases(named or "")
+            if server is None
+            else Databases(server.url(), dagster_url(server.url("dagster")))
+        )
+        prepare_database(found)
+        with _environment(
+            {
+                URL_VARIABLE: found.platform,
+                STORAGE_VARIABLE: found.dagster,
+                "DAGSTER_HOME": str(prepare_dagster_home(gl_home())),
+            }
+        ):
+            yield found
     finally:
-        os.environ.pop(URL_VARIABLE, None)
-        if not running:
+        if server is not None and not running:
             server.stop()
+
+
+def prepare_database(found: Databases) -> Edition:
+    """Bring the schema up to date, make Dagster's where it shares the database, and return the edition."""
+    if "search_path%3Ddagster" in found.dagster:
+        with connect(found.platform) as connection:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+    return migrate(found.platform)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def refuse_public_address(host: str, *, exposed: bool, what: str) -> None:

@@ -103,7 +103,9 @@ class Supervision:
             PlatformError: A program was not ready in time; everything is stopped, the message holds the end of its log.
         """
         if "%" in str(self.home):
-            raise ConfigError(f"{self.home}: supervisord cannot work in a folder with % in its name; set GL_HOME to another one")
+            raise ConfigError(
+                f"{self.home}: supervisord cannot work in a folder with % in its name; set GL_HOME to another one"
+            )
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         self.end_earlier()
         configuration = self.home / "supervisord.conf"

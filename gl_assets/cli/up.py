@@ -22,7 +22,9 @@ _WATCH_S = 2.0
 @click.option("--demo", is_flag=True, help="Bring a simulated plant, its ERP and its 99 agents along.")
 @click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI; another one if it is taken.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the Dagster UI.")
-@click.option("--expose-without-login", is_flag=True, help="Allow an address beyond this machine: nobody is asked for a login.")
+@click.option(
+    "--expose-without-login", is_flag=True, help="Allow an address beyond this machine: nobody is asked for a login."
+)
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulated plant.")
 def up(*, demo: bool, port: int, host: str, expose_without_login: bool, seed: int) -> None:
     """Run the whole platform: database, collector, Dagster; with --demo a plant to look at.

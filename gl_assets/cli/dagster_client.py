@@ -1,0 +1,83 @@
+"""The running Dagster, by its GraphQL: launch a job, wait for runs, count the checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from resources.core.errors import PlatformError
+
+_LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+  ... on RunConfigValidationInvalid { errors { message } } } }
+"""
+_RUNS = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+_CHECKS = """
+query { assetNodes { assetChecksOrError { __typename
+  ... on AssetChecks { checks { name executionForLatestMaterialization { status evaluation { success } } } } } } }
+"""
+_ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+_SELECTOR = {"repositoryLocationName": "gl", "repositoryName": "__repository__"}
+
+
+class DagsterClient:
+    """One Dagster webserver."""
+
+    def __init__(self, url: str) -> None:
+        """Take its address."""
+        self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
+
+    def launch(
+        self, job: str, *, config: dict[str, Any] | None = None, partitions: tuple[str, str] | None = None
+    ) -> str:
+        """Launch a job, over a range of partitions if given, and return the run's id.
+
+        Raises:
+            PlatformError: Dagster refused; the message holds its words.
+        """
+        tags = []
+        if partitions is not None:
+            names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+            tags = [{"key": name, "value": key} for name, key in zip(names, partitions, strict=True)]
+        params = {
+            "selector": {**_SELECTOR, "jobName": job},
+            "runConfigData": config or {},
+            "executionMetadata": {"tags": tags},
+        }
+        answer = self._ask(_LAUNCH, {"params": params})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise PlatformError(f"Dagster did not launch {job}: {answer}")
+        return str(answer["run"]["runId"])
+
+    def finished(self, run_ids: list[str]) -> bool:
+        """Return whether all of these runs have ended.
+
+        Raises:
+            PlatformError: One of them failed.
+        """
+        states = {run: self._ask(_RUNS, {"id": run})["runOrError"].get("status") for run in run_ids}
+        failed = [run for run, state in states.items() if state in ("FAILURE", "CANCELED")]
+        if failed:
+            raise PlatformError(f"runs that failed: {', '.join(failed)}; open them in the Dagster UI for the reason")
+        return all(state in _ENDED for state in states.values())
+
+    def checks(self) -> dict[str, int]:
+        """Return how many asset checks passed and failed on the latest materialisation of their asset."""
+        passed = failed = 0
+        for node in self._ask(_CHECKS, {})["assetNodes"]:
+            for check in node["assetChecksOrError"].get("checks", []):
+                execution = check["executionForLatestMaterialization"]
+                if execution is not None and execution["status"] in ("SUCCEEDED", "FAILED"):
+                    succeeded = execution["status"] == "SUCCEEDED"
+                    passed, failed = passed + succeeded, failed + (not succeeded)
+        return {"passed": passed, "failed": failed}
+
+    def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).raise_for_status().json()
+        if "errors" in answer:
+            raise PlatformError(f"Dagster refused a query: {answer['errors'][0]['message']}")
+        data: dict[str, Any] = answer["data"]
+        return data

@@ -1,0 +1,189 @@
+"""`gl doctor`: try to reach every system, and say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+import click
+from rich.table import Table
+
+from gl_assets.cli.state import console
+from resources.core.clock import SystemClock
+from resources.core.errors import ConfigError, PlatformError
+from resources.core.home import gl_home
+from resources.databases.timescale.connection import URL_VARIABLE, connect, database_url, describe
+from resources.databases.timescale.edition import detect, missing_features, timescale_version
+from resources.embedded.postgres import EmbeddedPostgres
+from resources.embedded.programs import ServerPrograms
+from resources.integrations import Integrations, load_integrations
+from resources.scada.connector import SourceFacts
+
+_CERTIFICATE_WARNING = timedelta(days=30)
+_SKEW_WARNING_S = 5.0
+_LEAST_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `level` is ok, warning or error."""
+
+    what: str
+    level: str
+    says: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def doctor(*, as_json: bool) -> None:
+    """Try to reach every system of the configuration, in parallel, and say what is wrong.
+
+    Shows reachability, certificates and their expiry, clock skew, the database's edition and what it lacks, free disk.
+    Exit code 1 if anything is broken.
+    """
+    config = load_integrations()
+    with console.status("asking every system"):
+        findings = list(examine(config))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        _print(findings)
+    if any(finding.level == "error" for finding in findings):
+        sys.exit(1)
+
+
+def examine(config: Integrations) -> Iterator[Finding]:
+    """Yield what was found, in a fixed order, whatever order the answers came in."""
+    looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("database", look_at_database), ("disk", look_at_disk)]
+    looks += [(f"source {name}", _source_look(config, name)) for name in config.sources]
+    looks += [(f"erp {name}", _erp_look(config, name)) for name in config.erp.systems]
+    if config.agents is not None:
+        looks.append(("agents", _agents_look(config)))
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        for found in [pool.submit(_guarded, what, look) for what, look in looks]:
+            yield from found.result()
+
+
+def look_at_database() -> Iterator[Finding]:
+    """Yield which database answers, its edition and what that lacks."""
+    url = _any_database_url()
+    if url is None:
+        yield Finding(
+            "database", "warning", f"{URL_VARIABLE} is not set and no embedded server runs: `gl up` starts one"
+        )
+        return
+    with connect(url) as connection:
+        edition = detect(connection)
+        server = connection.execute("SHOW server_version").fetchone()
+        version = timescale_version(connection)
+    product = f"TimescaleDB {version} ({edition} edition)" if version else "no TimescaleDB"
+    yield Finding("database", "ok", f"{describe(url)}: PostgreSQL {server[0] if server else '?'}, {product}")
+    for line in missing_features(edition):
+        yield Finding("database", "warning", f"not in this edition: {line}")
+
+
+def look_at_disk() -> Iterator[Finding]:
+    """Yield how much room the buffer has."""
+    home = gl_home()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    says = f"{free / 1e9:.1f} GB free at {home}"
+    if free < _LEAST_FREE_BYTES:
+        yield Finding("disk", "error", f"{says}: the buffer needs at least 1 GiB; make room or set GL_HOME elsewhere")
+    else:
+        yield Finding("disk", "ok", says)
+
+
+def _any_database_url() -> str | None:
+    try:
+        return database_url()
+    except ConfigError:
+        # no program is started here: attaching needs none
+        server = EmbeddedPostgres(gl_home() / "postgres", ServerPrograms(gl_home(), False, None, None))
+        return server.url() if server.attach() else None
+
+
+def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(look())
+    except PlatformError as error:
+        return [Finding(what, "error", str(error))]
+
+
+def _source_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]]:
+    def look() -> Iterator[Finding]:
+        # the collector's own way of building a connector, so that what is tried is what will run
+        from sensors.collector.sources import build_clients
+
+        only = config.model_copy(update={"sources": {name: config.sources[name]}, "boilers": {}})
+        (client,) = build_clients(only, only.catalog(), SystemClock())
+        yield from _facts(f"source {name}", asyncio.run(client.probe()))
+
+    return look
+
+
+def _facts(what: str, facts: SourceFacts) -> Iterator[Finding]:
+    details = "".join(f", {key} {value}" for key, value in facts.details.items())
+    yield Finding(what, "ok", f"{facts.kind} {facts.endpoint}: {facts.security}{details}")
+    if facts.certificate_expires_at is not None:
+        left = facts.certificate_expires_at - datetime.now(UTC)
+        level = "warning" if left < _CERTIFICATE_WARNING else "ok"
+        yield Finding(what, level, f"certificate {facts.certificate_subject} expires in {left.days} days")
+    if facts.clock_skew_s is not None:
+        level = "warning" if abs(facts.clock_skew_s) > _SKEW_WARNING_S else "ok"
+        yield Finding(what, level, f"its clock differs from ours by {facts.clock_skew_s:+.1f} s")
+
+
+def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]]:
+    def look() -> Iterator[Finding]:
+        from resources.erp.sap.client import SapClient
+
+        system = config.erp.systems[name]
+        with SapClient(name, system) as client:
+            for dataset in system.datasets:
+                yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+                page = next(iter(client.fetch(dataset, yesterday)))
+                level = "ok" if page.server_count else "warning"
+                hint = "" if page.server_count else ": if there should be some, the client may lack the permission"
+                says = f"{system.http.base_url}: token granted, {dataset} of {yesterday}: {page.server_count} records{hint}"
+                yield Finding(f"erp {name}", level, says)
+
+    return look
+
+
+def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
+    def look() -> Iterator[Finding]:
+        from resources.agents.keys import PublicKeys, load_private_key
+
+        agents = config.agents
+        if agents is None:
+            return
+        load_private_key(agents.private_key)
+        known = PublicKeys(agents.public_keys)
+        missing = [agent for agent in (agents.orchestrator_id, *agents.targets) if known.role_of(agent) is None]
+        if missing:
+            yield Finding(
+                "agents",
+                "warning",
+                f"{len(missing)} agents have no public key, among them {missing[0]}: `gl agents keys`",
+            )
+        else:
+            yield Finding(
+                "agents", "ok", f"keys of {len(agents.targets)} agents, private key of {agents.orchestrator_id}"
+            )
+
+    return look
+
+
+def _print(findings: list[Finding]) -> None:
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
+    table = Table(box=None, padding=(0, 2), show_header=False)
+    for finding in findings:
+        table.add_row(f"[{colours[finding.level]}]{finding.level}[/]", finding.what, finding.says)
+    console.print(table)

@@ -1,0 +1,68 @@
+"""`gl ingest`: collect for a while, store the closed windows, print the counts. Cron's and the tester's entry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gl_assets.cli import counts
+from gl_assets.cli.demo import print_counts
+from gl_assets.cli.state import console, databases, only_one, say
+from resources.core.home import gl_home
+from resources.integrations import Integrations, load_integrations
+from resources.window_buffer.reader import BufferReader
+
+if TYPE_CHECKING:
+    from gl_assets.scada.run import WindowsRun
+
+
+@click.command()
+@click.option("--for", "seconds", default=30.0, show_default=True, help="Seconds to collect for.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end of stdout.")
+def ingest(*, seconds: float, as_json: bool) -> None:
+    """Collect for a while, close every window that holds readings, store them, print the counts.
+
+    Needs no running platform: the runs are executed in this process, and recorded in Dagster all the same. Without
+    GL_DATABASE_URL the embedded database is started for the length of the command. Exit code 1 if a reading was lost,
+    or a window could not be stored.
+    """
+    config = load_integrations()
+    with only_one(gl_home(), "gl ingest"), databases() as found:
+        _collect(config, seconds)
+        say("storing the closed windows")
+        # Dagster takes seconds to import: not before the readings are safe
+        from gl_assets.scada.run import run_windows
+
+        outcome = run_windows(config, gl_home(), found.platform)
+        result = _result(config, found.platform, outcome)
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        print_counts(result)
+    for window, reason in zip(outcome.failed, outcome.reasons, strict=False):
+        console.print(f"[red]window {window} is not stored: {reason}[/red]")
+    if result["lost"] or result["duplicated"] or outcome.failed:
+        sys.exit(1)
+
+
+def _collect(config: Integrations, seconds: float) -> None:
+    from sensors.collector.main import collect_for
+
+    with console.status("collecting") as status:
+        asyncio.run(collect_for(config, gl_home(), seconds, lambda words: status.update(str(words))))
+
+
+def _result(config: Integrations, url: str, outcome: WindowsRun) -> dict[str, Any]:
+    reader = BufferReader(counts.buffer_folder(gl_home()))
+    stored = counts.stored_counts(config, url)
+    results = counts.source_results(config, sent={}, buffered=reader.counts(), stored=stored, in_gaps={})
+    return {
+        **counts.totals(results, stored, counts.window_latencies(reader, url)),
+        "erp_rows": counts.record_counts(url),
+        "agents": counts.agent_counts(url),
+        "checks": {"passed": outcome.passed, "failed": len(outcome.checks) - outcome.passed},
+    }
