@@ -1,4 +1,4 @@
-"""Where each sensor of the plant lies on the wire: node ids, registers and topics. Servers and configuration agree here."""
+"""Where each sensor lies on the wire: node ids, registers and topics. Servers and configuration agree here."""
 
 from __future__ import annotations
 

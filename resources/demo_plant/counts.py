@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from threading import Lock
 
 
 @dataclass
@@ -30,14 +31,19 @@ class SourceCounts:
     extra: Counter[str] = field(default_factory=Counter)
     """What is particular to the protocol."""
 
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    """The network thread of a publisher counts while the event loop reports."""
+
     def add(self, time_us: int, number: int = 1) -> None:
         """Count values of source time `time_us`."""
-        self.sent += number
-        self.by_time[time_us] += number
+        with self._lock:
+            self.sent += number
+            self.by_time[time_us] += number
 
     def sent_between(self, since_us: int, until_us: int) -> int:
         """Return how many values were sent with a source time in `[since, until)`."""
-        return sum(number for time_us, number in self.by_time.items() if since_us <= time_us < until_us)
+        with self._lock:
+            return sum(number for time_us, number in self.by_time.items() if since_us <= time_us < until_us)
 
     def as_json(self, *, pending: int) -> dict[str, object]:
         """Return the counters for people and tests; `pending` are values made but not yet taken over."""

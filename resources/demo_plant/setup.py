@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -83,7 +84,7 @@ def prepare(
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     authority = CertificateAuthority.create(home / "ca")
-    hosts = ("localhost", "127.0.0.1")
+    hosts = ("localhost", "127.0.0.1", socket.gethostname())
     authority.issue("opc_ua_server", hosts=hosts, application_uri=NAMESPACE_URI)
     authority.issue("opc_ua_client", hosts=hosts, application_uri=CLIENT_URI)
     for name in ("modbus_server", "modbus_client", "sap_server"):
