@@ -1,0 +1,222 @@
+"""The whole way of one window from the buffer's contents to the committed transaction.
+
+Judge and calibrate, validate against the schema, score, and replace the window's rows together with its ledger. What
+must never be stored is decided here, before the transaction: a check that runs afterwards would be too late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pandera.errors
+import pyarrow as pa
+import structlog
+
+from gl_assets.schemas.sensor_readings import SensorReadings
+from gl_assets.transforms.frames import readings_frame
+from gl_assets.transforms.judge import REJECTED_SCHEMA, Judged, judge, rejected_share
+from gl_assets.transforms.sensors import SensorTable, sensor_table
+from gl_assets.transforms.texts import named_texts
+from resources.core.errors import DataError
+from resources.core.readings import Status
+from resources.core.windows import partition_key
+from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window import ReadingRows, SensorOrigin, SourceNumbers, StoreResult, WindowToStore
+from resources.integrations import Integrations
+from resources.window_buffer.contents import WindowContents
+
+log = structlog.get_logger(__name__)
+
+_SHOWN_REASONS = 10
+"""Most reasons an outcome lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutcome:
+    """What became of one revision of a window: what its asset reports."""
+
+    window_start: datetime
+    revision: int
+    stored: bool
+    why_not: str | None
+    """A sentence, where nothing was written: this revision or a newer one stands already."""
+    rows: int
+    """Rows of the window and collector in the tables, numbers and texts; 0 where nothing was written."""
+    rejected: int
+    deduplicated: int
+    reasons: Mapping[str, int]
+    """Most frequent reasons of rejection -> rows."""
+    missing_sources: tuple[str, ...]
+    """Sources configured while the window was open of which there is neither a row nor a rejected one."""
+    sources: Mapping[str, SourceNumbers]
+    """Source -> what stands in the tables."""
+    partial: bool
+    complete: bool
+    good_share: float
+    """Share of status good among the numeric readings that can be stored; 1 where there are none."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Step -> seconds: judge, validate, store."""
+
+
+def persist_window(
+    contents: WindowContents, store: ReadingsStore, config: Integrations, *, run_id: str
+) -> WindowOutcome:
+    """Store one revision of a window and return what became of it.
+
+    Raises:
+        DataError: More than `quality.max_rejected_share` of the window's rows are rejected, or a row that was to be
+            stored breaks the schema; nothing of the window is stored, and what was stored before stays.
+        UnreachableError: The database went away; nothing of the window is stored.
+    """
+    clock = _Clock()
+    with clock.step("judge"):
+        sensors = sensor_table(contents.sensors, config.tags())
+        judged = judge(contents.readings, sensors)
+        texts = named_texts(contents.texts, contents.sensors)
+        rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), judged.rejected])
+        _refuse_too_many_rejected(contents, len(judged.good) + texts.num_rows, rejects, config)
+    with clock.step("validate"):
+        _validate(contents, judged, sensors)
+    with clock.step("store"):
+        result = store.replace_window(_to_store(contents, judged, sensors, texts, rejects, config.site, run_id))
+    outcome = _outcome(contents, judged, rejects, result, clock.seconds)
+    log.info(
+        "window_stored" if result.stored else "window_not_stored",
+        window=partition_key(contents.window_start),
+        revision=contents.revision,
+        rows=outcome.rows,
+        rejected=outcome.rejected,
+        written=result.written,
+        seconds=round(sum(clock.seconds.values()), 3),
+        **({} if result.stored else {"why": result.why_not}),
+    )
+    return outcome
+
+
+def _refuse_too_many_rejected(contents: WindowContents, rows: int, rejects: pa.Table, config: Integrations) -> None:
+    share, limit = rejected_share(rows, rejects.num_rows), config.quality.max_rejected_share
+    if share > limit:
+        raise DataError(
+            f"window {partition_key(contents.window_start)} of {contents.collector}: {rejects.num_rows} of "
+            f"{rows + rejects.num_rows} rows are rejected ({share:.1%}, limit {limit:.1%}), so nothing of it is stored; "
+            f"most often: {_most_frequent(rejects)}. Mend the source or the tag's limits, or raise "
+            "quality.max_rejected_share, and run the window again while the buffer holds it"
+        )
+
+
+def _most_frequent(rejects: pa.Table) -> str:
+    return "; ".join(f"{reason} ({count})" for reason, count in list(_reasons(rejects).items())[:3])
+
+
+def _reasons(rejects: pa.Table) -> dict[str, int]:
+    found = Counter(reason for reasons in rejects.column("reasons").to_pylist() for reason in reasons)
+    return dict(found.most_common(_SHOWN_REASONS))
+
+
+def _validate(contents: WindowContents, judged: Judged, sensors: SensorTable) -> None:
+    try:
+        SensorReadings.validate(readings_frame(judged, sensors), lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        broken = ", ".join(f"{check} ({count})" for check, count in cases["check"].value_counts().head(5).items())
+        raise DataError(
+            f"window {partition_key(contents.window_start)} of {contents.collector}: rows that were to be stored break "
+            f"the schema of scada.sensor_readings: {broken}; nothing of it is stored. This is a fault of the platform: "
+            "please report it"
+        ) from error
+
+
+def _to_store(
+    contents: WindowContents,
+    judged: Judged,
+    sensors: SensorTable,
+    texts: pa.Table,
+    rejects: pa.Table,
+    site: str,
+    run_id: str,
+) -> WindowToStore:
+    rows = judged.good
+    origins = zip(sensors.sensor_ids, sensors.sources, sensors.units, sensors.calibrated_units, strict=True)
+    return WindowToStore(
+        site=site,
+        collector=contents.collector,
+        window_start=contents.window_start,
+        window_end=contents.window_end,
+        revision=contents.revision,
+        complete=contents.complete,
+        partial=contents.partial,
+        run_id=run_id,
+        sensors=tuple(SensorOrigin(*origin) for origin in origins),
+        readings=ReadingRows(
+            sensor=rows.sensor,
+            time_us=rows.time_us,
+            value=rows.value,
+            calibrated_value=rows.calibrated_value,
+            received_us=rows.received_us,
+            quality_score=judged.quality_score,
+            status=rows.status.astype(np.int16),
+            sequence=rows.sequence,
+        ),
+        texts=texts,
+        rejects=rejects,
+        deduplicated=contents.deduplicated,
+    )
+
+
+def _outcome(
+    contents: WindowContents, judged: Judged, rejects: pa.Table, result: StoreResult, seconds: Mapping[str, float]
+) -> WindowOutcome:
+    seen = _sources_with_rows(contents)
+    status = judged.good.status
+    return WindowOutcome(
+        window_start=contents.window_start,
+        revision=contents.revision,
+        stored=result.stored,
+        why_not=result.why_not,
+        rows=result.rows,
+        rejected=result.rejected,
+        deduplicated=result.deduplicated,
+        reasons=_reasons(rejects),
+        missing_sources=tuple(source for source in contents.expected_sources if source not in seen),
+        sources=result.sources,
+        partial=contents.partial,
+        complete=contents.complete,
+        good_share=float(np.count_nonzero(status == Status.GOOD) / len(status)) if len(status) else 1.0,
+        seconds=seconds,
+    )
+
+
+def _sources_with_rows(contents: WindowContents) -> set[str]:
+    keys = np.unique(
+        np.concatenate([part.column("sensor_key").to_numpy() for part in (contents.readings, contents.texts)])
+    )
+    source_of = dict(
+        zip(
+            contents.sensors.column("sensor_key").to_pylist(),
+            contents.sensors.column("source").to_pylist(),
+            strict=True,
+        )
+    )
+    return {source_of[key] for key in keys.tolist()} | set(contents.rejects.column("source").to_pylist())
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time what is done inside."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - begun
