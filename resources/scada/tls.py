@@ -99,7 +99,8 @@ def refuse_outside_validity(source: str, what: str, certificate: x509.Certificat
     if certificate.not_valid_before_utc > now:
         raise AuthError(
             f"source {source}: the certificate of {what} is valid only from "
-            f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on: check the clock of this machine, or have the certificate issued anew",
+            f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on: check the clock of this machine, or "
+            "have the certificate issued anew",
             source=source,
         )
 

@@ -180,7 +180,7 @@ class ModbusClient:
 
 
 class _Schedule:
-    """Which blocks the next poll reads: the plan, as cut by what the device refused, and what is due to be tried again."""
+    """Which blocks the next poll reads: the plan, cut by what the device refused, and what is due for another try."""
 
     def __init__(self, config: ModbusConfig) -> None:
         self._config = config

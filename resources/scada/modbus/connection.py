@@ -112,7 +112,8 @@ class ModbusConnection:
                 raise explain(self._loss, source=self._source, peer=self.endpoint, doing="reading") from error
             raise UnreachableError(
                 f"source {self._source}: {self.endpoint}: no reply to read {block.count} of {block.table} "
-                f"from {block.address} on in {self._config.timeout.total_seconds():g} s: check unit_id, cabling and load of the device",
+                f"from {block.address} on in {self._config.timeout.total_seconds():g} s: check unit_id, "
+                "cabling and load of the device",
                 source=self._source,
             ) from error
         if answer.isError():

@@ -42,7 +42,7 @@ class MqttConfig(StrictModel):
     session_expiry: Duration = timedelta(days=7)
     """How long the broker keeps messages while the collector is away (MQTT 5)."""
     receive_maximum: int = Field(65_535, ge=1, le=65_535)
-    """Messages the broker may send before the first is acknowledged (MQTT 5; 3.1.1 brokers have a limit of their own)."""
+    """Messages the broker may send before the first is acknowledged (MQTT 5; a 3.1.1 broker has its own limit)."""
     connect_timeout: Duration = timedelta(seconds=10)
     """Longest time for a connection and for the broker's answers to CONNECT and SUBSCRIBE."""
     tags: tuple[MqttTag, ...] = Field(min_length=1)

@@ -79,7 +79,7 @@ class BrokerSession(asyncio.Protocol):
             messages, others = self._reader.feed(data)
         except wire.MalformedPacketError as error:
             self._fail(ProtocolError(
-                f"source {self._source}: {self._peer} sent no MQTT ({error}): check port and broker", source=self._source
+                f"source {self._source}: {self._peer} sent no MQTT ({error}): check the port", source=self._source
             ))  # fmt: skip
             return
         if messages:
@@ -156,7 +156,7 @@ class BrokerSession(asyncio.Protocol):
             # a paused socket hears nothing, and that is our doing
             if not self._heard and not self._paused:
                 self._fail(UnreachableError(
-                    f"source {self._source}: {self._peer} was silent for {interval_s:g} s in spite of a PINGREQ: check the "
+                    f"source {self._source}: {self._peer} was silent for {interval_s:g} s, no PINGRESP: check the "
                     "broker and the network in between", source=self._source,
                 ))  # fmt: skip
                 return

@@ -46,6 +46,12 @@ class OpcUaConfig(StrictModel):
     """Requested sampling interval of every monitored item."""
     queue_size: int = Field(100, ge=1, le=100_000)
     """Requested queue size of every monitored item."""
+    publish_requests: int = Field(3, ge=2, le=20)
+    """Publish requests kept waiting at the server, so that it can always send."""
+    max_items_per_call: int = Field(1000, ge=1, le=10_000)
+    """Most monitored items created by one request; the server's own limit counts where it is lower."""
+    retry_bad_items_after: Duration = timedelta(seconds=60)
+    """A node that the server refuses (unknown, no access) is tried again after this long."""
     connect_timeout: Duration = timedelta(seconds=10)
     """Longest time for a connection attempt and for one request."""
     tags: tuple[OpcUaTag, ...] = Field(min_length=1)
