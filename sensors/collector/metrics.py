@@ -7,7 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock
@@ -138,10 +144,10 @@ def erp_families(home: Path) -> Iterator[Metric]:
     figures = read_stats(home)
     times = [(name, f.get("response_time_s") or {}) for name, f in figures.items()]
     seconds = "gl_erp_response_time_seconds"
-    yield _counter(
-        f"{seconds}_sum", "Response time of all calls.", ("system",), [((n,), t.get("sum", 0)) for n, t in times]
-    )
-    yield _counter(f"{seconds}_count", "Calls answered.", ("system",), [((n,), t.get("count", 0)) for n, t in times])
+    summary = SummaryMetricFamily(seconds, "Response time of the calls that brought data.", labels=("system",))
+    for name, taken in times:
+        summary.add_metric((name,), taken.get("count", 0), taken.get("sum", 0))
+    yield summary
     yield _gauge(
         f"{seconds}_p95", "95th percentile of the last 256.", ("system",), [((n,), t.get("p95") or 0) for n, t in times]
     )
