@@ -80,7 +80,9 @@ def test_start_when_an_earlier_run_was_abandoned_ends_it(running: Supervision):
 
 
 def test_start_when_a_program_never_is_ready_says_the_end_of_its_log(home: Path):
-    failing = Program("failing", [sys.executable, "-c", "print('no such plant'); import time; time.sleep(60)"], 1, lambda: False)
+    failing = Program(
+        "failing", [sys.executable, "-c", "print('no such plant'); import time; time.sleep(60)"], 1, lambda: False
+    )
     with pytest.raises(PlatformError, match="failing was not ready"):
         Supervision(home, [failing], env=os.environ).start(lambda _: None, ready_timeout_s=1.0)
 
