@@ -3,12 +3,17 @@
 Each is thin: typed fields in, the plain client out. Nothing is opened, and no variable read, before a run asks for it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 
 from resources.core.home import gl_home
-from resources.databases.timescale.resource import TimescaleResource
+from resources.databases.timescale.connection import connect, database_url
+from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.settings import ensure_window
 from resources.integrations import Integrations
 from resources.window_buffer.reader import BufferReader
 
@@ -26,6 +31,43 @@ class WindowBufferResource(dg.ConfigurableResource):  # type: ignore[type-arg] #
     def reader(self) -> BufferReader:
         """Return a reader of the folder; one that does not exist is an empty buffer."""
         return BufferReader(self.path())
+
+
+class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # as above
+    """The platform's own database."""
+
+    url: str = ""
+    """`postgresql://user:password@host:port/database`, best as dg.EnvVar; empty: what GL_DATABASE_URL says at the run."""
+
+    def resolved_url(self) -> str:
+        """Return the URL.
+
+        Raises:
+            ConfigError: Neither the field nor GL_DATABASE_URL is set.
+        """
+        return self.url or database_url()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """Yield a connection; what was done is committed at the end, rolled back by an error.
+
+        Raises:
+            UnreachableError, AuthError, ConfigError: As `connect`.
+        """
+        with connect(self.resolved_url()) as connection:
+            yield connection
+
+    @contextmanager
+    def store(self, config: Integrations) -> Iterator[ReadingsStore]:
+        """Yield the store of readings, closed at the end.
+
+        Raises:
+            ConfigError: The database is cut into windows of another length than `config` says.
+        """
+        with ReadingsStore(self.resolved_url()) as store:
+            with store.transaction() as connection:
+                ensure_window(connection, site=config.site, window=config.window)
+            yield store
 
 
 def build_resources(config: Integrations) -> dict[str, object]:

@@ -84,6 +84,11 @@ def _duration(value: object) -> timedelta:
     return timedelta(seconds=float(match.group(1)) * _SECONDS[match.group(2)])
 
 
+def _duration_text(value: timedelta) -> str:
+    # what `_duration` reads, so that a dumped configuration can be validated again
+    return f"{value / timedelta(seconds=1):.6f}".rstrip("0").rstrip(".") + "s"
+
+
 def _unit(value: str) -> str:
     try:
         parse_unit(value)
@@ -95,7 +100,9 @@ def _unit(value: str) -> str:
 Secret = Annotated[Any, BeforeValidator(_secret), PlainSerializer(repr, return_type=str)]
 """A field that accepts `${NAME}` only; its value is an `EnvSecret`."""
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text, return_type=str, when_used="json")
+]
 """A field that accepts `500ms`, `5s`, `15m`, `24h`, `2d`."""
 
 Unit = Annotated[str, AfterValidator(_unit)]

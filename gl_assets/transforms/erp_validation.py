@@ -1,0 +1,65 @@
+"""Splitting standard rows of an ERP into good ones and rejected ones, each with its reasons. Frame in, frames out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pandera.pandas as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The rows that keep every rule, and the reasons of those that do not, by the same index."""
+
+    good: pd.DataFrame
+    reasons: pd.Series
+    """One list of sentences per rejected row."""
+
+
+def judge(frame: pd.DataFrame, schema: pa.DataFrameSchema, problems: pd.Series) -> Judged:
+    """Return the rows of `frame` that fulfil `schema` and have no `problems`.
+
+    Args:
+        frame: Standard rows; the index is unique.
+        schema: Columns and rules.
+        problems: Per row, the list of what was found wrong before; empty if nothing.
+    """
+    reasons: dict[object, list[str]] = {index: list(found) for index, found in problems.items() if len(found)}
+    # a row that could not be understood has nulls whose absence is already explained
+    sound = frame[~frame.index.isin(list(reasons))]
+    for index, reason in _broken_rules(sound, schema):
+        found = reasons.setdefault(index, [])
+        if reason not in found:
+            found.append(reason)
+    bad = pd.Series(reasons, dtype="object") if reasons else pd.Series([], dtype="object")
+    good = frame[~frame.index.isin(list(reasons))]
+    return Judged(schema.validate(good), bad)
+
+
+def _broken_rules(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> list[tuple[object, str]]:
+    try:
+        schema.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        if cases["index"].isna().any():
+            # a fault of columns or types is ours, not a row's
+            raise
+        return [
+            (index, _sentence(column, check, case))
+            for index, column, check, case in zip(
+                cases["index"], cases["column"], cases["check"], cases["failure_case"], strict=True
+            )
+        ]
+    return []
+
+
+def _sentence(column: object, check: object, case: object) -> str:
+    if check == "not_nullable":
+        return f"{column} is missing"
+    if check == "field_uniqueness":
+        return f"{column} {str(case)[:60]!r} occurs more than once"
+    return f"{column}: {check} (found {str(case)[:60]})" if column in _COLUMNS_SHOWN else f"{check}"
+
+
+_COLUMNS_SHOWN = frozenset({"consumption_value", "quality_score", "source_key"})

@@ -1,0 +1,129 @@
+"""The SAP-like service on a real TLS socket, and configurations that lead to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from resources.core.clock import Clock
+from resources.demo_plant.sap_service import SapControl, SapLogin, create_app
+from resources.demo_plant.sap_service_data import METERS, MeterBook
+from resources.erp.sap.config import SapConfig
+from resources.integrations import Integrations
+from resources.transport.certificates import CertificateAuthority
+
+SECRET_VARIABLE = "SAP_CLIENT_SECRET"
+METER_SETTINGS = {
+    meter.point: {
+        "energy_type": meter.energy_type,
+        "plant_code": "P100",
+        "location_code": f"P100-{meter.equipment}",
+        "cost_center": "4711",
+        "interval": "1h",
+    }
+    for meter in METERS
+}
+
+
+class SapServer:
+    """A running service; `.control` misbehaves, `.book` holds the documents."""
+
+    def __init__(self, authority: CertificateAuthority, book: MeterBook, **options: Any) -> None:
+        self.book = book
+        self.control = SapControl()
+        self.authority = authority
+        issued = authority.issue("sap")
+        app = create_app(book, control=self.control, **options)
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                ssl_certfile=issued.certificate,
+                ssl_keyfile=issued.key,
+                lifespan="off",
+                ws="none",
+                log_level="critical",
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def start(self) -> None:
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(30)
+        self._socket.close()
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        base = f"https://127.0.0.1:{self.port}"
+        http = {
+            "base_url": base,
+            "ca_certificate": str(self.authority.certificate),
+            "timeout": "10s",
+            "page_size": 50,
+            "attempts": 3,
+            "retry_time": "20s",
+            **changes.pop("http", {}),
+        }
+        oauth = {
+            "token_url": f"{base}/sap/bc/sec/oauth2/token",
+            "client_id": "GL_PLATFORM",
+            "client_secret": f"${{{SECRET_VARIABLE}}}",
+            **changes.pop("oauth", {}),
+        }
+        return {
+            "kind": "sap",
+            "http": http,
+            "oauth": oauth,
+            "company": "1000",
+            "meters": METER_SETTINGS,
+            **changes,
+        }
+
+    def config(self, **changes: Any) -> SapConfig:
+        return SapConfig.model_validate(self.settings(**changes))
+
+    def integrations(self, **changes: Any) -> Integrations:
+        return integrations({"sap": self.settings(**changes)})
+
+
+def integrations(systems: dict[str, Any], **changes: Any) -> Integrations:
+    return Integrations.model_validate(
+        {"site": "demo", "start": "2026-10-01T00:00:00Z", "erp": {"systems": systems, **changes}}
+    )
+
+
+@contextmanager
+def sap_server(
+    authority: CertificateAuthority, *, zone: str = "UTC", clock: Clock | None = None, login: SapLogin | None = None
+) -> Iterator[SapServer]:
+    server = SapServer(authority, MeterBook(zone=zone, clock=clock), login=login)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def folder_of(home: Path) -> Path:
+    return home / ".gl"
