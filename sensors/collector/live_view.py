@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.clock import Clock, to_micros
 from resources.core.readings import ReadingBatch
 from resources.core.tags import Sensor
-from resources.databases.timescale.latest import LatestColumns
 
 FUTURE_LIMIT_US = 5 * 60 * 1_000_000
 """A reading further in the future than this is not shown: it would stand until the clock has caught up."""
 
 _NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRows:
+    """One row per sensor that has changed, aligned arrays."""
+
+    sensor_keys: npt.NDArray[np.int64]
+    """Position in the catalog."""
+    times_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    """NaN where there is no value."""
+    statuses: npt.NDArray[np.uint8]
+    texts: list[str | None]
+    """None for numbers."""
 
 
 class LiveView:
@@ -49,16 +64,16 @@ class LiveView:
             if part is not None and part.num_rows:
                 self._take(part, limit)
 
-    def take_changed(self) -> LatestColumns:
+    def take_changed(self) -> LatestRows:
         """Return what has changed since the last call."""
         with self._lock:
             keys = np.flatnonzero(self._dirty)
             self._dirty[keys] = False
-            return LatestColumns(
+            return LatestRows(
                 keys, self._times[keys], self._values[keys], self._statuses[keys], self._texts[keys].tolist()
             )
 
-    def put_back(self, rows: LatestColumns) -> None:
+    def put_back(self, rows: LatestRows) -> None:
         """Note that `rows` could not be written: what is known of these sensors then goes with the next call."""
         with self._lock:
             self._dirty[rows.sensor_keys] = True

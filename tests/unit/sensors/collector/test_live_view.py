@@ -9,8 +9,7 @@ import pytest
 from resources.core.clock import ManualClock, to_micros
 from resources.core.readings import TEXTS_SCHEMA, TIMESTAMP, ReadingBatch, readings_batch
 from resources.core.tags import Sensor
-from resources.databases.timescale.latest import LatestColumns
-from sensors.collector.live_view import LiveView
+from sensors.collector.live_view import LatestRows, LiveView
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NOW_US = to_micros(NOW)
@@ -27,7 +26,7 @@ def offer(view: LiveView, *rows: tuple[int, int, float]) -> None:
     view.offer(ReadingBatch("a", readings=readings_batch([NOW_US + t for t in times], keys, values, 1, NOW_US)))
 
 
-def shown(rows: LatestColumns) -> dict[int, tuple[int, float]]:
+def shown(rows: LatestRows) -> dict[int, tuple[int, float]]:
     return {
         int(k): (int(t) - NOW_US, float(v))
         for k, t, v in zip(rows.sensor_keys, rows.times_us, rows.values, strict=True)
