@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resources.core.clock import Clock, SystemClock
+import structlog
+
+from resources.core.clock import Clock, SystemClock, from_micros, to_micros
+from resources.core.errors import ConfigError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.core.windows import WindowGrid
-from resources.window_buffer.model import BufferedWindow, BufferState, ClosedWindow, CommitResult, Gap, SourceCounts
+from resources.window_buffer.books import CountBook, GapBook, Tally
+from resources.window_buffer.checkpoint import Checkpoint
+from resources.window_buffer.clock_skew import StepWatch
+from resources.window_buffer.committer import Committer, Limits, Parts
+from resources.window_buffer.held import HeldFile, HeldReadings
+from resources.window_buffer.index import HELD, SEGMENTS, source_counts
+from resources.window_buffer.intake import Intake
+from resources.window_buffer.model import (
+    BufferedWindow,
+    BufferFullError,
+    BufferState,
+    ClockAlarm,
+    ClosedWindow,
+    CommitResult,
+    Gap,
+    SourceCounts,
+)
+from resources.window_buffer.recovery import Recovered, Recovery, open_index
+from resources.window_buffer.replay import answer_requests
+from resources.window_buffer.rules import TimeRules
+from resources.window_buffer.segments import SegmentFolder, WriterLock
+from resources.window_buffer.sensors import Sensors
+from resources.window_buffer.windows import Window, Windows
+
+log = structlog.get_logger(__name__)
+
+LEAST_CAP = 1 << 30
+"""The default disk cap is never less than 1 GiB."""
+LONGEST_TICK_S = 86_400.0
+"""Windows are opened for at most a day behind the clock, should `tick` not have been called for longer."""
 
 
 class WindowBuffer:
     """The durable buffer, as its only writer.
 
-    Threads: `append`, `add_counts`, `pending_rows` and `state` are quick and meant for the event loop; `commit`,
-    `tick`, `close_all` and `close` wait for the disk and are meant for a worker thread (they exclude one another).
-    The others write one row to the index and wait for its fsync.
+    Threads: `append`, `add_counts`, `counts`, `pending_rows` and `state` are quick and meant for the event loop;
+    `commit`, `tick`, `stored_revisions`, `close_all` and `close` wait for the disk and for one another, and are meant
+    for a worker thread. `open_gap` and `close_gap` write one row to the index and wait for its fsync.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, all but the first by name
@@ -53,12 +89,117 @@ class WindowBuffer:
             BufferLockedError: Another process writes to this folder.
             ConfigError: The folder holds windows of another collector or window length.
         """
-        raise NotImplementedError
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._clock = clock or SystemClock()
+        self._grid = grid
+        self._retention = retention
+        self._sources = frozenset(sensor.source for sensor in catalog.sensors)
+        self._io = threading.RLock()
+        self._lock = WriterLock(folder)
+        try:
+            self._index, fresh = open_index(folder)
+            try:
+                self._open(collector, start, catalog, grace, max_bytes, fresh=fresh)
+            except BaseException:
+                self._index.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._closed = False
+
+    def _open(
+        self,
+        collector: str,
+        start: datetime,
+        catalog: SensorCatalog,
+        grace: timedelta,
+        max_bytes: int | None,
+        *,
+        fresh: bool,
+    ) -> None:
+        index, clock, folder = self._index, self._clock, self._folder
+        self._agree(collector)
+        self._steps = StepWatch(clock)
+        self._gaps = GapBook(index)
+        self._intake = Intake()
+        segments, held_files = SegmentFolder(folder / SEGMENTS), SegmentFolder(folder / HELD)
+        sensors = Sensors(index)
+        windows = Windows(index, segments, self._grid, grace, clock)
+        held = HeldReadings(index, held_files, clock, self._steps)
+        self._parts = Parts(folder, segments, held_files, sensors, windows, held, CountBook(index))
+        recovery = Recovery(index, windows, sensors)
+        recovery.segments(segments)
+        recovery.held(held, held_files, fresh_index=fresh)
+        windows.resume(self._sources)
+        self._rules = TimeRules(catalog, sensors.register(catalog), to_micros(start), clock)
+        limits = Limits(collector, to_micros(start), self._grid.length_us, self._sources)
+        self._tally = Tally.load(index)
+        self._tally.max_bytes = max_bytes or self._default_cap(segments, held_files)
+        self._committer = Committer(self._parts, self._rules, limits, self._tally, clock)
+        self._checkpoint = Checkpoint(index, self._parts, self._committer, self._tally, clock)
+        self._begin_run(recovery.found)
+
+    def _agree(self, collector: str) -> None:
+        """Refuse a folder that belongs to other windows; take over one that holds none."""
+        index, length_us = self._index, self._grid.length_us
+        held = len(index.window_rows("held"))
+        was, was_us = index.meta("collector", collector), index.meta("window_us", length_us)
+        if held and was != collector:
+            raise ConfigError(
+                f"window buffer {self._folder} holds {held} windows of collector {was}, but collector.name is "
+                f"{collector}: set it back to {was}, or set GL_HOME to another folder"
+            )
+        if held and was_us != length_us:
+            raise ConfigError(
+                f"window buffer {self._folder} holds {held} windows of {timedelta(microseconds=was_us)}, but window is "
+                f"{self._grid.length}: set it back until they are stored, or set GL_HOME to another folder"
+            )
+        with index.transaction():
+            index.set_meta(collector=collector, window_us=length_us)
+
+    @staticmethod
+    def _default_cap(*folders: SegmentFolder) -> int:
+        used = sum(sum(folder.sizes().values()) for folder in folders)
+        return max(LEAST_CAP, (shutil.disk_usage(folders[0].folder).free + used) // 2)
+
+    def _begin_run(self, found: Recovered) -> None:
+        index, now_us, tally = self._index, to_micros(self._clock.now()), self._tally
+        # a folder made anew goes on above the sequences of a lost one, as long as clocks go forward
+        self._committer.writer.next_sequence = max(index.meta("next_sequence", now_us), found.next_sequence)
+        self._parts.counts.add(found.counts)
+        self._steps.steps, self._steps.last_step_s = tally.clock_steps, tally.last_clock_step_s
+        tally.full, tally.clock_alarms = False, {}
+        self._last_tick = self._clock.monotonic()
+        self._first_window = self._window_of(now_us)
+        heartbeat = max(index.meta("heartbeat", 0), found.written_at)
+        with self._checkpoint.saving():
+            if heartbeat:
+                before = frozenset(json.loads(index.meta("sources", "[]")))
+                self._gaps.note_absence(before & self._sources, heartbeat, now_us)
+            if now_us < heartbeat:
+                self._steps.note((now_us - heartbeat) / 1e6)
+            self._open_windows(now_us, now_us)
+            if index.meta("clean_end", 1) and now_us > self._first_window:
+                self._parts.windows.mark_partial(self._first_window)
+            index.set_meta(clean_end=0, sources=json.dumps(sorted(self._sources)))
+        for file in [file for file in self._parts.held.files.values() if file.verdict is not None]:
+            self._move(file, frozenset(found.moved.get(file.held_id, ())))
+        log.info("buffer_opened", folder=str(self._folder), held_windows=len(self._parts.windows.held))
+
+    def _window_of(self, instant_us: int) -> int:
+        return instant_us - instant_us % self._grid.length_us
+
+    def _open_windows(self, since_us: int, until_us: int) -> None:
+        """Open the windows that `[since, until]` touches."""
+        first, last = self._window_of(since_us), self._window_of(until_us)
+        self._parts.windows.open(range(first, last + 1, self._grid.length_us), self._sources)
 
     @property
     def pending_rows(self) -> int:
         """Rows appended and not yet committed."""
-        raise NotImplementedError
+        return self._intake.rows + self._committer.stalled_rows
 
     def append(self, batch: ReadingBatch) -> None:
         """Take a batch into memory; it is durable, and to be acknowledged, when a later `commit` returns.
@@ -67,56 +208,135 @@ class WindowBuffer:
 
         Raises:
             BufferFullError: The disk cap is reached or too many rows wait; the batch was not taken.
+            DataError: A part of the batch has another schema than the contract's; the batch was not taken.
         """
-        raise NotImplementedError
+        if self._tally.full:
+            raise BufferFullError(
+                f"window buffer {self._folder} is full and takes nothing until windows are stored or disk is freed"
+            )
+        self._intake.put(batch, to_micros(self._clock.now()))
 
     def commit(self) -> CommitResult:
         """Make everything appended before the call durable (fsync) and return what is to be acknowledged.
 
         Raises:
-            BufferFullError: No room; everything stays pending and nothing is to be acknowledged. Try again after `tick`.
+            BufferFullError: No room; everything stays pending and nothing is to be acknowledged. Try again later.
         """
-        raise NotImplementedError
+        with self._io:
+            self._commit()
+            committer = self._committer
+            result = CommitResult(committer.rows, committer.acknowledgements)
+            committer.rows, committer.acknowledgements = 0, []
+            return result
+
+    def _commit(self) -> None:
+        tally = self._tally
+        try:
+            self._committer.retry()
+            taken = self._intake.take()
+            if taken.entries:
+                self._committer.commit(taken)
+            elif taken.increments:
+                self._parts.counts.add(taken.increments)
+                with self._checkpoint.saving():
+                    pass
+        except BufferFullError as error:
+            if not tally.full:
+                log.error("buffer_full", error=str(error))
+            tally.full = True
+            raise
+        if tally.full:
+            log.info("buffer_takes_again")
+            tally.full = False
 
     def tick(self) -> list[ClosedWindow]:
-        """Open and close windows by the clock, drop what may go, note the heartbeat; to be called once a second.
+        """Commit, open and close windows by the clock, drop what may go, note the heartbeat; call it once a second.
+
+        Acknowledgements that become due here come out of the next `commit`.
 
         Returns:
             The revisions closed by this call, oldest window first.
         """
-        raise NotImplementedError
+        with self._io:
+            with contextlib.suppress(BufferFullError):
+                self._commit()
+            windows, held = self._parts.windows, self._parts.held
+            with self._checkpoint.saving():
+                self._follow_clock()
+                closed = windows.close(windows.due())
+                closed += answer_requests(self._index, windows)
+            with contextlib.suppress(BufferFullError):
+                for file, verdict in held.due():
+                    held.decide(file, verdict)
+                    self._move(file)
+            self._drop(windows.droppable(self._retention))
+            return sorted(closed, key=lambda one: one.window_start)
+
+    def _follow_clock(self) -> None:
+        """Open the windows since the last tick; where the wall clock jumped ahead, nobody can have collected."""
+        step_s = self._steps.check()
+        monotonic, now_us = self._clock.monotonic(), to_micros(self._clock.now())
+        passed_us = int(min(monotonic - self._last_tick, LONGEST_TICK_S) * 1e6)
+        self._last_tick = monotonic
+        if step_s > 0:
+            jumped = now_us - passed_us
+            reason = f"the collector's clock jumped ahead by {step_s:.0f} s"
+            self._gaps.note_absence(self._sources, jumped - int(step_s * 1e6), jumped, reason)
+        self._open_windows(now_us - passed_us, now_us)
+        self._checkpoint.observe(self._steps, self._rules.skew)
+
+    def _move(self, file: HeldFile, done: frozenset[int] = frozenset()) -> None:
+        self._committer.move(file, done)
+        with self._checkpoint.saving():
+            self._parts.held.forget(file)
+        self._parts.held.remove(file)
+        log.info("held_readings_moved", source=file.source, rows=file.rows, verdict=file.verdict)
+
+    def _drop(self, windows: list[Window]) -> None:
+        if windows:
+            self._parts.windows.drop(windows)
+            self._tally.dropped_windows += len(windows)
 
     def close_all(self) -> list[ClosedWindow]:
         """Commit and close every window that holds readings, however young: the end of a run that is ended on purpose.
 
-        The first and the last window of the run are marked partial. Acknowledgements still owed come from `commit`,
-        which is to be called before.
+        The first and the last window of the run are marked partial. Acknowledgements still owed come out of the next
+        `commit`.
+
+        Raises:
+            BufferFullError: What is pending found no room; nothing was closed.
         """
-        raise NotImplementedError
+        with self._io:
+            self._commit()
+            windows = self._parts.windows
+            with self._checkpoint.saving():
+                windows.mark_partial(self._first_window)
+                windows.mark_partial(self._window_of(to_micros(self._clock.now())))
+                return windows.close([w for _, w in sorted(windows.held.items()) if w.is_open and w.rows])
 
     def open_gap(self, source: str, since: datetime, reason: str) -> None:
         """Note, durably, that `source` is not collected from `since` on; nothing happens if its gap is open already."""
-        raise NotImplementedError
+        self._gaps.open(source, to_micros(since), reason)
 
     def close_gap(self, source: str, until: datetime) -> None:
         """End the open gap of `source`, if there is one; a gap that ends before it began is removed."""
-        raise NotImplementedError
+        self._gaps.close(source, to_micros(until))
 
     def gaps(self) -> list[Gap]:
         """Return all gaps, oldest first."""
-        raise NotImplementedError
+        return self._gaps.all()
 
     def add_counts(self, source: str, **increments: int) -> None:
         """Add to durable counters, e.g. `add_counts("boiler_house", sent=20)`; durable with the next commit or tick."""
-        raise NotImplementedError
+        self._intake.count(source, increments)
 
     def counts(self) -> dict[str, SourceCounts]:
-        """Return source -> counters, what is committed and the sent counts still in memory included."""
-        raise NotImplementedError
+        """Return source -> counters: what is durable, and the increments of `add_counts` that still wait."""
+        return source_counts(self._parts.counts.total(self._intake.waiting_counts()))
 
     def held_windows(self) -> list[BufferedWindow]:
         """Return the last closed revision of every held window, oldest first."""
-        raise NotImplementedError
+        return self._index.buffered_windows()
 
     def stored_revisions(self, ledger: Mapping[datetime, int]) -> None:
         """Take what the ledger says of this collector's windows: start -> stored revision.
@@ -125,15 +345,58 @@ class WindowBuffer:
         Where the ledger is ahead of this buffer (its folder was lost), the window goes on above the ledger's revision
         and is merged, not replaced.
         """
-        raise NotImplementedError
+        with self._io:
+            stored = {to_micros(start): revision for start, revision in ledger.items()}
+            with self._checkpoint.saving():
+                behind = self._parts.windows.hear_of_stored(stored)
+                self._parts.windows.close(behind)
 
     def state(self) -> BufferState:
         """Return what health and metrics show."""
-        raise NotImplementedError
+        tally, windows = self._tally, list(self._parts.windows.held.values())
+        held_rows = self._parts.held.rows_by_source()
+        return BufferState(
+            held_windows=len(windows),
+            bytes=self._committer.used_bytes(),
+            max_bytes=tally.max_bytes,
+            full=tally.full,
+            pending_rows=self.pending_rows,
+            dropped_windows=tally.dropped_windows,
+            dropped_early=tally.dropped_early,
+            clock_alarms=tuple(
+                ClockAlarm(source, from_micros(since), held_rows.get(source, 0))
+                for source, since in sorted(self._rules.skew.alarms.items())
+            ),
+            clock_steps=self._steps.steps,
+            last_clock_step_s=self._steps.last_step_s,
+            damaged_bytes=sum(window.damaged for window in windows),
+        )
 
     def close(self) -> None:
-        """Commit, note the clean end, release the folder. Windows stay open and go on when the buffer is opened again."""
-        raise NotImplementedError
+        """Commit, note the clean end, release the folder. Windows stay open and go on when the buffer is opened again.
+
+        What found no room is given up without being acknowledged: its sources still have it.
+        """
+        with self._io:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                with contextlib.suppress(BufferFullError):
+                    self._commit()
+                with self._checkpoint.saving():
+                    now_us = to_micros(self._clock.now())
+                    if now_us > self._window_of(now_us):
+                        self._parts.windows.mark_partial(self._window_of(now_us))
+                    self._index.set_meta(clean_end=1)
+            finally:
+                self._release()
+
+    def _release(self) -> None:
+        self._parts.segments.close()
+        self._parts.held_files.close()
+        self._index.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         """Return the buffer."""
