@@ -129,7 +129,7 @@ def _mqtt(state: PlantState) -> dict[str, Any]:
         "broker": _broker(state),
         "client_id": f"gl-{SITE}-collector",
         "topic_filters": [f"{TOPIC_ROOT}/#"],
-        "tags": [_tag(sensor, topic=topic(sensor)) for sensor in SENSORS[MQTT]],
+        "tags": [_tag(sensor, topic=topic(sensor), unit_path="unit") for sensor in SENSORS[MQTT]],
     }
 
 
