@@ -62,10 +62,12 @@ def work_through(keys: Sequence[str], one: Callable[[str], None]) -> RangeOutcom
             one(key)
         except (UnreachableError, ConfigError) as error:
             outcome.failed[key] = str(error)
-            outcome.failed.update(dict.fromkeys(remaining, "not tried: the partition before it met a fault that meets all"))
+            outcome.failed.update(
+                dict.fromkeys(remaining, "not tried: the partition before it met a fault that meets all")
+            )
             log.error("partitions_given_up", partition=key, untried=len(remaining), error=str(error))
             break
-        except Exception as error:  # noqa: BLE001 - one bad partition must not hold up the others; it is named at the end
+        except Exception as error:
             outcome.failed[key] = str(error) or type(error).__name__
             log.exception("partition_set_aside", partition=key, error=str(error))
         else:

@@ -33,13 +33,16 @@ def window_partitions(config: Integrations) -> dg.TimeWindowPartitionsDefinition
 def hour_partitions(config: Integrations) -> dg.TimeWindowPartitionsDefinition:
     """Return one partition per hour, from the hour that holds the configured `start`; keys as of windows."""
     return dg.TimeWindowPartitionsDefinition(
-        start=WindowGrid(HOUR).start_of(config.start), fmt=PARTITION_KEY_FORMAT, cron_schedule="0 * * * *", timezone="UTC"
+        start=WindowGrid(HOUR).start_of(config.start),
+        fmt=PARTITION_KEY_FORMAT,
+        cron_schedule="0 * * * *",
+        timezone="UTC",
     )
 
 
 @contextmanager
 def quiet_beta() -> Iterator[None]:
-    """Silence Dagster's notice that backfill policies are beta: the version is pinned, and the notice is no news to users."""
+    """Silence Dagster's notice that backfill policies are beta: the version is pinned, so it is no news to users."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         yield

@@ -8,11 +8,11 @@ server that is gone, or does not know the run, means that nobody works on it any
 import os
 
 import dagster as dg
-import grpc
+import grpc  # type: ignore[import-untyped]
 import psutil
-from dagster import deserialize_value, serialize_value
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster import deserialize_value
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 
 PROCESS_TAG = "gl/process"
@@ -45,7 +45,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if PROCESS_TAG in run.tags:
             alive = _process_lives(run.tags[PROCESS_TAG])
             return self._health(alive, "the process that executed the run in itself has ended")
-        client = self._get_grpc_client_for_termination(run.run_id)
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:  # started by other means (`dagster asset materialize`): nothing known against it
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         try:

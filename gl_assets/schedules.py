@@ -1,4 +1,4 @@
-"""Schedules of upkeep. ERP pulls have theirs in `gl_assets.erp.schedules`; measurements run by sensors, not by the clock."""
+"""Schedules of upkeep. ERP pulls have theirs in `gl_assets.erp.schedules`; measurements run by sensors."""
 
 import dagster as dg
 

@@ -14,6 +14,7 @@ from resources.core.home import gl_home
 from resources.databases.timescale.connection import connect, database_url
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.settings import ensure_window
+from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations
 from resources.window_buffer.reader import BufferReader
 
@@ -37,7 +38,7 @@ class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # as
     """The platform's own database."""
 
     url: str = ""
-    """`postgresql://user:password@host:port/database`, best as dg.EnvVar; empty: what GL_DATABASE_URL says at the run."""
+    """`postgresql://user:password@host:port/database`; empty: what GL_DATABASE_URL says when a run starts."""
 
     def resolved_url(self) -> str:
         """Return the URL.
@@ -72,4 +73,8 @@ class TimescaleResource(dg.ConfigurableResource):  # type: ignore[type-arg] # as
 
 def build_resources(config: Integrations) -> dict[str, object]:
     """Return every resource by the name that assets ask for it with; tests override single ones."""
-    return {"window_buffer": WindowBufferResource(), "timescale": TimescaleResource()}
+    return {
+        "window_buffer": WindowBufferResource(),
+        "timescale": TimescaleResource(),
+        **build_erp_resources(config.erp.systems),
+    }

@@ -18,7 +18,10 @@ ASSET = SENSOR_READINGS.to_user_string()
 """Name of the asset in `quality.gate_results`."""
 
 STORED_GATE = "every_closed_window_is_stored"
-"""Red while a window could not be stored however often it was tried; the trigger raises it, storing the window clears it."""
+"""Red while a window could not be stored however often it was tried: raised by the trigger, cleared by storing it."""
+
+REJECTED_GATE = "rejected_rows_are_below_the_limit"
+"""The gate that a window refused for its rejected rows stands red on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,14 @@ def missing_sources(window: WindowUnderTest) -> list[str]:
 GATES: Sequence[Gate] = (
     Gate(
         "stored_readings_match_the_schema",
-        "Every stored reading of the window obeys the table's schema. A failure holds the hour back until it is released.",
+        "Every stored reading of the window obeys the table's schema. A failure holds the hour back until released.",
         blocking=True,
         judge=_schema,
     ),
     Gate(
-        "rejected_rows_are_below_the_limit",
-        "The share of rejected rows is at most quality.warn_rejected_share; above quality.max_rejected_share the window "
-        "is not stored at all.",
+        REJECTED_GATE,
+        "The share of rejected rows is at most quality.warn_rejected_share; above quality.max_rejected_share the "
+        "window is not stored at all.",
         blocking=False,
         judge=_rejected_share,
     ),

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gl_assets.cli.state import database
+from gl_assets.cli.state import databases
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.gate_results import RecordedGate, list_results, release
@@ -39,14 +39,14 @@ def gates() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(*, show_all: bool, asset: str | None, partition: str | None, limit: int, as_json: bool) -> None:
     """List the newest result of each check on each partition; by default those that are red and not released."""
-    with database() as url, connect(url) as connection:
-        found = list_results(connection, red_only=not show_all, asset=asset, partition=partition, limit=limit)
+    with databases() as found, connect(found.platform) as connection:
+        results = list_results(connection, red_only=not show_all, asset=asset, partition=partition, limit=limit)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(result) for result in found], default=str))
-    elif not found:
+        click.echo(json.dumps([dataclasses.asdict(result) for result in results], default=str))
+    elif not results:
         console.print("no results yet" if show_all else "[green]no gate is red[/green]")
     else:
-        console.print(_table(found))
+        console.print(_table(results))
 
 
 @gates.command(name="release")
@@ -60,7 +60,7 @@ def release_(partition: str, *, check: str | None, asset: str, by: str | None, a
 
     The readings stay as they are. Name and time of the release are kept beside the result.
     """
-    with database() as url, connect(url) as connection:
+    with databases() as found, connect(found.platform) as connection:
         released = release(connection, asset=asset, partition=partition, by=by or getpass.getuser(), check=check)
     if not released:
         which = f"check {check}" if check else "any check"

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gl_assets.cli.state import database
+from gl_assets.cli.state import databases
 from resources.core.errors import ConfigError
 from resources.core.windows import parse_partition_key
 from resources.databases.timescale.connection import connect
@@ -45,7 +45,7 @@ def readings(
             terms["window_start"] = parse_partition_key(window)
         except ValueError as error:
             raise ConfigError(f"--window {window}: write the start of a window as 2026-11-22T10:15, in UTC") from error
-    with database() as url, connect(url) as connection:
+    with databases() as found, connect(found.platform) as connection:
         rows = rejection_reasons(connection, **terms) if by_reason else rejected_readings(connection, **terms)
     columns = (
         ("source", "reason", "rows", "last_at") if by_reason else ("time", "sensor_id", "source", "reasons", "raw")
@@ -59,7 +59,7 @@ def readings(
 @_JSON
 def records(*, system: str | None, limit: int, as_json: bool) -> None:
     """List rejected ERP records, newest first."""
-    with database() as url, connect(url) as connection:
+    with databases() as found, connect(found.platform) as connection:
         rows = rejected_records(connection, system=system, limit=limit)
     _show(rows, ("system", "dataset", "partition_date", "reasons", "raw"), as_json=as_json)
 

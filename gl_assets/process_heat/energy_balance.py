@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from gl_assets.schemas.boiler_efficiency import MOST
 from resources.core.units import conversion
 from resources.integrations import BoilerConfig
 
@@ -37,10 +38,12 @@ def balance_boilers(hourly: pd.DataFrame, boilers: Mapping[str, BoilerConfig]) -
     Args:
         hourly: One row per (sensor_id, hour): hour (UTC), sensor_id, mean_value in `unit`, unit, good_share 0-1.
         boilers: Name -> its sensors.
+
     Returns:
         One row per (boiler, hour) in which at least one of its sensors has a row, by boiler and hour: efficiency as a
         share (0.9 is 90 %), powers in kW, good_share the lowest of its sensors; where the balance cannot be drawn,
         efficiency is null and `reason` says why, else `reason` is null.
+
     Raises:
         ConfigError: A sensor's unit does not measure what its place in the balance needs.
     """
@@ -82,8 +85,13 @@ def _balance(means: "pd.Series[float]", config: BoilerConfig) -> _Row:
     if fuel_kw <= 0:
         return None, steam_kw, fuel_kw, "no fuel was burnt: the boiler stood or only kept warm"
     efficiency = steam_kw / fuel_kw
-    if not 0 <= efficiency <= 1.1:  # the lower heating value allows a little above 1 with condensing
-        return None, steam_kw, fuel_kw, f"efficiency {efficiency:.2f} is impossible: check units and calibration of its sensors"
+    if not 0 <= efficiency <= MOST:  # the lower heating value allows a little above 1 with condensing
+        return (
+            None,
+            steam_kw,
+            fuel_kw,
+            f"efficiency {efficiency:.2f} is impossible: check units and calibration of its sensors",
+        )
     return efficiency, steam_kw, fuel_kw, None
 
 
@@ -101,7 +109,7 @@ def steam_enthalpy(pressure_mpa: float, temperature_k: float) -> float:
             f"steam of {temperature_k - 273.15:.1f} Cel is below saturation ({saturation - 273.15:.1f} Cel at "
             f"{pressure_mpa * 10:.2f} bar): it would be water; check pressure and temperature"
         )
-    from iapws import IAPWS97  # noqa: PLC0415 - it brings scipy, which takes a second that only this asset should pay
+    from iapws import IAPWS97
 
     if saturation is not None and temperature_k <= saturation:
         return float(IAPWS97(P=pressure_mpa, x=1).h)
@@ -122,7 +130,7 @@ def water_enthalpy(pressure_mpa: float, temperature_k: float) -> float:
             f"feedwater of {temperature_k - 273.15:.1f} Cel would boil at {pressure_mpa * 10:.2f} bar "
             f"({saturation - 273.15:.1f} Cel); check pressure and temperature"
         )
-    from iapws import IAPWS97  # noqa: PLC0415 - as above
+    from iapws import IAPWS97
 
     return float(IAPWS97(P=pressure_mpa, T=temperature_k).h)
 
@@ -140,6 +148,6 @@ def _saturation_k(pressure_mpa: float) -> float | None:
     """Return the boiling temperature, None above the critical pressure, where nothing boils."""
     if pressure_mpa >= 22.064:
         return None
-    from iapws import IAPWS97  # noqa: PLC0415 - as above
+    from iapws import IAPWS97
 
     return float(IAPWS97(P=pressure_mpa, x=0).T)

@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from gl_assets.checks.gates import ASSET, GATES, STORED_GATE, WindowUnderTest, evaluation, gate_specs, judge, missing_sources, summary
+from gl_assets.checks.gates import (
+    ASSET,
+    GATES,
+    REJECTED_GATE,
+    STORED_GATE,
+    WindowUnderTest,
+    evaluation,
+    gate_specs,
+    judge,
+    missing_sources,
+    summary,
+)
 from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.partition_range import MOST_PARTITIONS, work_through
 from gl_assets.partitions import quiet_beta, window_partitions
@@ -19,13 +30,12 @@ from gl_assets.scada.persist import persist_window
 from resources.core.errors import DataError
 from resources.core.windows import parse_partition_key
 from resources.databases.timescale.gate_results import GateResult, record_results, recover, window_facts
-from resources.databases.timescale.resource import TimescaleResource
-from resources.databases.timescale.store import ReadingsStore
+from resources.databases.timescale.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 from resources.window_buffer.model import WindowNotHeldError
 from resources.window_buffer.reader import BufferReader
-from resources.wiring import WindowBufferResource
+from resources.wiring import TimescaleResource, WindowBufferResource
 
 OWNERS = ["team:data-engineering"]
 
@@ -51,7 +61,11 @@ class WindowWriter:
             DataError: The window has not ended, is no longer held, or has too many rejected rows; nothing was changed.
         """
         contents = self._read(key)
-        outcome = persist_window(contents, self.store, self.config, run_id=self.context.run.run_id)
+        try:
+            outcome = persist_window(contents, self.store, self.config, run_id=self.context.run.run_id)
+        except DataError as error:
+            self._report_refused(key, contents, str(error))
+            raise
         window, results = self._judge(key, contents)
         self.results.extend(results)
         metadata = window_metadata(window, contents)
@@ -60,6 +74,23 @@ class WindowWriter:
         self.context.log_event(dg.AssetMaterialization(SENSOR_READINGS, partition=key, metadata=metadata))
         for result in results:
             self.context.log_event(evaluation(result))
+
+    def _report_refused(self, key: str, contents: WindowContents, why: str) -> None:
+        """Note that a window may not be stored: its hour waits for it, so the gate need not block."""
+        result = GateResult(
+            ASSET,
+            key,
+            contents.revision,
+            REJECTED_GATE,
+            passed=False,
+            blocking=False,
+            metadata={"refused": why},
+            run_id=self.context.run.run_id,
+        )
+        with self.store.transaction() as connection:
+            record_results(connection, [result])
+        self.results.append(result)
+        self.context.log_event(evaluation(result))
 
     def _read(self, key: str) -> WindowContents:
         start = parse_partition_key(key)
@@ -72,8 +103,8 @@ class WindowWriter:
                     f"{self.config.grace.total_seconds():.0f} s later, and is then stored without being asked for"
                 ) from error
             raise DataError(
-                f"window {key}: the buffer no longer holds it ({error}), and no historian is configured to read it from; "
-                "its stored rows are left as they are"
+                f"window {key}: the buffer no longer holds it ({error}), and no historian is configured to read it "
+                "from; its stored rows are left as they are"
             ) from error
 
     def _judge(self, key: str, contents: WindowContents) -> tuple[WindowUnderTest, list[GateResult]]:
@@ -121,7 +152,7 @@ def build_sensor_readings(config: Integrations) -> dg.AssetsDefinition:
             partitions_def=window_partitions(config),
             backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_PARTITIONS),
             check_specs=gate_specs(),
-            output_required=False,  # each window reports itself as it commits, so that it counts even if a later one fails
+            output_required=False,  # each window reports itself as it commits: it counts even if a later one fails
             owners=OWNERS,
             kinds={"timescaledb", "python"},
             description=DESCRIPTION,

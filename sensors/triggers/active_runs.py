@@ -41,7 +41,9 @@ class ActiveRuns:
     backlog_runs: int
 
 
-def active_runs(instance: DagsterInstance, job_name: str, assets: Collection[dg.AssetKey], length: timedelta) -> ActiveRuns:
+def active_runs(
+    instance: DagsterInstance, job_name: str, assets: Collection[dg.AssetKey], length: timedelta
+) -> ActiveRuns:
     """Return what active runs of a job, or of a backfill over one of its assets, work on."""
     busy: set[datetime] = set()
     backlog = 0

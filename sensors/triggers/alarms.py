@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 from gl_assets.checks.gates import ASSET, STORED_GATE
 from resources.core.windows import partition_key
 from resources.databases.timescale.gate_results import GateResult, record_results
-from resources.databases.timescale.resource import TimescaleResource
 from resources.integrations import Integrations
+from resources.wiring import TimescaleResource
 from sensors.triggers.planning import Plan
 
 log = structlog.get_logger(__name__)

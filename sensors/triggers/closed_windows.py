@@ -21,11 +21,10 @@ from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
 from resources.databases.timescale.gate_results import unchecked_windows
 from resources.databases.timescale.ledger import stored_revisions
-from resources.databases.timescale.resource import TimescaleResource
 from resources.databases.timescale.settings import ensure_window
 from resources.integrations import Integrations
 from resources.window_buffer.model import BufferedWindow
-from resources.wiring import WindowBufferResource
+from resources.wiring import TimescaleResource, WindowBufferResource
 from sensors.triggers.active_runs import active_runs
 from sensors.triggers.alarms import raise_not_stored
 from sensors.triggers.planning import Memory, Plan, Situation, dump_memory, load_memory, plan
@@ -117,15 +116,25 @@ def waiting_for(config: Integrations, look: Look, found: Plan, now: datetime) ->
     """Return the sentence that tells the operator what the trigger waits for."""
     situation = look.situation
     if not look.windows:
-        return "waiting for the first window to close: the buffer holds none yet; check that the collector runs (`gl buffer stats`)"
+        return (
+            "waiting for the first window to close: the buffer holds none yet; "
+            "check that the collector runs (`gl buffer stats`)"
+        )
     pausing = [start for start in situation.due if start not in situation.busy]
     busy = len(situation.due) - len(pausing)
     if pausing:
         oldest = min(pausing)
         attempt = found.memory.get(oldest)
         until = f", next attempt at {found.next_at:%H:%M:%S} UTC" if found.next_at else ""
-        tried = f", of which {partition_key(oldest)} has failed {attempt.number} times" if attempt and attempt.failed_at else ""
-        return f"{len(pausing)} windows are due{tried}{until}; {busy} more are being stored; see the failed runs of sensor_readings_job"
+        tried = (
+            f", of which {partition_key(oldest)} has failed {attempt.number} times"
+            if attempt and attempt.failed_at
+            else ""
+        )
+        return (
+            f"{len(pausing)} windows are due{tried}{until}; {busy} more are being stored; "
+            "see the failed runs of sensor_readings_job"
+        )
     if busy:
         return f"{busy} windows are being stored by active runs; nothing else is due"
     closes = config.grid.end_of(now - config.grace) + config.grace
@@ -140,8 +149,8 @@ def build_closed_windows_sensor(config: Integrations) -> dg.SensorDefinition:
         job=sensor_readings_job,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
-        description="Asks for every window that the collector has closed, or closed again after late readings, and that "
-        "is not stored yet.",
+        description="Asks for every window that the collector has closed, or closed again after late readings, and "
+        "that is not stored yet.",
     )
     def closed_windows_sensor(
         context: dg.SensorEvaluationContext, window_buffer: WindowBufferResource, timescale: TimescaleResource

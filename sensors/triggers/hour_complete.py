@@ -20,10 +20,9 @@ from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
 from resources.databases.timescale.gate_results import red_gates
 from resources.databases.timescale.hours import HourState, due_hours
-from resources.databases.timescale.resource import TimescaleResource
 from resources.integrations import Integrations
 from resources.window_buffer.model import BufferedWindow
-from resources.wiring import WindowBufferResource
+from resources.wiring import TimescaleResource, WindowBufferResource
 from sensors.triggers.active_runs import active_runs
 from sensors.triggers.planning import Situation, dump_memory, load_memory, plan
 from sensors.triggers.requests import run_requests
@@ -100,7 +99,8 @@ class CompleteHours:
             return None
         names = ", ".join(sorted({f"{gate.check} of {gate.partition}" for gate in red}))
         return Waiting(
-            state.hour, f"a blocking gate is red: {names}; look at `gl gates list`, then `gl gates release {red[0].partition}`"
+            state.hour,
+            f"a blocking gate is red: {names}; look at `gl gates list`, then `gl gates release {red[0].partition}`",
         )
 
 
@@ -112,7 +112,7 @@ def build_hour_complete_sensor(config: Integrations) -> dg.SensorDefinition:
         job=hourly_readings_job,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=15,
-        description="Asks for hourly readings and process heat once all windows of an hour are stored and no gate holds it.",
+        description="Asks for hourly readings and process heat once an hour's windows are stored and no gate holds it.",
     )
     def hour_complete_sensor(
         context: dg.SensorEvaluationContext, window_buffer: WindowBufferResource, timescale: TimescaleResource
@@ -139,7 +139,8 @@ def build_hour_complete_sensor(config: Integrations) -> dg.SensorDefinition:
 def _reason(situation: Situation, waiting: list[Waiting]) -> str:
     if situation.due:
         failing = len([hour for hour in situation.due if hour not in situation.busy])
-        return f"{len(situation.due)} hours are due: {len(situation.due) - failing} being made, {failing} pausing after a failure"
+        made = len(situation.due) - failing
+        return f"{len(situation.due)} hours are due: {made} being made, {failing} pausing after a failure"
     if waiting:
         newest = waiting[-1]
         return f"{len(waiting)} hours wait; {partition_key(newest.hour)}: {newest.reason}"

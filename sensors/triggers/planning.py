@@ -40,7 +40,8 @@ class Attempt:
         """When it may be asked for again; None while nobody has seen it fail."""
         if self.failed_at is None:
             return None
-        return self.failed_at + min(FIRST_PAUSE * 2 ** min(self.number - 1, 10), LONGEST_PAUSE)
+        pause: timedelta = FIRST_PAUSE * 2.0 ** min(self.number - 1, 10)
+        return self.failed_at + min(pause, LONGEST_PAUSE)
 
     @property
     def alarming(self) -> bool:
@@ -111,15 +112,13 @@ def plan(situation: Situation, memory: Memory) -> Plan:
     known = _seen_failing(situation, memory)
     pauses = [at for attempt in known.values() if (at := attempt.next_at) and at > situation.now]
     ready: dict[int, list[datetime]] = {}
-    for start, revision in situation.due.items():
+    for start in situation.due:
         attempt = known.get(start)
         if start in situation.busy or (attempt and attempt.next_at and attempt.next_at > situation.now):
             continue
         ready.setdefault(attempt.number + 1 if attempt else 1, []).append(start)
     asks = _in_order(_ranges(ready, situation), room_for_backlog=situation.backlog_runs == 0)
-    asked = {
-        start: Attempt(situation.due[start], ask.attempt) for ask in asks for start in ask.starts
-    }
+    asked = {start: Attempt(situation.due[start], ask.attempt) for ask in asks for start in ask.starts}
     alarms = [start for start, attempt in known.items() if attempt.alarming and memory[start].failed_at is None]
     return Plan(asks, {**known, **asked}, alarms, min(pauses, default=None))
 

@@ -5,8 +5,8 @@ import structlog
 
 from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from resources.core.errors import PlatformError
-from resources.databases.timescale.resource import TimescaleResource
 from resources.integrations import Integrations
+from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ATTEMPT_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from sensors.triggers.alarms import record_event
 
@@ -21,8 +21,10 @@ def describe_failure(run: dg.DagsterRun, reason: str) -> str:
     span = f" over {first}" + (f" to {last}" if last != first else "") if first else ""
     attempt = run.tags.get(ATTEMPT_TAG)
     nth = f", attempt {attempt}" if attempt else ""
-    after = "what it did not store is asked for again after a pause" if run.job_name in _ASKED_AGAIN and attempt else (
-        "it is not repeated by itself: start it again from the Dagster UI once the cause is gone"
+    after = (
+        "what it did not store is asked for again after a pause"
+        if run.job_name in _ASKED_AGAIN and attempt
+        else ("it is not repeated by itself: start it again from the Dagster UI once the cause is gone")
     )
     return f"run {run.run_id} of {run.job_name}{span}{nth} failed: {reason}; {after}"
 

@@ -59,10 +59,9 @@ class StoredWindowFacts:
     """Sources with at least one stored or rejected row."""
 
 
-_COLUMNS = (
-    'asset, partition, revision, "check", passed, blocking, metadata, run_id, gate_id, checked_at, released_by, released_at'
-)
-_NEWEST = f'SELECT DISTINCT ON (asset, partition, "check") {_COLUMNS} FROM quality.gate_results'  # noqa: S608 - constants
+_GIVEN = 'asset, partition, revision, "check", passed, blocking, metadata, run_id'
+_COLUMNS = f"{_GIVEN}, gate_id, checked_at, released_by, released_at"
+_NEWEST = f'SELECT DISTINCT ON (asset, partition, "check") {_COLUMNS} FROM quality.gate_results'
 
 _FACTS = """
 SELECT count(*),
@@ -92,8 +91,7 @@ def record_results(connection: psycopg.Connection, results: Iterable[GateResult]
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
-            'INSERT INTO quality.gate_results (asset, partition, revision, "check", passed, blocking, metadata, run_id) '
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            f"INSERT INTO quality.gate_results ({_GIVEN}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             rows,
         )
 
@@ -101,7 +99,7 @@ def record_results(connection: psycopg.Connection, results: Iterable[GateResult]
 def red_gates(connection: psycopg.Connection, asset: str, partitions: Sequence[str]) -> list[RecordedGate]:
     """Return the newest blocking results on these partitions that are red and not released."""
     query = (
-        f"SELECT * FROM ({_NEWEST} WHERE asset = %s AND partition = ANY(%s) AND blocking "  # noqa: S608 - constants
+        f"SELECT * FROM ({_NEWEST} WHERE asset = %s AND partition = ANY(%s) AND blocking "
         'ORDER BY asset, partition, "check", gate_id DESC) newest WHERE NOT passed AND released_at IS NULL'
     )
     with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
@@ -109,11 +107,16 @@ def red_gates(connection: psycopg.Connection, asset: str, partitions: Sequence[s
 
 
 def list_results(
-    connection: psycopg.Connection, *, red_only: bool, asset: str | None = None, partition: str | None = None, limit: int = 100
+    connection: psycopg.Connection,
+    *,
+    red_only: bool,
+    asset: str | None = None,
+    partition: str | None = None,
+    limit: int = 100,
 ) -> list[RecordedGate]:
-    """Return the newest result of each check on each partition, newest first; `red_only` those that failed unreleased."""
+    """Return the newest result of each check on each partition, newest first; `red_only`: failed and not released."""
     query = (
-        f"SELECT * FROM ({_NEWEST} WHERE (%(asset)s::text IS NULL OR asset = %(asset)s) "  # noqa: S608 - constants
+        f"SELECT * FROM ({_NEWEST} WHERE (%(asset)s::text IS NULL OR asset = %(asset)s) "
         "AND (%(partition)s::text IS NULL OR partition = %(partition)s) "
         'ORDER BY asset, partition, "check", gate_id DESC) newest '
         "WHERE NOT (%(red)s AND (passed OR released_at IS NOT NULL)) ORDER BY gate_id DESC LIMIT %(limit)s"
@@ -128,7 +131,7 @@ def release(
 ) -> list[RecordedGate]:
     """Release the red results on a partition (of one check, or all) in `by`'s name; return them. The caller commits."""
     query = (
-        "UPDATE quality.gate_results SET released_by = %(by)s, released_at = now() "  # noqa: S608 - constants
+        "UPDATE quality.gate_results SET released_by = %(by)s, released_at = now() "
         "WHERE asset = %(asset)s AND partition = %(partition)s AND NOT passed AND released_at IS NULL "
         f'AND (%(check)s::text IS NULL OR "check" = %(check)s) RETURNING {_COLUMNS}'
     )
@@ -138,8 +141,11 @@ def release(
 
 
 def recover(connection: psycopg.Connection, result: GateResult) -> None:
-    """Add a passed result to a check that stands red on this partition; nothing happens if it does not. The caller commits."""
-    if any(red.check == result.check for red in list_results(connection, red_only=True, asset=result.asset, partition=result.partition)):
+    """Add a passed result to a check that stands red on this partition; else do nothing. The caller commits."""
+    if any(
+        red.check == result.check
+        for red in list_results(connection, red_only=True, asset=result.asset, partition=result.partition)
+    ):
         record_results(connection, [result])
 
 
@@ -178,4 +184,15 @@ def window_facts(
         key,
     )
     faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
-    return StoredWindowFacts(*ledger, counts[0], counts[1], faults, tuple(sorted(row[0] for row in sources)))
+    revision, rows, rejected, deduplicated, partial = ledger
+    return StoredWindowFacts(
+        revision=revision,
+        rows=rows,
+        rejected=rejected,
+        deduplicated=deduplicated,
+        partial=partial,
+        readings=counts[0],
+        good=counts[1],
+        faults=faults,
+        sources=tuple(sorted(row[0] for row in sources)),
+    )

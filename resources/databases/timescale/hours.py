@@ -24,7 +24,7 @@ LEFT JOIN (
     GROUP BY hour HAVING count(*) = %(count)s
 ) made USING (hour)
 WHERE s.revision IS DISTINCT FROM made.revision ORDER BY s.hour
-"""  # noqa: S608 - constants
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def recorded_revision(connection: psycopg.Connection, asset: str, hour: datetime
 def record_hour(
     connection: psycopg.Connection, asset: str, hour: datetime, *, revision: int, rows: int, run_id: str
 ) -> None:
-    """Note that an asset's hour has been made from this revision, which was read before its rows; the caller commits."""
+    """Note that an asset's hour has been made from this revision, read before its rows; the caller commits."""
     connection.execute(
         "INSERT INTO quality.hour_ledger (asset, hour, revision, rows, run_id) VALUES (%s, %s, %s, %s, %s) "
         "ON CONFLICT (asset, hour) DO UPDATE SET revision = EXCLUDED.revision, rows = EXCLUDED.rows, "

@@ -1,0 +1,59 @@
+"""What Dagster loads: every asset, check, job, schedule and sensor, put together from one configuration.
+
+Loading reads the configuration file that GL_CONFIG names (the example without it), and nothing else: no server, no
+variable, no network.
+"""
+
+import warnings
+
+import dagster as dg
+
+from gl_assets.erp.assets import build_erp_assets
+from gl_assets.erp.checks import build_erp_checks
+from gl_assets.erp.jobs import build_erp_jobs
+from gl_assets.erp.schedules import build_erp_schedules
+from gl_assets.event_log_pruning import event_log_pruning_job
+from gl_assets.jobs import JOBS
+from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
+from gl_assets.scada.hourly_readings import build_hourly_readings
+from gl_assets.scada.sensor_readings import build_sensor_readings
+from gl_assets.schedules import SCHEDULES
+from resources.integrations import Integrations, load_integrations
+from resources.wiring import build_resources
+from sensors.triggers.closed_windows import build_closed_windows_sensor
+from sensors.triggers.hour_complete import build_hour_complete_sensor
+from sensors.triggers.run_failure import build_run_failure_sensor
+
+try:
+    from gl_assets.agents.assets import ASSETS as AGENT_ASSETS
+    from gl_assets.agents.checks import CHECKS as AGENT_CHECKS
+    from gl_assets.agents.jobs import JOBS as AGENT_JOBS
+except ImportError:
+    AGENT_ASSETS = AGENT_CHECKS = AGENT_JOBS = ()
+
+
+def build_definitions(config: Integrations, *, resources: dict[str, object] | None = None) -> dg.Definitions:
+    """Return the definitions of a configuration; `resources` replace single ones by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Definitions(
+            assets=[
+                build_sensor_readings(config),
+                build_hourly_readings(config),
+                build_boiler_efficiency(config),
+                *build_erp_assets(config),
+                *AGENT_ASSETS,
+            ],
+            asset_checks=[*build_erp_checks(config), *AGENT_CHECKS],
+            jobs=[*JOBS, event_log_pruning_job, *build_erp_jobs(config), *AGENT_JOBS],
+            schedules=[*SCHEDULES, *build_erp_schedules(config)],
+            sensors=[
+                build_closed_windows_sensor(config),
+                build_hour_complete_sensor(config),
+                build_run_failure_sensor(config),
+            ],
+            resources={**build_resources(config), **(resources or {})},
+        )
+
+
+defs = build_definitions(load_integrations())

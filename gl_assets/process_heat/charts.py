@@ -1,0 +1,59 @@
+"""Charts for the Dagster UI: small PNG pictures inside the metadata of a materialisation."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+
+def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
+    """Return the efficiency of each boiler over time as a picture in markdown.
+
+    Args:
+        rows: boiler, hour, efficiency (share or None), oldest first.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.dates import ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.0), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for boiler in sorted({row["boiler"] for row in rows}):
+        own = [row for row in rows if row["boiler"] == boiler]
+        shares = [np.nan if row["efficiency"] is None else 100 * row["efficiency"] for row in own]
+        axes.plot(
+            np.array([row["hour"].replace(tzinfo=None) for row in own]), shares, marker="o", markersize=3, label=boiler
+        )
+    axes.set_ylabel("efficiency, %")
+    axes.set_xlabel("hour, UTC")
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
+    if rows:
+        axes.legend(loc="best", fontsize="small")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    encoded = base64.b64encode(picture.getvalue()).decode()
+    return dg.MetadataValue.md(f"![efficiency of the last hours](data:image/png;base64,{encoded})")
+
+
+def efficiency_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
+    """Return one hour's energy balance of every boiler as a markdown table."""
+    lines = ["| boiler | efficiency | steam, kW | fuel, kW | good readings | remark |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row['boiler']} | {_percent(row['efficiency'])} | {_number(row['steam_power_kw'])} "
+        f"| {_number(row['fuel_power_kw'])} | {_percent(row['good_share'])} | {row['reason'] or ''} |"
+        for row in rows
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"

@@ -1,0 +1,123 @@
+"""The asset `scada/hourly_readings`: one row per sensor and hour, made from the stored readings."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import psycopg
+
+from gl_assets.jobs import HOURLY_READINGS, SENSOR_READINGS
+from gl_assets.partition_range import MOST_PARTITIONS, work_through
+from gl_assets.partitions import hour_partitions, quiet_beta, windows_to_hours
+from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
+from gl_assets.schemas.hourly_readings import HourlyReadings
+from gl_assets.transforms.hourly import to_hourly
+from resources.core.windows import parse_partition_key
+from resources.databases.timescale.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
+from resources.databases.timescale.hours import hour_revision, record_hour
+from resources.integrations import Integrations
+from resources.wiring import TimescaleResource
+
+DESCRIPTION = """Every sensor's hour in one row: how many readings, the share of good ones, and minimum, maximum, sum
+and time-weighted mean of the good ones. Made once all windows of the hour are stored and no blocking gate is red, and again
+whenever a late reading raises the revision of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfReadings:
+    """Makes one hour, in one transaction, and remembers what to report of it."""
+
+    config: Integrations
+    connection: psycopg.Connection
+    run_id: str
+    metadata: dict[str, dict[str, Any]]
+
+    def make(self, key: str) -> None:
+        """Roll one hour up and store it.
+
+        Raises:
+            DataError: A sensor's units do not convert into one another.
+            pandera.errors.SchemaErrors: The result breaks its schema; nothing of the hour is changed.
+        """
+        hour, site = parse_partition_key(key), self.config.site
+        with self.connection.transaction():
+            # read before the rows: a window stored meanwhile makes the hour due again
+            revision = hour_revision(self.connection, hour, site=site)
+            parts = [roll_up(part) for part in read_hour(self.connection, hour, site=site)]
+            rows = replace_hour(self.connection, hour, (row for part in parts for row in as_tuples(part)), site=site)
+            name = HOURLY_READINGS.to_user_string()
+            record_hour(self.connection, name, hour, revision=revision, rows=rows, run_id=self.run_id)
+        readings = sum(int(part["readings"].sum()) for part in parts)
+        good = sum(float((part["readings"] * part["good_share"]).sum()) for part in parts)
+        self.metadata[key] = {
+            "dagster/row_count": rows,
+            "rows": rows,
+            "readings": readings,
+            "good_share": round(good / readings, 6) if readings else 0.0,
+            "revision": revision,
+            "hour": f"{hour:%Y-%m-%dT%H:%M}Z",
+        }
+
+
+def roll_up(part: HourColumns) -> pd.DataFrame:
+    """Return the rows of `scada.hourly_readings` of some sensors, validated."""
+    frame = pd.DataFrame(
+        {
+            "time": pd.DatetimeIndex(part.time_us.view("datetime64[us]")).tz_localize("UTC"),
+            "sensor_id": part.sensor_id,
+            "value": part.value,
+            "unit": part.unit,
+            "status": part.status,
+        }
+    )
+    return HourlyReadings.validate(to_hourly(frame), lazy=True)
+
+
+def as_tuples(rows: pd.DataFrame) -> Iterator[Sequence[Any]]:
+    """Yield a frame's rows as tuples of Python values in the order of COLUMNS; missing values are None."""
+    columns = [
+        rows[name].astype(object).where(rows[name].notna(), None).tolist()
+        if name != "hour"
+        else [instant.to_pydatetime() for instant in rows["hour"]]
+        for name in COLUMNS
+    ]
+    return zip(*columns, strict=True)
+
+
+def build_hourly_readings(config: Integrations) -> dg.AssetsDefinition:
+    """Return the asset for this configuration's hours."""
+    with quiet_beta():
+
+        @dg.asset(
+            key=HOURLY_READINGS,
+            group_name="scada",
+            deps=[dg.AssetDep(SENSOR_READINGS, partition_mapping=windows_to_hours())],
+            partitions_def=hour_partitions(config),
+            backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_PARTITIONS),
+            owners=["team:data-engineering"],
+            kinds={"timescaledb", "python", "pandas"},
+            description=DESCRIPTION,
+            metadata={
+                "dagster/column_schema": HOURLY_READINGS_COLUMNS,
+                "dagster/table_name": "scada.hourly_readings",
+                "site": config.site,
+            },
+        )
+        def hourly_readings(context: dg.AssetExecutionContext, timescale: TimescaleResource) -> None:
+            """Make the hours of the run's range, newest first."""
+            metadata: dict[str, dict[str, Any]] = {}
+            with timescale.connection() as connection:
+                connection.autocommit = True  # one transaction per hour
+                hours = HourOfReadings(config, connection, context.run.run_id, metadata)
+                outcome = work_through(context.partition_keys, hours.make)
+            for key in outcome.done:
+                if outcome.failed:  # a step that fails materialises nothing by itself, but these hours are stored
+                    event = dg.AssetMaterialization(HOURLY_READINGS, partition=key, metadata=metadata[key])
+                    context.log_event(event)
+                else:
+                    context.add_asset_metadata(metadata[key], partition_key=key)
+            outcome.raise_if_failed()
+
+    return hourly_readings
