@@ -21,8 +21,8 @@ from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 
 DESCRIPTION = """Every sensor's hour in one row: how many readings, the share of good ones, and minimum, maximum, sum
-and time-weighted mean of the good ones. Made once all windows of the hour are stored and no blocking gate is red, and again
-whenever a late reading raises the revision of one of them."""
+and time-weighted mean of the good ones. Made once all windows of the hour are stored and no blocking gate is red, and
+again whenever a late reading raises the revision of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
