@@ -1,0 +1,345 @@
+"""One MQTT connection with a persistent session: reconnects by itself, acknowledges only when told to.
+
+MQTT 5 where the broker speaks it, 3.1.1 otherwise. A message is acknowledged by its `ack`, after whatever it caused is
+durable; an acknowledgement of a connection that is gone is dropped, since the broker delivers the message again.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from resources.agents.network import Network
+from resources.core.errors import UnreachableError
+from resources.transport.broker import BrokerConfig
+from resources.transport.tls import client_context
+
+log = structlog.get_logger(__name__)
+
+SESSION_EXPIRY_S = 604_800
+"""How long the broker keeps the session and its messages."""
+
+_FIRST_DELAY_S = 0.2
+_LONGEST_DELAY_S = 15.0
+_CONNECT_TIMEOUT_S = 10.0
+_CONNACK_TIMEOUT_S = 15.0
+_IN_FLIGHT = 20
+"""What brokers allow unless they say otherwise; beyond the broker's limit MQTT 5 makes it end the connection."""
+
+_RECEIVE_MAXIMUM = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message from the broker; call `ack` once, when what it caused is durable."""
+
+    topic: str
+    payload: bytes
+    ack: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes when the connection breaks; made anew for each connection."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BusCallbacks:
+    """What the owner of a bus wants to hear; all are called from the network's threads and must not block for long."""
+
+    on_message: Callable[[Arrived], None]
+    on_connected: Callable[[], None]
+    make_will: Callable[[], Will | None]
+
+
+class Bus:
+    """One client of a broker."""
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        client_id: str,
+        subscriptions: Sequence[str],
+        callbacks: BusCallbacks,
+        network: Network,
+    ) -> None:
+        """Prepare a client that subscribes to `subscriptions` with QoS 1; nothing is opened yet."""
+        self._broker = broker
+        self.client_id = client_id
+        self._subscriptions = list(subscriptions)
+        self._callbacks = callbacks
+        self._network = network
+        self._tls = _tls_context(broker)
+        self._protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        self._client = self._make_client()
+        self._connected = threading.Event()
+        self._ended = threading.Event()
+        self._stopping = False
+        self._generation = 0
+        self._failures = 0
+        self._answered = False
+        self._refused: str | None = None
+        self._on_sent: dict[int, Callable[[], None]] = {}
+        self._sent_early: set[int] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the connection and the subscriptions were sent."""
+        return self._connected.is_set()
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version in use: `5` or `3.1.1`."""
+        return "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+
+    def start(self) -> None:
+        """Begin to connect, and stay connected until `stop`."""
+        self._network.add(self)
+        self._network.connect_after(0.0, self._connect)
+
+    def wait_connected(self, timeout_s: float) -> None:
+        """Return when connected.
+
+        Raises:
+            UnreachableError: Not within `timeout_s`; the message says what the broker answered last.
+        """
+        if not self._connected.wait(timeout_s):
+            raise UnreachableError(
+                f"broker {self._where}: {self.client_id} not connected within {timeout_s:g} s "
+                f"({self._refused or 'no answer'}); check agents.broker, the broker and its users",
+                source="agents",
+            )
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, on_sent: Callable[[], None] | None = None) -> None:
+        """Publish; with QoS 1 the client repeats it over reconnects of this process until the broker has it.
+
+        `on_sent` is called when the broker has taken it over.
+        """
+        info = self._client.publish(topic, payload, qos=qos)
+        while info.rc is MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            # 65,535 packet ids wrap around: this one still waits for its acknowledgement, the next may not
+            info = self._client.publish(topic, payload, qos=qos)
+        # the acknowledgement may come before this line: each side writes first and looks for the other's mark then
+        self._on_sent[info.mid] = on_sent or _nothing
+        if info.mid in self._sent_early:
+            self._tell_sent(info.mid)
+
+    def stop(self, farewell: Will | None = None, *, timeout_s: float = 5.0) -> None:
+        """Publish a farewell if given and connected, disconnect cleanly, and stay disconnected."""
+        self._stopping = True
+        if farewell is not None and self.connected:
+            said = threading.Event()
+            self.publish(farewell.topic, farewell.payload, on_sent=said.set)
+            said.wait(timeout_s)
+        self._connected.clear()
+        if self._client.disconnect() is MQTTErrorCode.MQTT_ERR_SUCCESS and not self._ended.wait(timeout_s):
+            self.drop()
+        self._network.remove(self)
+
+    def drop(self) -> None:
+        """Cut the connection without a word, as a crash does: the broker publishes the will. It is opened again."""
+        sock = self._client.socket()
+        if sock is not None:
+            cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
+
+    def on_readable(self) -> None:
+        """Read what is there; with TLS, also what is already decrypted."""
+        client = self._client
+        client.loop_read()
+        sock = client.socket()
+        while sock is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
+            client.loop_read()
+            sock = client.socket()
+
+    def on_writable(self) -> None:
+        """Write what waits."""
+        self._client.loop_write()
+
+    def on_second(self) -> None:
+        """Send a ping when one is due."""
+        self._client.loop_misc()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._broker.host}:{self._broker.port}"
+
+    def _make_client(self) -> paho.Client:
+        five = self._protocol is MQTTProtocolVersion.MQTTv5
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            clean_session=None if five else False,
+            protocol=self._protocol,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        if self._broker.username is not None:
+            password = self._broker.password.reveal() if self._broker.password is not None else None
+            client.username_pw_set(self._broker.username, password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(_IN_FLIGHT)
+        client.max_queued_messages_set(0)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = lambda _client, _data, sock: self._network.unwatch(sock)
+        client.on_socket_register_write = lambda _client, _data, sock: self._network.want_write(sock, self, wanted=True)
+        client.on_socket_unregister_write = lambda _client, _data, sock: self._network.want_write(
+            sock, self, wanted=False
+        )
+        return client
+
+    def _connect(self) -> None:
+        """Open the connection, in a connecting thread."""
+        if self._stopping:
+            return
+        try:
+            self._client.will_clear()
+            will = self._callbacks.make_will()
+            if will is not None:
+                self._client.will_set(will.topic, will.payload, qos=1)
+            keepalive = max(1, int(self._broker.keepalive.total_seconds()))
+            if self._protocol is MQTTProtocolVersion.MQTTv5:
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                properties.SessionExpiryInterval = SESSION_EXPIRY_S
+                properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+                self._client.connect_async(
+                    self._broker.host, self._broker.port, keepalive, clean_start=False, properties=properties
+                )
+            else:
+                self._client.connect_async(self._broker.host, self._broker.port, keepalive)
+            generation, self._answered = self._generation, False
+            self._client.reconnect()
+            self._network.call_after(_CONNACK_TIMEOUT_S, lambda: self._give_up(generation))
+        except (OSError, ValueError) as error:
+            self._note_failure(str(error))
+            self._retry()
+
+    def _give_up(self, generation: int) -> None:
+        """Close a connection whose CONNACK never came."""
+        if generation == self._generation and not self._connected.is_set() and not self._stopping:
+            self.drop()
+
+    def _on_connect(
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._answered = True
+        if reason.is_failure:
+            self._on_refused(reason)
+            return
+        self._generation += 1
+        if self._failures:
+            log.info("broker_connected_again", broker=self._where, client_id=self.client_id, failures=self._failures)
+        self._failures = 0
+        if self._subscriptions:
+            client.subscribe([(topic_filter, 1) for topic_filter in self._subscriptions])
+        self._connected.set()
+        try:
+            self._callbacks.on_connected()
+        except Exception:
+            # paho would leave its state half way through the packet
+            log.exception("bus_callback_failed", client_id=self.client_id)
+
+    def _on_refused(self, reason: ReasonCode) -> None:
+        if self._protocol is MQTTProtocolVersion.MQTTv5 and reason.getName() == "Unsupported protocol version":
+            log.info("broker_speaks_mqtt_3_1_1", broker=self._where, client_id=self.client_id)
+            self._refused = str(reason)
+            self._protocol = MQTTProtocolVersion.MQTTv311
+            return
+        self._note_failure(f"refused: {reason}")
+
+    def _on_disconnect(
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        was_connected = self._connected.is_set()
+        self._connected.clear()
+        if self._stopping:
+            self._ended.set()
+            return
+        if was_connected:
+            self._note_failure(f"connection lost: {reason}")
+        elif not self._answered:
+            self._note_failure("closed without an answer")
+            self._try_other_version()
+        fell_back = self._protocol is not client.protocol
+        if fell_back:
+            self._client = self._make_client()
+        self._retry(at_once=fell_back)
+
+    def _try_other_version(self) -> None:
+        """Take turns after two failures: some old brokers close at an MQTT 5 greeting instead of refusing it."""
+        if self._broker.protocol == "5" and self._failures >= 2:
+            five = self._protocol is MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
+
+    def _note_failure(self, what: str) -> None:
+        self._refused = what
+        self._failures += 1
+        say = log.warning if self._failures == 1 else log.debug
+        say("broker_unreachable", broker=self._where, client_id=self.client_id, error=what)
+
+    def _retry(self, *, at_once: bool = False) -> None:
+        longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(self._failures, 10))
+        self._network.connect_after(0.0 if at_once else random.uniform(longest / 2, longest), self._connect)
+
+    def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        mid, qos, generation = message.mid, message.qos, self._generation
+
+        def ack() -> None:
+            if qos and generation == self._generation:
+                client.ack(mid, qos)
+
+        try:
+            self._callbacks.on_message(Arrived(message.topic, bytes(message.payload), ack))
+        except Exception:
+            # paho would leave its state half way through the packet; not acknowledged, so the message comes again
+            log.exception("bus_callback_failed", client_id=self.client_id)
+
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Any) -> None:
+        self._sent_early.add(mid)
+        self._tell_sent(mid)
+
+    def _tell_sent(self, mid: int) -> None:
+        told = self._on_sent.pop(mid, None)
+        if told is not None:
+            self._sent_early.discard(mid)
+            told()
+
+    def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
+        # without it Nagle's algorithm holds small messages back for up to 40 ms
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._network.watch(sock, self)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _tls_context(broker: BrokerConfig) -> ssl.SSLContext | None:
+    if not broker.tls:
+        return None
+    return client_context(
+        ca_certificate=broker.ca_certificate,
+        allow_tls_1_2=broker.allow_tls_1_2,
+        client_certificate=broker.client_certificate,
+        client_key=broker.client_key,
+    )

@@ -1,0 +1,124 @@
+"""When what is open has to be sent: at once, again after `expired`, again when its agent returns. No I/O."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import RLock
+
+from resources.agents.message import Message
+from resources.core.clock import Clock
+
+_FIRST_AGAIN_S = 1.0
+_LONGEST_AGAIN_S = 60.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    attempts: int
+    due: float | None
+    """Monotonic time of the next sending; None: sent, waiting for an answer."""
+
+
+@dataclass(slots=True)
+class _OpenMessage:
+    message: Message
+    deadline: datetime
+    waiting: dict[str, _Waiting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One message to be signed now, for these agents."""
+
+    message: Message
+    agents: tuple[str, ...]
+
+
+class Schedule:
+    """The open messages of the orchestrator, in memory; safe from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin empty."""
+        self._clock = clock
+        self._lock = RLock()
+        self._open: dict[str, _OpenMessage] = {}
+
+    def add(self, message: Message, attempts: dict[str, int]) -> None:
+        """Have `message` sent to the agents in `attempts`, now; a message that is known stays as it is."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if message.message_id not in self._open:
+                waiting = {agent: _Waiting(count, now) for agent, count in attempts.items()}
+                self._open[message.message_id] = _OpenMessage(message, message.deadline, waiting)
+
+    def knows(self, message_id: str) -> bool:
+        """Return whether a message is open here."""
+        with self._lock:
+            return message_id in self._open
+
+    def close(self, message_id: str, agent_id: str) -> bool:
+        """Forget one target of a message; return whether it was the last."""
+        with self._lock:
+            found = self._open.get(message_id)
+            if found is None:
+                return False
+            found.waiting.pop(agent_id, None)
+            if found.waiting:
+                return False
+            del self._open[message_id]
+            return True
+
+    def send_again(self, message_id: str, agent_id: str) -> None:
+        """Have a message sent again to an agent that found it expired: later each time, 1 s to 60 s, with jitter."""
+        with self._lock:
+            found = self._open.get(message_id)
+            waiting = found.waiting.get(agent_id) if found is not None else None
+            if waiting is not None and waiting.due is None:
+                pause = min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** min(waiting.attempts - 1, 10))
+                waiting.due = self._clock.monotonic() + random.uniform(pause / 2, pause)
+
+    def agent_returned(self, agent_id: str) -> None:
+        """Have everything open for an agent sent again now: it is connected anew."""
+        now = self._clock.monotonic()
+        with self._lock:
+            for found in self._open.values():
+                if agent_id in found.waiting:
+                    found.waiting[agent_id].due = now
+
+    def take_due(self) -> list[Sending]:
+        """Return what is to be sent now, critical first, and count it as sent."""
+        now, wall = self._clock.monotonic(), self._clock.now()
+        found = []
+        with self._lock:
+            for open_message in self._open.values():
+                if open_message.deadline <= wall:
+                    continue
+                due = [a for a, w in open_message.waiting.items() if w.due is not None and w.due <= now]
+                for agent in due:
+                    open_message.waiting[agent].due = None
+                    open_message.waiting[agent].attempts += 1
+                if due:
+                    found.append(Sending(open_message.message, tuple(due)))
+        ranks = ("critical", "high", "normal", "low")
+        return sorted(found, key=lambda sending: ranks.index(sending.message.priority))
+
+    def take_overdue(self) -> list[Sending]:
+        """Return, and forget, the targets whose deadline has passed without an answer."""
+        wall = self._clock.now()
+        with self._lock:
+            overdue = [m for m in self._open.values() if m.deadline <= wall]
+            for open_message in overdue:
+                del self._open[open_message.message.message_id]
+        return [Sending(m.message, tuple(m.waiting)) for m in overdue]
+
+    def pause_s(self, longest: float) -> float:
+        """Return how long nothing will become due, at most `longest`."""
+        now, wall = self._clock.monotonic(), self._clock.now()
+        pause = longest
+        with self._lock:
+            for found in self._open.values():
+                pause = min(pause, (found.deadline - wall).total_seconds())
+                pause = min([pause, *(w.due - now for w in found.waiting.values() if w.due is not None)])
+        return max(0.0, pause)

@@ -1,0 +1,193 @@
+"""Signed tokens: a message as a JWT (JWS compact, EdDSA with Ed25519), both ways.
+
+Only this module touches signatures. The algorithm is fixed, the key comes from the key file by `kid` alone, and nothing
+a header says can change either. Source: RFC 7515, RFC 7519, RFC 8037, RFC 8725 (best practices).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import rfc8785
+from joserfc import jws
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jws import JWSRegistry
+from pydantic import ValidationError
+
+from resources.agents.keys import PrivateKey, PublicKey, PublicKeys
+from resources.agents.message import LONGEST_TIMEOUT_S, Message
+from resources.agents.refusals import RefusedError
+from resources.agents.strict_json import StrictJsonError, loads
+from resources.core.errors import DataError
+
+LARGEST_TOKEN = 256 * 1024
+"""Largest token in bytes."""
+
+LIFETIME_S = 300
+"""A token expires this long after it was issued, or at the message's deadline if that is earlier."""
+
+WILL_LIFETIME_S = LONGEST_TIMEOUT_S
+"""A last will is published whenever the connection breaks, so it lives as long as a session."""
+
+ALGORITHM = "EdDSA"
+
+_COMPACT = re.compile(rb"[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+")
+_FORBIDDEN = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c"})
+
+
+class _OnlyEdDsa(JWSRegistry):
+    """A registry that knows one algorithm, whatever a header asks for."""
+
+    max_payload_length = LARGEST_TOKEN
+
+    def get_alg(self, name: str) -> Any:
+        # joserfc warns that the name EdDSA is superseded (RFC 9864); the wire fixes it, and keys are Ed25519 only
+        if name != ALGORITHM:
+            raise UnsupportedAlgorithmError(f"algorithm is not {ALGORITHM}")
+        return self.algorithms[ALGORITHM]
+
+
+_REGISTRY = _OnlyEdDsa(algorithms=[ALGORITHM])
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message whose signature and identity hold: who signed it, when, until when, and its content hash."""
+
+    message: Message
+    kid: str
+    role: str
+    issued_at: datetime
+    expires_at: datetime
+    content_hash: bytes
+
+
+def audience(site: str) -> str:
+    """Return the audience of every token of a site."""
+    return f"gl:{site}"
+
+
+def sign(message: Message, key: PrivateKey, site: str, *, now: datetime, will: bool = False) -> str:
+    """Return `message` as a token issued now; a `will` lives for seven days.
+
+    Raises:
+        DataError: The token would be larger than 256 KiB, or the payload has no canonical form.
+    """
+    issued = math.floor(now.timestamp())
+    latest = issued + (WILL_LIFETIME_S if will else LIFETIME_S)
+    expires = latest if will else min(latest, math.ceil(message.deadline.timestamp()))
+    claims = {
+        "iss": key.agent_id,
+        "aud": audience(site),
+        "iat": issued,
+        "exp": expires,
+        "jti": message.message_id,
+        "role": key.role,
+        "msg": message.to_wire(),
+    }
+    try:
+        body = orjson.dumps(claims)
+    except orjson.JSONEncodeError as error:
+        raise DataError(f"message {message.message_id}: its payload cannot be written as JSON: {error}") from error
+    token = jws.serialize_compact({"alg": ALGORITHM, "kid": key.kid}, body, key.key, registry=_REGISTRY)
+    if len(token) > LARGEST_TOKEN:
+        raise DataError(
+            f"message {message.message_id}: its token has {len(token)} bytes, at most {LARGEST_TOKEN} are allowed"
+        )
+    return token
+
+
+def open_token(token: bytes, keys: PublicKeys, site: str) -> Received:
+    """Return what a token says, once its signature and its claims about identity hold.
+
+    Raises:
+        RefusedError: Anything about size, form, header, key, signature, claims or message is wrong.
+    """
+    if len(token) > LARGEST_TOKEN:
+        raise RefusedError("too_large", f"token has {len(token)} bytes")
+    if not _COMPACT.fullmatch(token):
+        raise RefusedError("not_a_token", "not a JWS in compact form")
+    key = _key_of(token, keys)
+    try:
+        body = jws.deserialize_compact(token, key.key, registry=_REGISTRY).payload
+    except (JoseError, ValueError) as error:
+        raise RefusedError("bad_signature", "the signature does not hold", claimed=key.agent_id) from error
+    claims = _json(body, key.agent_id)
+    _check_identity(claims, key, site)
+    try:
+        message = Message.model_validate(claims.get("msg"))
+        content_hash = message.content_hash()
+    except (ValidationError, rfc8785.CanonicalizationError, RecursionError) as error:
+        raise RefusedError("malformed", _faults(error), claimed=key.agent_id) from error
+    if message.source_agent != key.agent_id:
+        raise RefusedError("wrong_source", "source_agent is not the issuer", claimed=key.agent_id)
+    if claims["jti"] != message.message_id:
+        raise RefusedError("wrong_id", "jti is not message_id", claimed=key.agent_id)
+    issued, expires = _instant(claims, "iat", key), _instant(claims, "exp", key)
+    return Received(message, key.kid, key.role, issued, expires, content_hash)
+
+
+def _key_of(token: bytes, keys: PublicKeys) -> PublicKey:
+    segment = token.partition(b".")[0]
+    try:
+        header = loads(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
+    except (StrictJsonError, binascii.Error) as error:
+        raise RefusedError("bad_header", "the header is not JSON") from error
+    if not isinstance(header, dict):
+        raise RefusedError("bad_header", "the header is not an object")
+    forbidden = _FORBIDDEN & header.keys()
+    if forbidden:
+        raise RefusedError("forbidden_header", f"the header has {', '.join(sorted(forbidden))}")
+    if header.get("alg") != ALGORITHM:
+        raise RefusedError("wrong_algorithm", f"alg is not {ALGORITHM}")
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        raise RefusedError("unknown_key", "the header has no kid")
+    key = keys.get(kid)
+    if key is None:
+        raise RefusedError(
+            "unknown_key", "no public key with that kid; it was never there, or it was revoked", claimed=kid
+        )
+    return key
+
+
+def _json(body: bytes, claimed: str) -> dict[str, Any]:
+    try:
+        claims = loads(body)
+    except StrictJsonError as error:
+        raise RefusedError("malformed", f"the claims: {error}", claimed=claimed) from error
+    if not isinstance(claims, dict):
+        raise RefusedError("malformed", "the claims are not an object", claimed=claimed)
+    return claims
+
+
+def _check_identity(claims: dict[str, Any], key: PublicKey, site: str) -> None:
+    if claims.get("iss") != key.agent_id:
+        raise RefusedError("wrong_issuer", "iss does not own the key that signed", claimed=key.agent_id)
+    if claims.get("role") != key.role:
+        raise RefusedError("wrong_role", "role is not the role of the key", claimed=key.agent_id)
+    if claims.get("aud") != audience(site):
+        raise RefusedError("wrong_audience", f"aud is not {audience(site)}", claimed=key.agent_id)
+    if not isinstance(claims.get("jti"), str):
+        raise RefusedError("wrong_id", "there is no jti", claimed=key.agent_id)
+
+
+def _instant(claims: dict[str, Any], name: str, key: PublicKey) -> datetime:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**33:
+        raise RefusedError("malformed", f"{name} is not a time", claimed=key.agent_id)
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _faults(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        # where and what kind, never the value: a payload must not reach the log
+        return "; ".join(f"msg.{'.'.join(map(str, f['loc']))}: {f['type']}" for f in error.errors()[:5])
+    return "the payload has no canonical form"
