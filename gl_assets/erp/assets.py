@@ -10,6 +10,7 @@ from gl_assets.erp.bodies import Metadata, StandardWriter, land_one_day, report_
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.datasets import FACTS, OWNERS, FactDataset
 from gl_assets.erp.days import business_days, standard_zone, work_through_days
+from gl_assets.partitions import quiet_beta
 from resources.erp.landing import Landing
 from resources.erp.resources import resource_key
 from resources.erp.sap.config import SapConfig
@@ -35,12 +36,13 @@ def systems_with(config: Integrations, dataset: str) -> dict[str, SapConfig]:
 
 def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
     """Return the assets of every configured system and dataset; none where no system is configured."""
-    assets = [
-        _landed_asset(config, name, FACTS[dataset])
-        for name, system in config.erp.systems.items()
-        for dataset in system.datasets
-    ]
-    return assets + [_standard_asset(config, dataset) for name, dataset in FACTS.items() if systems_with(config, name)]
+    with quiet_beta():
+        assets = [
+            _landed_asset(config, name, FACTS[dataset])
+            for name, system in config.erp.systems.items()
+            for dataset in system.datasets
+        ]
+        return assets + [_standard_asset(config, facts) for name, facts in FACTS.items() if systems_with(config, name)]
 
 
 def _landed_asset(config: Integrations, system: str, dataset: FactDataset) -> dg.AssetsDefinition:

@@ -1,0 +1,257 @@
+"""From the SAP-like service through Dagster into TimescaleDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from gl_assets.erp.assets import build_erp_assets
+from gl_assets.erp.checks import build_erp_checks
+from gl_assets.erp.jobs import build_erp_jobs
+from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
+from resources.databases.timescale.connection import connect
+from resources.demo_plant.sap_service import SapLogin
+from resources.erp.resources import build_erp_resources
+from resources.integrations import Integrations
+from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
+
+DAY = date(2026, 11, 18)
+A_DAYS_DOCUMENTS = 8 * 24
+LANDED = dg.AssetKey(["erp", "sap", "energy_consumption"])
+STANDARD = dg.AssetKey(["erp", "energy_consumption"])
+
+
+class Database:
+    """What the assets ask of the platform's database resource, on the test's own database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        with connect(self._url, autocommit=True) as connection:
+            yield connection
+
+
+class Platform:
+    """The definitions of a configuration, run in this process."""
+
+    def __init__(self, config: Integrations, url: str, folder: Path) -> None:
+        self.url = url
+        self.instance = dg.DagsterInstance.ephemeral(tempdir=str(folder))
+        self.defs = dg.Definitions(
+            assets=build_erp_assets(config),
+            asset_checks=build_erp_checks(config),
+            jobs=build_erp_jobs(config),
+            schedules=build_erp_schedules(config),
+            resources={"timescale": Database(url), **build_erp_resources(config.erp.systems)},
+        )
+
+    def pull(self, first: date, last: date | None = None) -> dg.ExecuteInProcessResult:
+        job = self.defs.resolve_job_def("erp_sap_sync_job")
+        tags = {RANGE_START: first.isoformat(), RANGE_END: (last or first).isoformat()}
+        return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: Any) -> Any:
+        return self.rows(query, *values)[0][0]
+
+
+@pytest.fixture
+def sap(authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> Iterator[SapServer]:
+    monkeypatch.setenv(SECRET_VARIABLE, SapLogin().client_secret)
+    with sap_server(authority) as server:
+        yield server
+
+
+@pytest.fixture
+def platform(sap: SapServer, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Platform:
+    monkeypatch.setenv("GL_DATABASE_URL", database_url)
+    return Platform(sap.integrations(http={"attempts": 1}), database_url, tmp_path)
+
+
+def test_a_range_of_days_when_backfilled_is_one_run_and_one_materialization_a_day(platform: Platform) -> None:
+    result = platform.pull(DAY, DAY + timedelta(days=2))
+    assert result.success
+    assert platform.one("SELECT count(*) FROM erp.landed_records") == 3 * A_DAYS_DOCUMENTS
+    assert platform.rows("SELECT transaction_date, count(*) FROM erp.energy_consumption GROUP BY 1 ORDER BY 1") == [
+        (DAY + timedelta(days=n), A_DAYS_DOCUMENTS) for n in range(3)
+    ]
+    for key in (LANDED, STANDARD):
+        found = [e for e in result.get_asset_materialization_events() if e.asset_key == key]
+        assert sorted(e.partition for e in found) == [(DAY + timedelta(days=n)).isoformat() for n in range(3)]
+    metadata = result.asset_materializations_for_node("erp__sap__energy_consumption")[0].metadata
+    assert metadata["rows"].value == metadata["server_count"].value == A_DAYS_DOCUMENTS
+    last = result.asset_materializations_for_node("erp__energy_consumption")[-1]
+    assert "data:image/png;base64" in str(last.metadata["consumption"].value)
+    checks = result.get_asset_check_evaluations()
+    assert {c.check_name: c.passed for c in checks if c.check_name != "yesterday_is_landed"} == {
+        "landed_rows_equal_the_servers_count": True,
+        "every_record_was_sent_once": True,
+        "records_do_not_vanish_in_bulk": True,
+        "each_meter_is_booked_once_per_time": True,
+        "each_meter_keeps_its_unit": True,
+        "rejected_records_are_below_the_limit": True,
+    }
+    assert platform.one("SELECT count(*) FROM quality.gate_results WHERE passed") == 18
+
+
+def test_standard_rows_when_stored_hold_what_the_meters_used(platform: Platform, sap: SapServer) -> None:
+    platform.pull(DAY)
+    steam = [d for d in sap.book.day(DAY) if d["MeasuringPoint"] == "B1-STEAM"]
+    document = next(d for d in steam if d["MsmtRdngTime"] == "10:00:00")
+    row = platform.rows(
+        "SELECT system, company, plant_code, energy_type, consumption_value::float8, consumption_unit, meter_id,"
+        " location_code, cost_center, period_start::text, period_end::text, quality_score, extra->>'text'"
+        " FROM erp.energy_consumption WHERE source_key = %s",
+        document["MeasurementDocument"],
+    )[0]
+    used = round(document["MsmtCounterReadingDifference"] / 1000, 9)
+    assert row == (
+        "sap", "1000", "P100", "steam", used, "t", "B1-STEAM", "P100-boiler_1", "4711",
+        "2026-11-18 09:00:00+00", "2026-11-18 10:00:00+00", 1.0, "boiler_1 steam",
+    )  # fmt: skip
+
+
+def test_a_day_when_pulled_again_unchanged_keeps_its_rows(platform: Platform) -> None:
+    platform.pull(DAY)
+    landed = "SELECT source_key, hash, ingested_at, changed_at, run_id FROM erp.landed_records ORDER BY 1"
+    before = platform.rows(landed)
+    standard = platform.rows("SELECT * FROM erp.energy_consumption ORDER BY source_key")
+    assert platform.pull(DAY).success
+    assert before == platform.rows(landed)
+    assert standard == platform.rows("SELECT * FROM erp.energy_consumption ORDER BY source_key")
+
+
+def test_a_late_change_when_it_moves_a_document_moves_its_row(platform: Platform, sap: SapServer) -> None:
+    after = DAY + timedelta(days=1)
+    platform.pull(DAY, after)
+    number = sap.book.day(DAY)[5]["MeasurementDocument"]
+    sap.book.change(number, {"MsmtRdngDate": after.isoformat(), "MsmtRdngTime": "00:30:00"}, day=DAY)
+    # only the new day is asked for: the row moves at once
+    assert platform.pull(after).success
+    held = "SELECT transaction_date FROM erp.energy_consumption WHERE source_key = %s"
+    assert platform.rows(held, number) == [(after,)]
+    # a run of the day it left does not bring it back, and takes nothing away
+    assert platform.pull(DAY).success
+    assert platform.rows(held, number) == [(after,)]
+    assert platform.one("SELECT count(*) FROM erp.energy_consumption") == 2 * A_DAYS_DOCUMENTS
+    assert platform.rows(
+        "SELECT partition_date, deleted_at IS NULL FROM erp.landed_records WHERE source_key = %s ORDER BY 1", number
+    ) == [(DAY, False), (after, True)]
+
+
+def test_corrected_late_vanished_and_reversed_documents_when_pulled_again_are_what_the_table_says(
+    platform: Platform, sap: SapServer
+) -> None:
+    platform.pull(DAY)
+    corrected, vanished, turned, *_ = (d["MeasurementDocument"] for d in sap.book.day(DAY))
+    sap.book.change(corrected, {"MeasurementReadingInEntryUoM": 123.456}, day=DAY)
+    sap.book.vanish(vanished)
+    sap.book.change(turned, {"MsmtRdngIsReversed": True}, day=DAY)
+    sap.book.enter({**sap.book.day(DAY)[-1], "MeasurementDocument": "99999999999999999999", "MsmtRdngTime": "23:30:00"})
+    assert platform.pull(DAY).success
+    value = "SELECT consumption_value::float8 FROM erp.energy_consumption WHERE source_key = %s"
+    assert platform.rows(value, corrected) == [(123.456,)]
+    assert platform.rows(value, vanished) == []
+    assert platform.rows(value, turned) == []
+    assert len(platform.rows(value, "99999999999999999999")) == 1
+    assert platform.rows("SELECT source_key FROM erp.landed_records WHERE deleted_at IS NOT NULL") == [(vanished,)]
+    assert platform.one("SELECT count(DISTINCT ingested_at) FROM erp.landed_records WHERE deleted_at IS NULL") == 2
+
+
+def test_bad_records_when_pulled_are_kept_with_their_reasons(platform: Platform, sap: SapServer) -> None:
+    template = sap.book.day(DAY)[0]
+    odd: dict[str, dict[str, Any]] = {
+        "X1": {"MeasurementReadingInEntryUoM": -1},
+        "X2": {"MeasurementReadingEntryUoM": "FURLONG"},
+        "X3": {"MeasurementReadingInEntryUoM": None},
+        "X4": {"MsmtRdngTime": "25 o'clock"},
+        "X5": {"MeasurementDocumentText": "a\0b\ud800c"},
+        "X6": {"MeasuringPoint": ""},
+        "X7": {"MeasurementReadingInEntryUoM": "1e999999"},
+    }
+    for number, fields in odd.items():
+        sap.book.enter({**template, "MeasurementDocument": number, "MsmtRdngTime": "00:01:00", **fields})
+    assert platform.pull(DAY).success
+    reasons = dict(platform.rows("SELECT source_key, reasons FROM erp.rejected_records"))
+    assert reasons == {
+        "X1": ["consumption_value: a consumption must not be negative (found -1.000000000)"],
+        "X2": ["unit 'FURLONG' is not known: add it to unit_codes of the system"],
+        "X3": ["MeasurementReadingInEntryUoM is missing"],
+        "X4": ["MsmtRdngTime \"25 o'clock\" is not of the form 10:15:00"],
+        "X5": ["holds characters or numbers that a database cannot keep; they were replaced"],
+        "X6": ["MeasuringPoint is missing"],
+        "X7": ["MeasurementReadingInEntryUoM is larger than any amount"],
+    }
+    assert platform.one("SELECT count(*) FROM erp.energy_consumption") == A_DAYS_DOCUMENTS
+    raw = "SELECT raw->>'MeasurementReadingEntryUoM' FROM erp.rejected_records WHERE source_key = 'X2'"
+    assert platform.one(raw) == "FURLONG"
+
+
+def test_a_record_without_key_when_pulled_is_landed_and_rejected(platform: Platform, sap: SapServer) -> None:
+    template = sap.book.day(DAY)[0]
+    sap.book._changed[""] = {**template, "MeasurementDocument": ""}
+    assert platform.pull(DAY).success
+    assert platform.one("SELECT count(*) FROM erp.landed_records WHERE starts_with(source_key, '?')") == 1
+    assert platform.rows("SELECT reasons FROM erp.rejected_records") == [(["MeasurementDocument is missing"],)]
+
+
+def test_two_documents_of_one_time_when_stored_turn_the_check_red(platform: Platform, sap: SapServer) -> None:
+    sap.book.enter({**sap.book.day(DAY)[0], "MeasurementDocument": "AGAIN"})
+    result = platform.pull(DAY)
+    red = {c.check_name: c for c in result.get_asset_check_evaluations() if not c.passed}
+    assert set(red) == {"each_meter_is_booked_once_per_time", "yesterday_is_landed"}
+    assert red["each_meter_is_booked_once_per_time"].severity == dg.AssetCheckSeverity.ERROR
+    assert platform.rows('SELECT "check", partition, blocking FROM quality.gate_results WHERE NOT passed') == [
+        ("each_meter_is_booked_once_per_time", DAY.isoformat(), True)
+    ]
+
+
+def test_a_day_when_the_server_counts_more_than_it_sends_stays_as_it_was(platform: Platform, sap: SapServer) -> None:
+    platform.pull(DAY)
+    sap.book.vanish(sap.book.day(DAY)[0]["MeasurementDocument"])
+    sap.control.misbehave("miscount", times=4)
+    result = platform.pull(DAY)
+    assert not result.success
+    assert "the server counted 192 records but sent 191" in str(result.get_failed_step_keys() and result.all_events)
+    assert platform.one("SELECT count(*) FROM erp.landed_records WHERE deleted_at IS NULL") == A_DAYS_DOCUMENTS
+
+
+def test_a_bad_day_when_in_a_range_is_set_aside_and_the_others_are_stored(platform: Platform, sap: SapServer) -> None:
+    sap.control.misbehave("truncated", after=4)
+    result = platform.pull(DAY, DAY + timedelta(days=2))
+    assert not result.success
+    assert platform.rows("SELECT DISTINCT partition_date FROM erp.landed_records ORDER BY 1") == [
+        (DAY,),
+        (DAY + timedelta(days=2),),
+    ]
+    stored = platform.instance.get_materialized_partitions(LANDED)
+    assert stored == {DAY.isoformat(), (DAY + timedelta(days=2)).isoformat()}
+
+
+def test_a_refused_secret_when_in_a_range_is_tried_once(
+    platform: Platform, sap: SapServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "wrong")
+    result = platform.pull(DAY, DAY + timedelta(days=2))
+    assert not result.success
+    assert sap.control.token_requests == 1
+    assert "wrong" not in "".join(str(event) for event in result.all_events).replace("went wrong", "")
+
+
+def test_a_day_when_not_ended_is_refused(platform: Platform) -> None:
+    result = platform.pull(datetime.now(UTC).date() + timedelta(days=1))
+    assert not result.success
+    assert platform.one("SELECT count(*) FROM erp.landed_records") == 0
