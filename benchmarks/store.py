@@ -1,0 +1,150 @@
+"""`gl bench store`: the store against its limits and its rivals, everything as a ratio measured in the same run.
+
+The database is a scratch one on the server that GL_DATABASE_URL names, or on an embedded server started for this run
+(fsync on); it is removed afterwards. Other ratios of the same table of figures come from modules that register here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import structlog
+from sqlalchemy import make_url
+
+from benchmarks import store_layout, store_persist
+from benchmarks.store_copy import BareCopy, readable_folder
+from benchmarks.store_workload import filled_buffer
+from resources.databases.timescale.connection import URL_VARIABLE, connect, plain_url
+from resources.databases.timescale.edition import detect
+from resources.databases.timescale.migrate import migrate
+
+Progress = Callable[[str], None]
+
+TARGETS = {
+    "persist_vs_copy": 0.6,
+    "replace_vs_copy": 0.4,
+    "layout_vs_text_key": 2.0,
+    "persist_vs_to_sql": 5.0,
+    "buffer_vs_disk": 0.5,
+    "buffer_read_per_s": 3_000_000,
+}
+"""What has to be reached at least."""
+
+MOST_READS = 1.5
+"""What each of `reads` may be at most."""
+
+COMPANIONS = ("benchmarks.buffer", "benchmarks.collector", "benchmarks.window_to_table")
+"""Modules with `run(progress) -> dict`, whose figures belong to the same result; one that does not exist is left out."""
+
+
+def run(
+    progress: Progress, *, repeats: int = 5, parts: tuple[str, ...] = ("persist", "layout", "reads", "others")
+) -> dict[str, Any]:
+    """Return the figures.
+
+    Args:
+        progress: Called with a line about what is being done.
+        repeats: Repetitions of which the median is taken.
+        parts: What to measure.
+
+    Raises:
+        UnreachableError, AuthError: The database cannot be reached.
+    """
+    result: dict[str, Any] = {"machine": _machine(), "repeats": repeats}
+    with ExitStack() as stack:
+        # under the system's folder of temporary files: the database's user has to reach it
+        folder = readable_folder(Path(tempfile.gettempdir()) / f"gl_bench_{os.getpid()}")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        url = stack.enter_context(_database(folder, progress))
+        quiet = structlog.get_config()
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+        stack.callback(structlog.configure, **quiet)
+        with connect(url, autocommit=True) as connection:
+            result["edition"] = str(detect(connection))
+            copy = BareCopy(connection, folder)
+            if "persist" in parts:
+                progress("filling the buffer")
+                with filled_buffer(folder / "buffer") as workload:
+                    rates = store_persist.measure(url, workload, copy, repeats=repeats, progress=progress)
+                result |= store_persist.report(rates, copy)
+            if "layout" in parts or "reads" in parts:
+                store_layout.prepare(connection)
+            if "layout" in parts:
+                result |= store_layout.measure_load(connection, copy, repeats=repeats, progress=progress)
+            if "reads" in parts:
+                result |= store_layout.measure_reads(connection, copy, repeats=repeats, progress=progress)
+    if "others" in parts:
+        result |= _companions(progress)
+    result["missed"] = missed(result)
+    return result
+
+
+def missed(result: dict[str, Any]) -> list[str]:
+    """Return the names of targets that were measured and not reached."""
+    low = [name for name, least in TARGETS.items() if name in result and result[name] < least]
+    return low + [f"reads.{name}" for name, ratio in result.get("reads", {}).items() if ratio > MOST_READS]
+
+
+def _companions(progress: Progress) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in COMPANIONS:
+        if importlib.util.find_spec(name) is not None:
+            progress(name.removeprefix("benchmarks."))
+            found |= importlib.import_module(name).run(progress)
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpus": os.cpu_count(),
+        "load_before": round(psutil.getloadavg()[0], 2),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+    }
+
+
+@contextmanager
+def _database(folder: Path, progress: Progress) -> Iterator[str]:
+    """Yield the URL of a migrated scratch database."""
+    with ExitStack() as stack:
+        named = os.environ.get(URL_VARIABLE)
+        server = plain_url(named) if named else stack.enter_context(_embedded(folder / "postgres", progress))
+        name = f"gl_bench_{os.getpid()}_{int(time.time())}"
+        with connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        stack.callback(_drop, server, name)
+        url = make_url(server).set(database=name).render_as_string(hide_password=False)
+        migrate(url)
+        yield url
+
+
+def _drop(server: str, name: str) -> None:
+    with connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@contextmanager
+def _embedded(folder: Path, progress: Progress) -> Iterator[str]:
+    """Yield the URL of an embedded server of this run's own, fsync on."""
+    from resources.embedded.postgres import EmbeddedPostgres
+    from resources.embedded.programs import find_programs
+
+    progress("starting an embedded database")
+    server = EmbeddedPostgres(folder, find_programs(progress))
+    server.start()
+    try:
+        yield server.url("postgres")
+    finally:
+        server.stop()

@@ -1,0 +1,77 @@
+"""`gl bench`: the benchmarks, each figure a ratio against a bare limit or a rival measured in the same run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from resources.core.errors import ConfigError
+
+PARTS = ("persist", "layout", "reads", "others")
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine: every figure is a ratio against a bare limit or a rival, taken in the same run.
+
+    A figure below its target exits with code 1. Other work on the machine spoils the figures; `spread` in the result
+    says how far repetitions lay apart.
+    """
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1, 50), help="Repetitions for a median.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure this part alone; may be repeated.")
+def store(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
+    """From the buffer to the table: speed of the store, its layout and its reads.
+
+    1,000 sensors for 1,000 seconds through the whole way (read, judge, validate, score, replace with the ledger), over
+    a bare COPY of the same rows; the layout over a table with text keys; three queries; pandas.to_sql. Takes several
+    minutes, in a scratch database on GL_DATABASE_URL's server or on an embedded server of its own.
+    """
+    try:
+        from benchmarks.store import run
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "gl bench runs from the repository, where the folder `benchmarks` is: change into it first"
+        ) from error
+    show(run(_progress(), repeats=repeats, parts=only or PARTS), as_json=as_json)
+
+
+def _progress() -> Callable[[str], None]:
+    console = Console(stderr=True)
+    return lambda line: console.print(f"[dim]{line} ...[/dim]")
+
+
+def show(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result, and exit with code 1 if it missed a target."""
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        table = Table("figure", "value", title="gl bench store")
+        for name, value in flat(result):
+            table.add_row(name, value)
+        Console().print(table)
+    if result.get("missed"):
+        click.echo(f"missed: {', '.join(result['missed'])}", err=True)
+        sys.exit(1)
+
+
+def flat(result: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested figures as (dotted name, text)."""
+    rows = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            rows.append((prefix + name, ", ".join(map(str, value)) or "none"))
+        else:
+            rows.append((prefix + name, f"{value:,}" if isinstance(value, int) else str(value)))
+    return rows
