@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def documented(node: yaml.Node, annotation: Any, lines: list[str], found: set[tu
 
 def owner(model: type[BaseModel], key: str) -> str:
     """Return the class that declares the key: what all tags have is explained once."""
-    return next(cls.__name__ for cls in model.__mro__ if key in cls.__dict__.get("__annotations__", {}))
+    return next(cls.__name__ for cls in model.__mro__ if key in inspect.get_annotations(cls))
 
 
 def chosen_model(node: yaml.Node, annotation: Any) -> type[BaseModel] | None:
