@@ -32,8 +32,11 @@ PERFORMANCE = "gl.performance"
 SECURITY = "gl.security"
 """Name of the logger whose records go to security.log, and to all else as well."""
 
-_NOISY = ("asyncua", "pymodbus", "paho", "httpx", "httpcore", "alembic", "urllib3", "asyncio", "amqtt", "transitions")
+_NOISY = ("pymodbus", "paho", "httpx", "httpcore", "alembic", "urllib3", "asyncio", "amqtt", "transitions")
 """Libraries that speak of every packet: from them warnings and worse only."""
+
+_VERY_NOISY = ("asyncua",)
+"""Libraries whose warnings are of no use to an operator either: from them errors only."""
 
 
 def performance_log() -> Any:
@@ -91,6 +94,8 @@ def setup_logging(
     formatter = _ScrubbedFormatter(shared, scrubber)
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    for name in _VERY_NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     root, performance, security = logging.getLogger(), logging.getLogger(PERFORMANCE), logging.getLogger(SECURITY)
     root.setLevel(threshold)
     performance.propagate = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from resources.core.errors import DataError
@@ -37,8 +38,8 @@ class Intake:
         """Rows that wait."""
         return self._taken.rows
 
-    def put(self, batch: ReadingBatch, now_us: int) -> None:
-        """Queue a batch.
+    def put(self, batch: ReadingBatch, now_us: int, increments: Mapping[str, int] | None = None) -> None:
+        """Queue a batch, and with it the increments of its source's counters: one commit takes both or neither.
 
         Raises:
             DataError: A part has another schema than the contract's; nothing was queued.
@@ -65,6 +66,8 @@ class Intake:
                 )
             self._taken.entries.append(Entry(batch, now_us))
             self._taken.rows += rows
+            if increments:
+                merge_counts(self._taken.increments, {batch.source: dict(increments)})
 
     def count(self, source: str, increments: dict[str, int]) -> None:
         """Queue increments of counters."""

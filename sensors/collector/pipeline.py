@@ -135,11 +135,14 @@ class Pipeline:
         return self._take(batch)
 
     def _take(self, batch: ReadingBatch) -> bool:
+        # with the counts that speak of it: a crash must not leave one without the other
+        counts = self._counts.get(batch.source)
         try:
-            self._buffer.append(batch)
+            self._buffer.append(batch, counts)
         except BufferFullError:
             self._became_full()
             return False
+        self._counts.pop(batch.source, None)
         self._pending_bytes += _size(batch)
         self._flow.taken(batch)
         for observe in self._observers:
@@ -230,7 +233,7 @@ class Pipeline:
         )
 
     def _hand_over_counts(self) -> None:
-        """Give the buffer the counts of the rows it has: a crash must not leave `sent` of a batch it never took."""
+        """Give the buffer the counts that no batch will take along; those of a batch that waits go with it."""
         for source in [name for name in self._counts if not self._waiting[name]]:
             self._buffer.add_counts(source, **self._counts.pop(source))
 

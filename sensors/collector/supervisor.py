@@ -30,6 +30,9 @@ from sensors.collector.state import SourceState
 
 log = structlog.get_logger(__name__)
 
+SLOW_FIRST_S = 1.0
+"""A first connection that takes longer than this is a gap."""
+
 STABLE_S = 30.0
 """A connection that lasted this long makes the next pause short again."""
 
@@ -112,11 +115,13 @@ class SourceSupervisor:
         mark, now = self._clock.monotonic(), self._clock.now()
         outage_s = mark - (self.state.down_since if self.state.down_since is not None else self.state.started)
         self.state.went_up(mark, dict(facts))
-        self._last_good = now
         peer = ", ".join(f"{key}={value}" for key, value in facts.items())
-        # also the gap of a time in which no collector ran, which the buffer has noted by itself
+        if self._gap_since is None and outage_s > SLOW_FIRST_S:
+            # the buffer notes the time without a collector up to its start, not up to the first connection
+            self._port.open_gap(self._client.name, self._last_good, "the first connection took this long")
+        # also one that a collector which was killed has left open
         self._port.close_gap(self._client.name, now if self._gap_since is None else max(now, self._gap_since))
-        self._gap_since = None
+        self._gap_since, self._last_good = None, now
         if self._logged:
             self._log.info("source_recovered", outage_s=round(outage_s, 1), attempts=self._attempts, peer=peer)
         else:

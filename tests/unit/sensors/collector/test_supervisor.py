@@ -150,10 +150,18 @@ async def test_source_when_lost_then_a_gap_from_the_last_good_instant_to_the_rec
     bench.source._steps = [first, UnreachableError("connection reset"), second]
     async with bench.ran():
         gaps = [note for note in bench.port.notes if note[0] in ("open", "close")]
-        assert gaps[0] == ("close", "boilers", NOON + timedelta(seconds=10))
-        assert gaps[1][:3] == ("open", "boilers", NOON + timedelta(seconds=15))
-        assert gaps[2] == ("close", "boilers", NOON + timedelta(seconds=75))
+        assert gaps[0] == ("open", "boilers", NOON, "the first connection took this long")
+        assert gaps[1] == ("close", "boilers", NOON + timedelta(seconds=10))
+        assert gaps[2][:3] == ("open", "boilers", NOON + timedelta(seconds=15))
+        assert gaps[3] == ("close", "boilers", NOON + timedelta(seconds=75))
         assert len(bench.port.batches) == 2
+
+
+async def test_source_when_it_connects_at_once_then_only_a_gap_left_by_an_earlier_collector_is_closed() -> None:
+    bench = Bench()
+    bench.source._steps = [lambda _, status: status.connected({})]
+    async with bench.ran():
+        assert bench.port.notes == [("close", "boilers", NOON)]
 
 
 async def test_source_when_it_never_connects_then_the_gap_begins_with_the_process() -> None:
