@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from resources.core.errors import ConfigError
 
@@ -38,3 +39,8 @@ class PlatformInstance(dg.DagsterInstance):
                 "and fails at its first run; `gl up` writes it correctly"
             )
         return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Any:
+        """Return Dagster's own defaults for what dagster.yaml does not name."""
+        return InstanceRef.config_defaults(base_dir)

@@ -1,12 +1,14 @@
 """How a run works through its range of partitions: newest first, one by one, a failing one set aside."""
 
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
 import structlog
 
-from resources.core.errors import ConfigError, UnreachableError
+from resources.core.errors import ConfigError, PlatformError, UnreachableError
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,19 @@ class RangeOutcome:
         )
 
 
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """Turn an error of the platform into a Dagster failure whose message is the error's, not "an error occurred in op".
+
+    Raises:
+        dagster.Failure: In place of a PlatformError.
+    """
+    try:
+        yield
+    except PlatformError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
 def work_through(keys: Sequence[str], one: Callable[[str], None]) -> RangeOutcome:
     """Call `one` for each partition, newest first; set failing ones aside and go on.
 
@@ -67,9 +82,12 @@ def work_through(keys: Sequence[str], one: Callable[[str], None]) -> RangeOutcom
             )
             log.error("partitions_given_up", partition=key, untried=len(remaining), error=str(error))
             break
-        except Exception as error:
-            outcome.failed[key] = str(error) or type(error).__name__
-            log.exception("partition_set_aside", partition=key, error=str(error))
+        except PlatformError as error:
+            outcome.failed[key] = str(error)
+            log.error("partition_set_aside", partition=key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - one bad partition must not hold up the others; it is named at the end
+            outcome.failed[key] = f"{type(error).__name__}: {error}"
+            log.error("partition_set_aside", partition=key, error=repr(error), where=traceback.format_exc(limit=-4))
         else:
             outcome.done.append(key)
     return outcome

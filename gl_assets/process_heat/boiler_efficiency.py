@@ -10,7 +10,7 @@ import pandas as pd
 import psycopg
 
 from gl_assets.jobs import BOILER_EFFICIENCY, HOURLY_READINGS
-from gl_assets.partition_range import MOST_PARTITIONS, work_through
+from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta
 from gl_assets.process_heat.charts import efficiency_chart, efficiency_table
 from gl_assets.process_heat.energy_balance import UNITS, balance_boilers
@@ -114,7 +114,7 @@ def build_boiler_efficiency(config: Integrations) -> dg.AssetsDefinition:
             context: dg.AssetExecutionContext, timescale: TimescaleResource
         ) -> Iterator[dg.Output[None]]:
             """Balance the boilers of the run's hours, newest first."""
-            with timescale.connection() as connection:
+            with told_in_words(), timescale.connection() as connection:
                 connection.autocommit = True  # one transaction per hour
                 outcome = work_through(context.partition_keys, HourOfBoilers(context, config, connection).make)
             outcome.raise_if_failed()

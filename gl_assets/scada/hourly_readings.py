@@ -9,7 +9,7 @@ import pandas as pd
 import psycopg
 
 from gl_assets.jobs import HOURLY_READINGS, SENSOR_READINGS
-from gl_assets.partition_range import MOST_PARTITIONS, work_through
+from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta, windows_to_hours
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
 from gl_assets.schemas.hourly_readings import HourlyReadings
@@ -108,7 +108,7 @@ def build_hourly_readings(config: Integrations) -> dg.AssetsDefinition:
         def hourly_readings(context: dg.AssetExecutionContext, timescale: TimescaleResource) -> None:
             """Make the hours of the run's range, newest first."""
             metadata: dict[str, dict[str, Any]] = {}
-            with timescale.connection() as connection:
+            with told_in_words(), timescale.connection() as connection:
                 connection.autocommit = True  # one transaction per hour
                 hours = HourOfReadings(config, connection, context.run.run_id, metadata)
                 outcome = work_through(context.partition_keys, hours.make)

@@ -23,7 +23,7 @@ from gl_assets.checks.gates import (
     summary,
 )
 from gl_assets.jobs import SENSOR_READINGS
-from gl_assets.partition_range import MOST_PARTITIONS, work_through
+from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import quiet_beta, window_partitions
 from gl_assets.scada.columns import SENSOR_READINGS_COLUMNS
 from gl_assets.scada.persist import persist_window
@@ -167,7 +167,7 @@ def build_sensor_readings(config: Integrations) -> dg.AssetsDefinition:
             context: dg.AssetExecutionContext, window_buffer: WindowBufferResource, timescale: TimescaleResource
         ) -> Iterator[dg.AssetCheckResult]:
             """Store the windows of the run's range, newest first."""
-            with timescale.store(config) as store:
+            with told_in_words(), timescale.store(config) as store:
                 writer = WindowWriter(context, config, window_buffer.reader(), store)
                 outcome = work_through(context.partition_keys, writer.write)
             summaries = [summary(gate, writer.results) for gate in GATES]

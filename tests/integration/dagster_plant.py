@@ -13,7 +13,7 @@ from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
 from resources.window_buffer.buffer import WindowBuffer
 
-HOUR = datetime(2026, 11, 22, 10, tzinfo=UTC)
+HOUR = datetime(2026, 11, 21, 10, tzinfo=UTC)
 """The hour most tests are about; long over by any clock that runs these tests."""
 
 TEMPLATE = """

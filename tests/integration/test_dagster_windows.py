@@ -1,17 +1,54 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import psycopg
+import pytest
 
+from gl_assets.jobs import SENSOR_READINGS, sensor_readings_job
 from gl_assets.scada.run import due_ranges, run_windows
+from gl_assets.scada.sensor_readings import build_sensor_readings
+from resources.core.errors import UnreachableError
+from resources.core.windows import partition_key
+from resources.databases.timescale.gate_results import list_results, unchecked_windows
+from resources.integrations import Integrations
+from resources.wiring import TimescaleResource, WindowBufferResource
 from tests.integration.dagster_plant import HOUR, Plant, configuration
 
 QUARTER = timedelta(minutes=15)
 
 
-def count(url: str, query: str) -> int:
+def rows(url: str, query: str) -> list[tuple]:
     with psycopg.connect(url) as connection:
-        return connection.execute(query).fetchone()[0]
+        return connection.execute(query).fetchall()
+
+
+def count(url: str, query: str) -> int:
+    return rows(url, query)[0][0]
+
+
+def execute(config: Integrations, home: Path, url: str, instance: dg.DagsterInstance, first: str, last: str):
+    job = dg.Definitions(
+        assets=[build_sensor_readings(config)],
+        jobs=[sensor_readings_job],
+        resources={
+            "window_buffer": WindowBufferResource(folder=str(home / "buffer")),
+            "timescale": TimescaleResource(url=url),
+        },
+    ).resolve_job_def("sensor_readings_job")
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = result.get_step_failure_events()
+    return event.step_failure_data.error.message
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
 
 
 def test_run_windows_when_two_have_closed_then_both_are_stored_and_reported(tmp_path: Path, database_url: str):
@@ -20,13 +57,153 @@ def test_run_windows_when_two_have_closed_then_both_are_stored_and_reported(tmp_
     plant.close_windows(HOUR, HOUR + QUARTER)
     run = run_windows(config, tmp_path, database_url)
     assert run.reasons == []
-    assert sorted(run.stored) == ["2026-11-22T10:00", "2026-11-22T10:15"]
-    assert run.stored["2026-11-22T10:00"]["rows"] == 90
-    assert {check.check: check.passed for check in run.checks if check.window == "2026-11-22T10:15"} == {
-        "stored_readings_match_the_schema": True,
-        "rejected_rows_are_below_the_limit": True,
-        "every_source_sent_readings": True,
+    assert run.failed == []
+    assert sorted(run.stored) == ["2026-11-21T10:00", "2026-11-21T10:15"]
+    assert run.stored["2026-11-21T10:00"]["rows"] == 90
+    assert run.passed == len(run.checks) == 6
+    assert {check.check for check in run.checks} == {
+        "stored_readings_match_the_schema",
+        "rejected_rows_are_below_the_limit",
+        "every_source_sent_readings",
     }
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 180
     assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 6
     assert due_ranges(config, tmp_path, database_url) == []
+
+
+def test_run_windows_when_the_buffer_is_empty_then_nothing_happens(tmp_path: Path, database_url: str):
+    run = run_windows(configuration(), tmp_path, database_url)
+    assert (run.stored, run.failed, run.checks) == ({}, [], [])
+
+
+def test_run_windows_when_the_database_is_away_then_it_says_so(tmp_path: Path):
+    config = configuration()
+    Plant(tmp_path, config).close_windows(HOUR)
+    with pytest.raises(UnreachableError, match="no connection"):
+        run_windows(config, tmp_path, "postgresql://nobody@127.0.0.1:9/none")
+
+
+def test_window_when_a_late_reading_raises_its_revision_then_it_is_replaced_and_never_doubled(
+    tmp_path: Path, database_url: str
+):
+    config = configuration()
+    plant = Plant(tmp_path, config)
+    plant.close_windows(HOUR)
+    run_windows(config, tmp_path, database_url)
+    late = plant.send(HOUR, sensors=("Y/AIR",), every_s=45)
+    plant.move_to(plant.clock.now() + timedelta(minutes=6))
+    assert due_ranges(config, tmp_path, database_url)[-1][0] == "2026-11-21T10:00"
+    run = run_windows(config, tmp_path, database_url)
+    assert run.stored["2026-11-21T10:00"]["revision"] == 2
+    # of 20 readings every 45 s, 5 fall on the minute and are there already
+    assert late == 20
+    assert run.stored["2026-11-21T10:00"]["rows"] == 105
+    assert (
+        count(database_url, "SELECT count(*) FROM (SELECT DISTINCT sensor_id, time FROM scada.sensor_readings) d")
+        == 105
+    )
+
+
+def test_range_when_one_window_is_refused_then_the_others_are_stored_and_materialised(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    config = configuration()
+    plant = Plant(tmp_path, config)
+    plant.close_windows(HOUR)
+    plant.reject(HOUR + QUARTER, 300)
+    plant.close_windows(HOUR + QUARTER, HOUR + 2 * QUARTER)
+    result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:30")
+    assert not result.success
+    assert "1 of 3 partitions failed" in failure(result)
+    assert "2026-11-21T10:15" in failure(result)
+    assert "rejected" in failure(result)
+    assert instance.get_materialized_partitions(SENSOR_READINGS) == {"2026-11-21T10:00", "2026-11-21T10:30"}
+    assert count(database_url, "SELECT count(*) FROM scada.window_ledger") == 2
+    with psycopg.connect(database_url) as connection:
+        (red,) = list_results(connection, red_only=True)
+    assert (red.check, red.partition) == ("rejected_rows_are_below_the_limit", "2026-11-21T10:15")
+    assert "nothing of it is stored" in red.metadata["refused"]
+
+
+def test_window_when_a_source_is_silent_then_the_gate_names_it_and_does_not_block(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    config = configuration()
+    plant = Plant(tmp_path, config)
+    plant.close_windows(HOUR, sensors=("B1/P",))
+    result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
+    assert result.success
+    (red,) = [found for found in result.get_asset_check_evaluations() if not found.passed and found.partition]
+    assert red.check_name == "every_source_sent_readings"
+    assert red.metadata["missing"].value == ["yard"]
+    assert red.severity == dg.AssetCheckSeverity.WARN
+
+
+def test_window_when_it_has_not_ended_then_it_is_refused(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    config = configuration()
+    key = partition_key(config.grid.start_of(datetime.now(UTC)))
+    result = execute(config, tmp_path, database_url, instance, key, key)
+    assert f"window {key} has not ended" in failure(result)
+    assert instance.get_materialized_partitions(SENSOR_READINGS) == set()
+
+
+def test_window_when_the_buffer_has_dropped_it_then_the_stored_rows_stay_as_they_are(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    config = configuration()
+    plant = Plant(tmp_path, config, retention=timedelta(minutes=30))
+    plant.close_windows(HOUR)
+    run_windows(config, tmp_path, database_url)
+    before = rows(database_url, "SELECT * FROM scada.sensor_readings ORDER BY sensor_id, time")
+    plant.buffer.stored_revisions({HOUR: 1})
+    plant.move_to(HOUR + timedelta(hours=2))
+    result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
+    assert "the buffer no longer holds it" in failure(result)
+    assert "its stored rows are left as they are" in failure(result)
+    assert rows(database_url, "SELECT * FROM scada.sensor_readings ORDER BY sensor_id, time") == before
+    assert len(before) == 90
+
+
+def test_window_when_its_run_died_before_the_gates_then_it_is_due_again_and_judged(tmp_path: Path, database_url: str):
+    config = configuration()
+    Plant(tmp_path, config).close_windows(HOUR)
+    run_windows(config, tmp_path, database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM quality.gate_results")
+        due = unchecked_windows(connection, "scada/sensor_readings", site="plant", collector="c1", since=HOUR)
+    assert due == [HOUR]
+    run = run_windows(config, tmp_path, database_url, [("2026-11-21T10:00", "2026-11-21T10:00")])
+    assert "was stored at" in run.stored["2026-11-21T10:00"]["not_written"]
+    assert count(database_url, "SELECT count(*) FROM quality.gate_results") == 3
+    assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 90
+
+
+def test_window_when_the_configured_length_differs_then_it_is_refused_with_the_command(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    Plant(tmp_path, configuration()).close_windows(HOUR)
+    run_windows(configuration(), tmp_path, database_url)
+    result = execute(configuration("5m"), tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
+    assert "gl config set-window" in failure(result)
+
+
+def test_window_when_stored_rows_break_the_schema_then_the_run_is_red_and_the_gate_blocks(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    config = configuration()
+    Plant(tmp_path, config).close_windows(HOUR)
+    run_windows(config, tmp_path, database_url)
+    with psycopg.connect(database_url) as connection:
+        # somebody writes past the store
+        connection.execute(
+            "UPDATE scada.readings SET value = 'NaN', quality_score = -1 WHERE ctid IN (SELECT ctid FROM scada.readings LIMIT 2)"
+        )
+        connection.execute("DELETE FROM quality.gate_results")
+    result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
+    assert not result.success
+    with psycopg.connect(database_url) as connection:
+        (red,) = list_results(connection, red_only=True)
+    assert red.blocking
+    assert red.metadata["broken"] == {"a value is a finite number": 2, "quality_score lies between 0 and 100": 2}
