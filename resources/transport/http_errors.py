@@ -56,7 +56,7 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
     handshake = _cause(error, ssl.SSLError)
     if handshake is not None:
         return ProtocolError(
-            f"{asking}: no TLS session ({foreign_text(str(handshake.reason or handshake))}); TLS 1.3 is the minimum, "
+            f"{asking}: no TLS session ({foreign_text(str(handshake))}); TLS 1.3 is the minimum, "
             "http.allow_tls_1_2 accepts an older server",
             source=source,
         )
