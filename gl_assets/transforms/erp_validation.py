@@ -45,10 +45,12 @@ def _broken_rules(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> list[tuple
         if cases["index"].isna().any():
             # a fault of columns or types is ours, not a row's
             raise
+        # a rule over several columns is reported once for each of them: the sentence alone, without a column's value
+        whole = cases["schema_context"] == "DataFrameSchema"
         return [
-            (index, _sentence(column, check, case))
-            for index, column, check, case in zip(
-                cases["index"], cases["column"], cases["check"], cases["failure_case"], strict=True
+            (index, str(check) if of_row else _sentence(column, check, case))
+            for index, column, check, case, of_row in zip(
+                cases["index"], cases["column"], cases["check"], cases["failure_case"], whole, strict=True
             )
         ]
     return []
@@ -59,7 +61,4 @@ def _sentence(column: object, check: object, case: object) -> str:
         return f"{column} is missing"
     if check == "field_uniqueness":
         return f"{column} {str(case)[:60]!r} occurs more than once"
-    return f"{column}: {check} (found {str(case)[:60]})" if column in _COLUMNS_SHOWN else f"{check}"
-
-
-_COLUMNS_SHOWN = frozenset({"consumption_value", "quality_score", "source_key"})
+    return f"{column}: {check} (found {str(case)[:60]})"

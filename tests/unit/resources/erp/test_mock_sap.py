@@ -16,7 +16,7 @@ from resources.transport.http import HttpClient
 from resources.transport.odata import ODataService, Query, compare
 
 ROOT = "/sap/opu/odata4/sap/api_purchaseorder/srvd_a2x/sap/api_purchaseorder/0001"
-SECRET_VARIABLE = "MOCK_SAP_SECRET"  # noqa: S105
+SECRET_VARIABLE = "MOCK_SAP_SECRET"
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +84,5 @@ def test_a_wrong_secret_when_sent_to_it_is_an_auth_error(mock_sap: str, monkeypa
 
 
 def test_its_errors_when_met_are_told_in_its_own_words(mock_sap: str) -> None:
-    with client(mock_sap) as http, pytest.raises(ProtocolError, match="HTTP 4.., the server says:"):
+    with client(mock_sap) as http, pytest.raises(ProtocolError, match=r"HTTP 4.., the server says:"):
         http.get_json(ROOT + "/PurchaseOrder?$filter=NoSuchField%20eq%201")

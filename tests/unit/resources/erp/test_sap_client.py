@@ -177,7 +177,7 @@ def test_a_wrong_sap_client_when_used_is_an_auth_error(sap: SapServer) -> None:
 
 
 def test_a_large_answer_when_above_the_limit_is_refused(sap: SapServer) -> None:
-    with pytest.raises(ProtocolError, match="http.max_response_bytes"):
+    with pytest.raises(ProtocolError, match=r"http.max_response_bytes"):
         pull(sap.config(http={"max_response_bytes": 2048}))
 
 

@@ -1,4 +1,4 @@
-"""Measurement documents as columns: which number is the consumption, in which unit, and what is wrong with a bad one."""
+"""Measurement documents as columns: which number is the consumption, in which unit, and what a bad one lacks."""
 
 from __future__ import annotations
 

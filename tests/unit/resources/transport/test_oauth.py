@@ -17,7 +17,7 @@ from resources.transport.oauth import TokenSource
 from resources.transport.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
 
-SECRET = "a-secret-of-the-test"  # noqa: S105
+SECRET = "a-secret-of-the-test"
 JSON = "application/json"
 
 
@@ -172,5 +172,5 @@ def test_an_endpoint_when_it_is_away_is_unreachable(endpoint: Endpoint) -> None:
     config = OAuthConfig.model_validate(
         {"token_url": "http://127.0.0.1:1/token", "client_id": "gl", "client_secret": "${TEST_SECRET}"}
     )
-    with pytest.raises(UnreachableError, match="http://127.0.0.1:1/token: cannot connect"):
+    with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1/token: cannot connect"):
         TokenSource("sap", config, tls=client_context(), timeout_s=5).token()

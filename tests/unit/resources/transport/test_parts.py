@@ -103,7 +103,7 @@ def test_a_context_when_made_verifies_and_starts_at_tls_1_3(authority: Certifica
 def test_a_context_when_given_a_client_certificate_uses_it(authority: CertificateAuthority, tmp_path: Path) -> None:
     issued = authority.issue("client")
     client_context(client_certificate=issued.certificate, client_key=issued.key)
-    with pytest.raises(ConfigError, match="nowhere.pem"):
+    with pytest.raises(ConfigError, match=r"nowhere\.pem"):
         client_context(client_certificate=tmp_path / "nowhere.pem")
 
 
