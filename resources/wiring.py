@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 
+from resources.agents.resource import AgentsResource
 from resources.core.home import gl_home
 from resources.databases.timescale.connection import connect, database_url
 from resources.databases.timescale.readings import ReadingsStore
@@ -76,5 +77,6 @@ def build_resources(config: Integrations) -> dict[str, object]:
     return {
         "window_buffer": WindowBufferResource(),
         "timescale": TimescaleResource(),
+        "agents": AgentsResource.from_config(config.site, config.agents),
         **build_erp_resources(config.erp.systems),
     }

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from threading import Lock
 
-import structlog
-
 from resources.core.errors import DataError
-
-log = structlog.get_logger(__name__)
+from resources.core.logs import security_log
 
 
 class RefusedError(DataError):
@@ -33,14 +30,14 @@ class Refusals:
         self._receiver = receiver
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
+        self._log = security_log()
 
     def add(self, refused: RefusedError, topic: str) -> None:
         """Count and audit one refusal."""
         with self._lock:
             self._counts[refused.reason] += 1
-        log.warning(
+        self._log.warning(
             "message_refused",
-            audit=True,
             receiver=self._receiver,
             reason=refused.reason,
             detail=str(refused),

@@ -1,0 +1,216 @@
+"""`gl agents`: who is there, how they answer, sending a command, making keys, and orchestrating."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gl_assets.cli.state import databases, say
+from resources.agents.agent_list import agent_health, list_agents
+from resources.agents.broadcaster import Broadcaster, Command, Outcome
+from resources.agents.config import AgentsConfig
+from resources.agents.keys import generate_keys
+from resources.agents.message import ROLES
+from resources.agents.orchestrator import Orchestrator
+from resources.core.errors import ConfigError, DataError
+from resources.databases.timescale.connection import connect
+from resources.integrations import Integrations, load_integrations
+
+_LEAD_AGAIN_S = 2.0
+
+console = Console(highlight=False)
+
+
+@click.group()
+def agents() -> None:
+    """The agents: who is there, how they answer, and commands to them.
+
+    Commands go through the outbox in the database: what `gl agents send` has accepted is sent even if it is killed.
+    """
+
+
+@agents.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def list_(*, as_json: bool) -> None:
+    """List every agent that was ever heard of, as its last heartbeat said."""
+    with databases() as found, connect(found.platform) as connection:
+        rows = list_agents(connection)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], default=str))
+        return
+    if not rows:
+        console.print("no agent has been heard of yet: heartbeats are taken while `gl up` or `gl agents serve` runs")
+        return
+    table = Table("agent", "name", "type", "status", "last heartbeat", "capabilities")
+    for row in rows:
+        colour = {"online": "green", "offline": "red"}.get(row.status, "yellow")
+        heard = f"{row.last_heartbeat:%Y-%m-%d %H:%M:%S}" if row.last_heartbeat else ""
+        status = f"[{colour}]{row.status}[/{colour}]"
+        table.add_row(row.agent_id, row.agent_name, row.agent_type, status, heard, ", ".join(row.capabilities))
+    console.print(table)
+
+
+@agents.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def health(*, as_json: bool) -> None:
+    """Show how each configured agent has answered its commands so far, with latencies in milliseconds."""
+    config = _agents_of(load_integrations())
+    with databases() as found, connect(found.platform) as connection:
+        rows = agent_health(connection, config.targets)
+        status = {row.agent_id: row.status for row in list_agents(connection)}
+    merged = [{**dataclasses.asdict(row), "status": status.get(row.agent_id, "never heard of")} for row in rows]
+    if as_json:
+        click.echo(json.dumps(merged))
+        return
+    table = Table("agent", "status", "commands", "answered", "p50 ms", "p99 ms")
+    for row in merged:
+        p50, p99 = (_number(row[name]) for name in ("latency_p50_ms", "latency_p99_ms"))
+        table.add_row(row["agent_id"], row["status"], str(row["commands"]), str(row["answered"]), p50, p99)
+    console.print(table)
+
+
+@agents.command()
+@click.argument("command")
+@click.option("--args", "arguments", default="{}", show_default=True, help="The command's arguments, a JSON object.")
+@click.option("--to", "targets", multiple=True, metavar="ID", help="An agent; may be repeated. All agents if absent.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.001, 604_800), help="Seconds to wait for answers.")
+@click.option(
+    "--priority", type=click.Choice(["low", "normal", "high", "critical"]), default="normal", show_default=True
+)
+@click.option(
+    "--message-id", default=None, help="UUIDv7 from an earlier try: the command is then not run a second time."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def send(
+    command: str,
+    *,
+    arguments: str,
+    targets: tuple[str, ...],
+    timeout_s: float | None,
+    priority: Any,
+    message_id: str | None,
+    as_json: bool,
+) -> None:
+    """Send COMMAND to agents, wait for their answers and show them; exit code 1 unless all answered."""
+    integrations = load_integrations()
+    config = _agents_of(integrations)
+    args = _json_object(arguments)
+    seconds = timeout_s or config.default_timeout.total_seconds()
+    with databases() as found:
+        with Broadcaster(config, site=integrations.site, database_url=found.platform) as broadcaster:
+            say(
+                f"sending {command} to {len(targets or config.targets)} agents, answers awaited for up to {seconds:g} s"
+            )
+            outcome = broadcaster.broadcast(
+                Command(command, args, targets or config.targets, seconds, priority, message_id)
+            )
+    if as_json:
+        click.echo(json.dumps(_as_json(outcome), default=str))
+    else:
+        _show(outcome)
+    if outcome.answered < len(outcome.results):
+        raise SystemExit(1)
+
+
+@agents.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--agent", "agent_ids", multiple=True, metavar="ID", help="Only this agent; may be repeated.")
+@click.option("--rotate", is_flag=True, help="Make a new key beside the old one, which stays valid until removed.")
+@click.option(
+    "--role", type=click.Choice(ROLES), default=None, help="Role of new keys; agent, or orchestrator for GL-001."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def keys(folder: Path, *, agent_ids: tuple[str, ...], rotate: bool, role: str | None, as_json: bool) -> None:
+    """Make the missing keys in FOLDER: `<agent_id>.jwk` for each agent, and public-keys.jwks for everyone.
+
+    Give each agent its own .jwk and the JWKS file, nothing else. To revoke a key, remove it from the JWKS file: running
+    agents read it again at once.
+    """
+    named = agent_ids or _everyone(load_integrations())
+    if rotate and not agent_ids:
+        raise click.UsageError("--rotate needs --agent: name whose key is to be replaced")
+    jwks = generate_keys(folder, named, rotate=rotate, role=role)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "public_keys": str(jwks), "agents": list(named)}))
+    else:
+        console.print(f"keys of {len(named)} agents are in {folder}; public keys in {jwks}")
+
+
+@agents.command()
+def serve() -> None:
+    """Orchestrate until stopped: send what the outbox holds, store answers, keep the registry.
+
+    A second one waits and takes over when the first ends. `gl agents send` and Dagster's jobs use it where it runs, and
+    do its work themselves where none does.
+    """
+    integrations = load_integrations()
+    config = _agents_of(integrations)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    with databases() as found:
+        while not ending.is_set():
+            orchestrator = Orchestrator(config, site=integrations.site, database_url=found.platform)
+            if not orchestrator.try_start():
+                orchestrator.discard()
+                ending.wait(_LEAD_AGAIN_S)
+                continue
+            say(f"orchestrating as {config.orchestrator_id}")
+            while orchestrator.leading and not ending.wait(0.5):
+                pass
+            orchestrator.stop()
+
+
+def _agents_of(integrations: Integrations) -> AgentsConfig:
+    if integrations.agents is None:
+        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
+    return integrations.agents
+
+
+def _everyone(integrations: Integrations) -> tuple[str, ...]:
+    config = _agents_of(integrations)
+    return (config.orchestrator_id, *config.targets)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(f'--args is not JSON ({error}): write an object such as \'{{"objective": "cost"}}\'') from error
+    if not isinstance(found, dict):
+        raise DataError('--args must be a JSON object, such as \'{"objective": "cost"}\'')
+    return found
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    latencies = outcome.latencies_ms
+    return {
+        "message_id": outcome.message.message_id,
+        "repeated": outcome.repeated,
+        "targeted": len(outcome.results),
+        "answered": outcome.answered,
+        "slowest_ms": latencies[-1] if latencies else None,
+        "results": [dataclasses.asdict(result) for result in outcome.results],
+    }
+
+
+def _show(outcome: Outcome) -> None:
+    table = Table("agent", "state", "latency ms", "result or reason")
+    for result in outcome.results:
+        colour = "green" if result.state == "answered" else "red"
+        text = json.dumps(result.result) if result.state == "answered" else result.reason or ""
+        table.add_row(result.agent_id, f"[{colour}]{result.state}[/{colour}]", _number(result.latency_ms), text[:120])
+    console.print(table)
+    console.print(f"{outcome.answered} of {len(outcome.results)} answered; message {outcome.message.message_id}")
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.1f}"

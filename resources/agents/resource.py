@@ -1,0 +1,50 @@
+"""The agents as a Dagster resource: commands through the outbox, and what is known of the agents."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from resources.agents.broadcaster import Broadcaster
+from resources.agents.config import AgentsConfig
+from resources.core.errors import ConfigError
+from resources.databases.timescale.connection import database_url
+
+
+class AgentsResource(dg.ConfigurableResource[Any]):
+    """Agent coordination of one site; keys and passwords are read when a run asks for it."""
+
+    site: str
+    """The site, part of every topic."""
+    settings: dict[str, Any] | None = None
+    """The block `agents` of the configuration, as `from_config` writes it; None: coordination is off."""
+    url: str = ""
+    """The database; empty: what GL_DATABASE_URL says when a run starts."""
+
+    @classmethod
+    def from_config(cls, site: str, config: AgentsConfig | None) -> "AgentsResource":
+        """Return the resource of a site."""
+        return cls(site=site, settings=None if config is None else config.model_dump(mode="json"))
+
+    @property
+    def config(self) -> AgentsConfig:
+        """The configuration.
+
+        Raises:
+            ConfigError: The configuration has no block `agents`.
+        """
+        if self.settings is None:
+            raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
+        return AgentsConfig.model_validate(self.settings)
+
+    @contextmanager
+    def broadcaster(self) -> Iterator[Broadcaster]:
+        """Yield an open broadcaster.
+
+        Raises:
+            ConfigError: Coordination is off, or a key is missing.
+            UnreachableError, AuthError: The database cannot be reached.
+        """
+        with Broadcaster(self.config, site=self.site, database_url=self.url or database_url()) as broadcaster:
+            yield broadcaster
