@@ -201,10 +201,11 @@ class WindowBuffer:
         """Rows appended and not yet committed."""
         return self._intake.rows + self._committer.stalled_rows
 
-    def append(self, batch: ReadingBatch) -> None:
+    def append(self, batch: ReadingBatch, counts: Mapping[str, int] | None = None) -> None:
         """Take a batch into memory; it is durable, and to be acknowledged, when a later `commit` returns.
 
-        The time rules are judged against the wall clock of this call.
+        The time rules are judged against the wall clock of this call. `counts` are increments as of `add_counts`, for
+        the batch's source: they become durable in the same commit as the batch.
 
         Raises:
             BufferFullError: The disk cap is reached or too many rows wait; the batch was not taken.
@@ -214,7 +215,7 @@ class WindowBuffer:
             raise BufferFullError(
                 f"window buffer {self._folder} is full and takes nothing until windows are stored or disk is freed"
             )
-        self._intake.put(batch, to_micros(self._clock.now()))
+        self._intake.put(batch, to_micros(self._clock.now()), counts)
 
     def commit(self) -> CommitResult:
         """Make everything appended before the call durable (fsync) and return what is to be acknowledged.
@@ -261,14 +262,14 @@ class WindowBuffer:
             with contextlib.suppress(BufferFullError):
                 self._commit()
             windows, held = self._parts.windows, self._parts.held
-            with self._checkpoint.saving():
-                self._follow_clock()
-                closed = windows.close(windows.due())
-                closed += answer_requests(self._index, windows)
             with contextlib.suppress(BufferFullError):
                 for file, verdict in held.due():
                     held.decide(file, verdict)
                     self._move(file)
+            with self._checkpoint.saving():
+                self._follow_clock()
+                closed = windows.close(windows.due())
+                closed += answer_requests(self._index, windows)
             self._drop(windows.droppable(self._retention))
             return sorted(closed, key=lambda one: one.window_start)
 
@@ -290,11 +291,13 @@ class WindowBuffer:
         with self._checkpoint.saving():
             self._parts.held.forget(file)
         self._parts.held.remove(file)
+        self._committer.measure()
         log.info("held_readings_moved", source=file.source, rows=file.rows, verdict=file.verdict)
 
     def _drop(self, windows: list[Window]) -> None:
         if windows:
             self._parts.windows.drop(windows)
+            self._committer.measure()
             self._tally.dropped_windows += len(windows)
 
     def close_all(self) -> list[ClosedWindow]:
@@ -357,7 +360,7 @@ class WindowBuffer:
         held_rows = self._parts.held.rows_by_source()
         return BufferState(
             held_windows=len(windows),
-            bytes=self._committer.used_bytes(),
+            bytes=self._committer.used_bytes,
             max_bytes=tally.max_bytes,
             full=tally.full,
             pending_rows=self.pending_rows,

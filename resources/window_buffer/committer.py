@@ -75,16 +75,23 @@ class Committer:
         self.rows = 0
         """Rows made durable and not reported yet."""
         self._stalled: _Group | None = None
+        self._used = 0
+        self.measure()
 
     @property
     def stalled_rows(self) -> int:
         """Rows taken that found no room yet."""
         return 0 if self._stalled is None else self._stalled.rows
 
+    @property
     def used_bytes(self) -> int:
         """Bytes in all files."""
+        return self._used
+
+    def measure(self) -> None:
+        """Count the bytes in all files anew, after files were removed."""
         held = sum(file.bytes for file in self._parts.held.files.values())
-        return held + sum(window.bytes for window in self._parts.windows.held.values())
+        self._used = held + sum(window.bytes for window in self._parts.windows.held.values())
 
     def retry(self) -> None:
         """Write what found no room before.
@@ -126,7 +133,8 @@ class Committer:
             (source, *one) for source, parts in judged.held.items() for part in parts for one in self._by_window(part)
         ]
         counts = judged.counts
-        merge_counts(counts, taken.increments)
+        if taken.increments:
+            merge_counts(counts, taken.increments)
         acknowledgements = [e.batch.acknowledge for e in taken.entries if e.batch.acknowledge is not None]
         return _Group(groups, held, counts, taken.rows, acknowledgements)
 
@@ -163,7 +171,11 @@ class Committer:
         windows.open(group.groups, self._limits.sources)
         targets = [self._window_target(windows.held[start], rows, tag) for start, rows in sorted(group.groups.items())]
         targets += [self._held_target(*one) for one in group.held]
-        counted = self.writer.write(targets, group.counts) if targets else group.counts
+        if targets:
+            counted, size = self.writer.write(targets, group.counts)
+            self._used += size
+        else:
+            counted = group.counts
         self._parts.counts.add(counted)
         for target in targets:
             if isinstance(target.file, Window):
@@ -183,7 +195,8 @@ class Committer:
     def _held_target(self, source: str, start: int, rows: Rows) -> Target:
         part = rows.readings if rows.readings is not None else rows.texts
         assert part is not None
-        file = self._parts.held.file_for(source, int(np.median(part.time - part.received)))
+        ahead = int(np.median(part.time)) - to_micros(self._clock.now())
+        file = self._parts.held.file_for(source, ahead)
         meta = {} if file.bytes else {"h": [file.source, file.minute, file.ahead]}
         return Target(file, self._parts.held_files, rows, start, meta)
 
@@ -233,7 +246,7 @@ class Committer:
 
     def _make_room(self, wanted: int) -> None:
         """Let `wanted` bytes fit under the cap, by dropping stored windows early if need be, oldest first."""
-        excess = self.used_bytes() + wanted - self._tally.max_bytes
+        excess = self._used + wanted - self._tally.max_bytes
         if excess <= 0:
             return
         victims: list[Window] = []
@@ -247,9 +260,10 @@ class Committer:
             self._parts.windows.drop(victims)
             self._tally.dropped_windows += len(victims)
             self._tally.dropped_early += len(victims)
+            self.measure()
         if excess > 0:
             raise BufferFullError(
-                f"window buffer {self._parts.folder}: {self.used_bytes()} of {self._tally.max_bytes} bytes used and "
-                "no stored window left to drop; nothing is acknowledged until windows are stored: look at the database and "
-                "at the runs of scada/sensor_readings, or raise buffer.max_bytes"
+                f"window buffer {self._parts.folder}: {self._used} of {self._tally.max_bytes} bytes are used and no "
+                "stored window is left to drop; nothing is acknowledged until windows are stored: look at the database "
+                "and at the runs of scada/sensor_readings, or raise buffer.max_bytes"
             )

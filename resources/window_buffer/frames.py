@@ -126,7 +126,7 @@ def encode(rows: Rows, stamp: Stamp) -> list[Buffer]:
 def _encode_columns(columns: Columns, time_base: int, parts: list[Buffer]) -> tuple[int, int]:
     base = int(columns.received.min())
     received = columns.received - base
-    wide = int(received.max()) >= _U32
+    wide = bool(received.max() >= _U32)
     parts += [
         np.ascontiguousarray(columns.value).data,
         (received if wide else received.astype(np.uint32)).data,

@@ -27,7 +27,7 @@ class HeldFile:
     source: str
     minute: int
     ahead: int
-    """How far the source times were ahead of the receive times, microseconds (median of the first rows)."""
+    """How far the source times were ahead of the clock, microseconds (median of the first rows)."""
     offset: int
     """Wall less monotonic time when it was held: tells later by how much the wall clock was set since."""
     bytes: int = 0

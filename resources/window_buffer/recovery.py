@@ -147,9 +147,12 @@ class Recovery:
                 self.found.written_at = max(self.found.written_at, item.stamp.written_at)
                 file.bytes = item.end
             elif item.end == len(data):
+                # zeros are what was filled ahead; anything else was torn
+                torn = len(bytes(memoryview(data)[item.offset :]).rstrip(b"\0"))
                 folder.cut(file.name, item.offset)
                 file.bytes = item.offset
-                log.warning("torn_commit_cut", file=file.name, bytes=item.end - item.offset)
+                if torn:
+                    log.warning("torn_commit_cut", file=file.name, bytes=torn)
             elif isinstance(file, Window):
                 file.damaged += item.end - item.offset
                 file.complete = False

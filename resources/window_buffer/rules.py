@@ -128,7 +128,8 @@ class TimeRules:
     def _look(self, kind: _Kind, judged: Judged) -> None:
         """Reject what is unknown or too old; mark what is ahead. The way of good rows is three comparisons."""
         rows = kind.rows
-        if rows.key.min() < 0 or rows.key.max() >= len(self._keys):
+        # a negative number is a large one when taken for unsigned
+        if rows.key.view(np.uint32).max() >= len(self._keys):
             self._reject(kind, (rows.key < 0) | (rows.key >= len(self._keys)), UNKNOWN, judged)
         if rows.time.min() < self._start_us:
             self._reject(kind, rows.time < self._start_us, TOO_OLD, judged)

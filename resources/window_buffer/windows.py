@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -63,10 +63,12 @@ class Window:
         """True if a revision collects."""
         return self.closed_at is None or self.bytes > self.closed_bytes
 
-    @property
-    def name(self) -> str:
-        """File name of the segment."""
-        return segment_name(self.start, self.generation)
+    name: str = field(init=False, default="")
+    """File name of the segment."""
+
+    def __post_init__(self) -> None:
+        """Name the segment once: it is asked for in every commit."""
+        self.name = segment_name(self.start, self.generation)
 
     @property
     def key(self) -> str:
@@ -185,6 +187,7 @@ class Windows:
             self._index.note_change()
         for window in after:
             self.held[window.start] = window
+            self._segments.trim(window.name)
             log.info("window_closed", window=window.key, revision=window.revision, rows=window.rows)
         return [ClosedWindow(from_micros(w.start), w.revision, w.rows, w.partial) for w in after]
 
@@ -291,4 +294,7 @@ def _values(window: Window) -> tuple[object, ...]:
 def _from_row(row: Row) -> Window:
     *numbers, complete, partial, stored, expected, damaged = row
     values: list[Any] = numbers
-    return Window(*values, bool(complete), bool(partial), stored, frozenset(json.loads(expected)), damaged)
+    window = Window(*values)
+    window.complete, window.partial, window.stored_revision = bool(complete), bool(partial), stored
+    window.expected, window.damaged = frozenset(json.loads(expected)), damaged
+    return window

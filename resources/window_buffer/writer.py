@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow.compute as pc
 
 from resources.core.clock import Clock, to_micros
@@ -54,8 +54,10 @@ class GroupWriter:
         self._make_room = make_room
         self.next_sequence = 0
 
-    def write(self, targets: Sequence[Target], counts: Counts) -> Counts:
-        """Make the rows of all targets durable and return what is now counted; `counts` ride in the first frame.
+    def write(self, targets: Sequence[Target], counts: Counts) -> tuple[Counts, int]:
+        """Make the rows of all targets durable; return what is now counted and the bytes written.
+
+        `counts` ride in the first frame.
 
         Raises:
             BufferFullError: No room, or the disk refused; every file is as it was.
@@ -69,20 +71,21 @@ class GroupWriter:
             sizes[id(target.file)] = one.end
             sequence += target.rows.count
             prepared.append(one)
-        self._make_room(sum(one.end - one.at for one in prepared))
+        size = sum(one.end - one.at for one in prepared)
+        self._make_room(size)
         self._write_out(prepared)
         self.next_sequence = sequence
-        total: Counts = {}
+        total = prepared[0].counts
         for one in prepared:
-            merge_counts(total, one.counts)
+            if one is not prepared[0]:
+                merge_counts(total, one.counts)
             self._mark_described(one)
-        return total
+        return total, size
 
     def _prepare(self, target: Target, at: int, sequence: int, counts: Counts) -> _Prepared:
         rows, file = target.rows, target.file
-        counted: Counts = {source: dict(some) for source, some in counts.items()}
-        if isinstance(file, Window):
-            merge_counts(counted, self._counted(rows))
+        counted = self._counted(rows) if isinstance(file, Window) else {}
+        merge_counts(counted, counts)
         new_keys = self._new_keys(file, rows)
         sensors = b"" if new_keys is None else self._sensors.describe(new_keys)
         meta = {**target.meta, "c": counted} if counted else target.meta
@@ -91,7 +94,7 @@ class GroupWriter:
             time_base=target.time_base,
             written_at=to_micros(self._clock.now()),
             sensors=sensors,
-            meta=json.dumps(meta).encode() if meta else b"",
+            meta=orjson.dumps(meta) if meta else b"",
         )
         parts = encode(rows, stamp)
         length = sum(len(part) if isinstance(part, bytes) else part.nbytes for part in parts)
@@ -102,8 +105,10 @@ class GroupWriter:
         for part in (rows.readings, rows.texts):
             if part is not None and len(part):
                 numbers = np.bincount(self._sensors.source_code[part.key], minlength=len(self._sensors.sources))
-                for code in np.flatnonzero(numbers):
-                    merge_counts(found, {self._sensors.sources[code]: {"buffered": int(numbers[code])}})
+                for source, number in zip(self._sensors.sources, numbers.tolist(), strict=True):
+                    if number:
+                        some = found.setdefault(source, {})
+                        some["buffered"] = some.get("buffered", 0) + number
         if rows.rejects is not None:
             for entry in pc.value_counts(rows.rejects.column("source")).to_pylist():
                 merge_counts(found, {entry["values"]: {"rejected": entry["counts"]}})
