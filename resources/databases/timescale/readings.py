@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +30,9 @@ from resources.databases.timescale.texts_table import replace_texts
 from resources.databases.timescale.window import ReadingRows, SourceNumbers, StoreResult, WindowToStore
 
 log = structlog.get_logger(__name__)
+
+SAMPLED_SENSORS = 16
+"""Sensors by which a replacement is judged to change most rows or few."""
 
 
 class ReadingsStore:
@@ -188,20 +190,30 @@ class _WindowWriter:
         )
 
     def _replace_numbers(self, readings: ReadingRows, incoming: TableRows) -> tuple[ReadingRows, int, int]:
-        stored = fetch(self.connection, self.place)
-        own_keys = self._own_origins()
-        own = np.isin(stored.origin_key, own_keys) & self.window.complete
-        todo = plan(incoming, stored, own, _since_2000(self.window.window_start))
+        """Return the readings that stand afterwards, and how many rows were written and removed."""
+        own_keys = self._own_origins() if self.window.complete else []
+        if own_keys and self._mostly_changed(incoming, own_keys):
+            # comparing costs more than it saves, and removing all by block ranges beats removing each by the index
+            stored = fetch(self.connection, self.place, without_origins=own_keys)
+            deleted = delete_all(self.connection, self.place, own_keys)
+        else:
+            stored, deleted = fetch(self.connection, self.place), 0
+        todo = plan(incoming, stored, np.isin(stored.origin_key, own_keys), _since_2000(self.window.window_start))
         self._leave_out(readings, todo.repeated, todo.lost)
         stands = np.ones(len(readings), dtype=bool)
         stands[todo.repeated] = stands[todo.lost] = False
-        deleted = 0
-        if 2 * len(todo.stale) > np.count_nonzero(own):
-            # most of it changed: removing all by block ranges beats removing each by the index
-            deleted = delete_all(self.connection, self.place, own_keys)
-            todo = replace(todo, stale=np.empty(0, dtype=np.intp), write=np.flatnonzero(stands))
         deleted += apply(self.connection, self.place, todo, incoming, stored)
         return readings.take(stands), len(todo.write), deleted
+
+    def _mostly_changed(self, incoming: TableRows, own_keys: list[int]) -> bool:
+        """Return whether most rows of a few sensors differ from what stands: a new calibration, say, changes all."""
+        sensors = np.unique(incoming.sensor_key)
+        sample = sensors[:: max(1, len(sensors) // SAMPLED_SENSORS)]
+        rows = incoming.take(np.isin(incoming.sensor_key, sample))
+        stored = fetch(self.connection, self.place, sensor_keys=sample.tolist())
+        own = np.isin(stored.origin_key, own_keys)
+        changes = plan(rows, stored, own, _since_2000(self.window.window_start))
+        return 2 * len(changes.stale) > max(1, int(np.count_nonzero(own)))
 
     def _own_origins(self) -> list[int]:
         found = self.connection.execute(
@@ -224,6 +236,7 @@ class _WindowWriter:
             rows: Counter[str] = Counter(texts)
             for sensor, count in zip(self.window.sensors, per_sensor.tolist(), strict=True):
                 rows[sensor.source] += count
+            rows = +rows
             rejected = Counter(rejects.column("source").to_pylist())
         else:
             rows, rejected = count_sources(self.connection, self.place)

@@ -45,18 +45,35 @@ class Window:
     run_id: str
 
 
-def fetch(connection: psycopg.Connection, window: Window) -> TableRows:
-    """Return all rows that stand in the window, of every collector, in the table's order.
+def fetch(
+    connection: psycopg.Connection,
+    window: Window,
+    *,
+    sensor_keys: list[int] | None = None,
+    without_origins: list[int] | None = None,
+) -> TableRows:
+    """Return the rows that stand in the window, of every collector, in the table's order.
 
     Whole columns come as one array each: a row at a time costs a Python call per row.
+
+    Args:
+        connection: In the window's transaction.
+        window: The window.
+        sensor_keys: Only rows of these sensors, found by the unique index.
+        without_origins: Leaves out rows of these origins.
     """
     nullable = ("value", "calibrated_value")
     names = [f"coalesce({f.name}, 'NaN')" if f.name in nullable else f.name for f in fields(TableRows)]
     columns = ", ".join(f"array_send(array_agg({name}))" for name in names)
+    statement = f"SELECT {columns} FROM scada.readings WHERE {_IN_WINDOW}"
+    if sensor_keys is not None:
+        statement += " AND sensor_key = ANY(%(sensors)s)"
+    if without_origins is not None:
+        statement += " AND origin_key <> ALL(%(origins)s)"
     with connection.cursor(binary=True) as cursor:
         cursor.execute(
-            f"SELECT {columns} FROM scada.readings WHERE {_IN_WINDOW}",
-            {"start": window.start, "end": window.end},
+            statement,
+            {"start": window.start, "end": window.end, "sensors": sensor_keys, "origins": without_origins},
         )
         row = cursor.fetchone()
     assert row is not None

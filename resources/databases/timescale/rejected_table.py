@@ -18,7 +18,7 @@ _SEPARATOR = "\x1f"
 def as_json(raw: str) -> str:
     """Return JSON text that jsonb takes: `raw` itself where it is JSON, else `raw` as a JSON string.
 
-    jsonb cannot hold the character U+0000; it becomes U+FFFD.
+    jsonb cannot hold the character U+0000; it becomes U+FFFD. A lone surrogate is not JSON to orjson either.
     """
     raw = raw.replace("\\u0000", "\\ufffd")
     try:
@@ -29,12 +29,11 @@ def as_json(raw: str) -> str:
 
 
 def _clean(text: str) -> str:
-    # a lone surrogate has no UTF-8 and so no place in the database
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return text.replace("\x00", "\ufffd")
 
 
 def clean_all(texts: Iterable[str | None]) -> list[str | None]:
-    """Return texts as the database can hold them: without U+0000 and lone surrogates."""
+    """Return texts as the database can hold them: without U+0000."""
     return [None if text is None else _clean(text) for text in texts]
 
 
