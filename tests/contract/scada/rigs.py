@@ -71,7 +71,7 @@ class Rig(ABC):
     async def put(self, raw: float, time_us: int) -> None:
         """Let the server show `raw` as temperature and flow, with that source time."""
 
-    async def show_bad_item(self) -> None:
+    async def show_bad_item(self) -> None:  # noqa: B027 - most servers show it without being asked
         """Let the bad sensor come up, where it does not by itself."""
 
     @abstractmethod

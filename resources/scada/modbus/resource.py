@@ -1,0 +1,48 @@
+"""The Modbus connector as a Dagster resource: reads once, or polls for a while; the collector does the rest."""
+
+import asyncio
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field
+
+from resources.core.tags import Sensor, SensorCatalog
+from resources.scada.modbus.client import ModbusClient
+from resources.scada.modbus.config import ModbusConfig
+from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+
+
+class ModbusResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """One Modbus source; nothing is opened before a method is called."""
+
+    source: str = Field(description="Name of the source in integrations.yaml.")
+    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml.")
+
+    @classmethod
+    def of(cls, source: str, config: ModbusConfig) -> Self:
+        """Return the resource of a configured source."""
+        return cls(source=source, settings=plain_settings(config))
+
+    def read_sensor(self, sensor_id: str) -> SensorValue:
+        """Return a sensor's present value; raises as `read_registers`."""
+        return self.read_registers([sensor_id])[0]
+
+    def read_registers(self, sensor_ids: list[str] | None = None) -> list[SensorValue]:
+        """Return the present values of the registers of some sensors, of all if None.
+
+        Raises:
+            KeyError: A sensor is not one of this source.
+            SourceError: The device cannot be reached, or refuses a register.
+        """
+        client, catalog = self._client()
+        return sensor_values(asyncio.run(client.read(sensor_ids)).readings, catalog)
+
+    def poll_registers(self, seconds: float) -> list[SensorValue]:
+        """Return what polling brings in `seconds`; raises as `read_registers`."""
+        client, catalog = self._client()
+        return sensor_values(asyncio.run(collect(client, seconds)), catalog)
+
+    def _client(self) -> tuple[ModbusClient, SensorCatalog]:
+        config = ModbusConfig.model_validate(self.settings)
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source) for tag in config.tags)
+        return ModbusClient(self.source, config, catalog), catalog

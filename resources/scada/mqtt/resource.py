@@ -1,0 +1,61 @@
+"""The MQTT connector as a Dagster resource: one message, or listening for a while; the collector does the rest.
+
+Both use sessions of their own (client id with `-look` behind it), so the collector's messages stay its own.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field
+
+from resources.core.tags import Sensor, SensorCatalog
+from resources.scada.mqtt.client import MqttClient
+from resources.scada.mqtt.config import MqttConfig
+from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+
+
+class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """One MQTT source; nothing is opened before a method is called."""
+
+    source: str = Field(description="Name of the source in integrations.yaml.")
+    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml; secrets as ${NAME}.")
+
+    @classmethod
+    def of(cls, source: str, config: MqttConfig) -> Self:
+        """Return the resource of a configured source."""
+        return cls(source=source, settings=plain_settings(config))
+
+    def read_sensor(self, sensor_id: str, timeout_s: float = 10.0) -> SensorValue:
+        """Return the value in the next message on a sensor's topic, the retained one if there is one.
+
+        Raises:
+            KeyError: The sensor is not one of this source, or the message held no value for it.
+            SourceError: The broker cannot be reached, refuses, or no message came in time.
+        """
+        topic = {tag.sensor_id: tag.topic for tag in self._config().tags}[sensor_id]
+        return {value.sensor_id: value for value in self.read_topic(topic, timeout_s)}[sensor_id]
+
+    def read_topic(self, topic: str, timeout_s: float = 10.0) -> list[SensorValue]:
+        """Return the values in the next message on a topic; raises as `read_sensor`."""
+        client, catalog = self._client(self._config())
+        return sensor_values(asyncio.run(client.read(topic, timeout_s)).readings, catalog)
+
+    def subscribe_topic(self, topic_filter: str, seconds: float) -> list[SensorValue]:
+        """Return the values of all messages that a topic filter brings in `seconds`; raises as `read_sensor`."""
+        config = self._config()
+        changes = {
+            "client_id": config.client_id[:59] + "-look",
+            "topic_filters": (topic_filter,),
+            "session_expiry": timedelta(0),
+        }
+        client, catalog = self._client(config.model_copy(update=changes))
+        return sensor_values(asyncio.run(collect(client, seconds)), catalog)
+
+    def _config(self) -> MqttConfig:
+        return MqttConfig.model_validate(self.settings)
+
+    def _client(self, config: MqttConfig) -> tuple[MqttClient, SensorCatalog]:
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source) for tag in config.tags)
+        return MqttClient(self.source, config, catalog), catalog
