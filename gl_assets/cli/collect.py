@@ -12,6 +12,7 @@ from resources.core.logs import setup_logging
 from resources.core.scrubbing import secrets_in
 from resources.integrations import load_integrations
 from sensors.collector.main import run
+from sensors.collector.memory import keep_pandas_out
 
 
 @click.command()
@@ -29,6 +30,7 @@ def collect(seconds: float | None, expose_without_login: bool) -> None:
 
     /healthz and /metrics are on collector.host:port of the configuration (127.0.0.1:8787 unless set).
     """
+    keep_pandas_out()
     config = load_integrations()
     setup_logging(config.logs.level, config.logs.dir, secrets=secrets_in(config))
     sys.exit(asyncio.run(run(config, gl_home(), duration=seconds, expose_without_login=expose_without_login)))

@@ -28,6 +28,7 @@ from sensors.collector.database import DatabaseMirror, Origin
 from sensors.collector.flow import Flow
 from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_door
 from sensors.collector.live_view import LiveView
+from sensors.collector.memory import release_unused
 from sensors.collector.metrics import CollectorMetrics, registry_of
 from sensors.collector.pipeline import Pipeline
 from sensors.collector.sources import build_clients
@@ -148,6 +149,7 @@ class Collector:
             async with AsyncExitStack() as ending:
                 if doors.serve:
                     await self._open_doors(doors, ending)
+                release_unused()
                 if self.mirror is not None:
                     self.mirror.start()
                     ending.push_async_callback(asyncio.to_thread, self.mirror.stop)
