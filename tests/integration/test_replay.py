@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ModbusException
 
 from gl_assets.scada.persist import persist_window
 from resources.databases.timescale.readings import ReadingsStore
+from resources.demo_plant.replay import __main__ as program
 from resources.demo_plant.replay import configuration
 from resources.demo_plant.replay.players import ModbusPlayer, MqttPlayer, OpcUaPlayer, Player
 from resources.demo_plant.replay.record import record
@@ -28,7 +32,7 @@ from resources.demo_plant.servers.mqtt import MqttEndpoint
 from resources.demo_plant.servers.opc_ua import OpcUaEndpoint
 from resources.embedded.broker import EmbeddedBroker
 from resources.embedded.ports import free_port
-from resources.integrations import Integrations
+from resources.integrations import Integrations, load_integrations
 from resources.window_buffer.reader import BufferReader
 from sensors.collector.assembly import Collector, Doors
 
@@ -149,3 +153,41 @@ def test_committed_recording_when_made_again_then_is_the_same_and_has_the_traits
     assert (np.diff(recording.times_us) > 1_000_000).any(), "skipped seconds"
     assert (np.diff(recording.values, axis=0) == 0).any(), "repeated values"
     assert (recording.values < 0).any(), "values below zero"
+
+
+def test_program_when_a_device_is_read_to_the_end_then_plays_every_row(tmp_path: Path) -> None:
+    file, port, seen = tmp_path / "three.csv", free_port(), set[int]()
+    file.write_text("datetime;a\n2026-01-01 00:00:00;1\n2026-01-01 00:00:01;1\n2026-01-01 00:00:05;2\n")
+    reading = threading.Thread(target=_read_until_closed, args=(port, seen))
+    reading.start()
+    arguments = ["--protocol", "modbus", "--port", str(port), "--config", str(tmp_path / "out" / "replay.yaml")]
+    assert program.main([str(file), *arguments]) == 0
+    reading.join()
+    assert sorted(seen) == read_recording(file).times_us.tolist()
+    assert load_integrations(tmp_path / "out" / "replay.yaml").sources["modbus"].kind == "modbus"
+
+
+def _read_until_closed(port: int, seen: set[int]) -> None:
+    with ModbusTcpClient("127.0.0.1", port=port, timeout=1, retries=0) as client:
+        deadline = time.monotonic() + DEADLINE_S
+        while not client.connect() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        while time.monotonic() < deadline:
+            try:
+                answer = client.read_holding_registers(0, count=6)
+            except (ModbusException, OSError):
+                return
+            seen.add(int(client.convert_from_registers(answer.registers[:4], client.DATATYPE.UINT64)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["{none}"], "cannot be read"), (["{file}", "--protocol", "mqtt"], "name the port")],
+    ids=["no file", "no broker"],
+)
+def test_program_when_it_cannot_play_then_ends_with_one_message(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"none": str(tmp_path / "none.csv"), "file": str(COMMITTED)}
+    assert program.main([argument.format(**places) for argument in arguments]) == 1
+    assert says in capsys.readouterr().err
