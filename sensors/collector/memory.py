@@ -5,14 +5,26 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 
 
 def keep_pandas_out() -> None:
-    """Make pyarrow do without pandas, which it would load with the first array (40 MB): for a process that only collects.
+    """Make pyarrow do without pandas (40 MB, loaded with the first array): for a process that only collects.
 
-    pyarrow asks for pandas by an import and goes on where that fails; None in sys.modules makes it fail.
+    pyarrow asks for pandas by an import, and goes on without where that fails.
     """
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # the documented way to forbid an import
+    if "pandas" not in sys.modules and not any(isinstance(finder, _NoPandas) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _NoPandas())
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the collector runs without pandas", name=fullname)
 
 
 def release_unused() -> None:
