@@ -167,7 +167,13 @@ def _sap(home: Path, state: PlantState) -> dict[str, Any]:
         },
         "company": "1000",
         "meters": {
-            meter.point: {"energy_type": meter.energy_type, "plant_code": "GL01", "location_code": meter.equipment}
+            meter.point: {
+                "energy_type": meter.energy_type,
+                "plant_code": "GL01",
+                "location_code": meter.equipment,
+                "cost_center": "4711",
+                "interval": "1h",
+            }
             for meter in METERS
         },
     }

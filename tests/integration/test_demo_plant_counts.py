@@ -1,0 +1,137 @@
+"""The definition `lost = sent - stored - rejected - deduplicated`, held exactly against the running plant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gl_assets.scada.persist import persist_window
+from resources.databases.timescale.readings import ReadingsStore
+from resources.demo_plant.assembly import assemble
+from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
+from resources.demo_plant.run import RunningPlant
+from resources.demo_plant.setup import DemoSetup, prepare
+from resources.embedded.broker import BrokerOptions, EmbeddedBroker
+from resources.embedded.ports import free_port
+from resources.embedded.programs import ServerPrograms
+from resources.integrations import Integrations, load_integrations
+from resources.window_buffer.reader import BufferReader
+from sensors.collector.assembly import Collector, Doors
+
+DEADLINE_S = 60.0
+SUBSCRIBED = (OPC_UA, MQTT)
+
+
+async def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(setup: DemoSetup) -> AsyncIterator[RunningPlant]:
+    plant = assemble(setup.home, setup.state)
+    await plant.start()
+    ticking = asyncio.create_task(plant.run())
+    try:
+        yield plant
+    finally:
+        await plant.stop()
+        await ticking
+
+
+@pytest.fixture
+def demo(
+    programs: ServerPrograms, server_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DemoSetup]:
+    port = free_port()
+    setup = prepare(tmp_path / "demo", broker_port=port, seed=7)
+    for name, value in setup.environment.items():
+        monkeypatch.setenv(name, value)
+    issued = setup.broker_certificate
+    options = BrokerOptions(setup.broker_users, issued.certificate, issued.key, issued.authority)
+    broker = EmbeddedBroker(server_folder / f"counts{port}", programs, options, port=port)
+    broker.start()
+    yield setup
+    broker.stop()
+
+
+def taken(collector: Collector, source: str) -> int:
+    counts = collector.buffer.counts().get(source)
+    return 0 if counts is None else counts.buffered + counts.rejected
+
+
+async def collect(setup: DemoSetup, home: Path, meanwhile: Callable[[RunningPlant], None]) -> dict[str, int]:
+    """Let the collector read the plant for some seconds, and return what the plant has sent."""
+    collector, stop = Collector(load_integrations(setup.config), home), asyncio.Event()
+    async with running(setup) as plant:
+        collecting = asyncio.create_task(collector.run(stop, Doors(serve=False), close_windows=True))
+        await until(lambda: all(taken(collector, name) for name in SENSORS), collector.buffer.counts)
+        meanwhile(plant)
+        before = {name: plant.counts()["sources"][name]["sent"] for name in SUBSCRIBED}
+        await until(
+            lambda: all(plant.counts()["sources"][n]["sent"] > before[n] + 3 * len(SENSORS[n]) for n in SUBSCRIBED),
+            plant.counts,
+        )
+        await until(lambda: plant.counts()["planned"] == 0, plant.counts)
+        assert await plant.freeze(drain_s=DEADLINE_S)
+        sent = {name: int(plant.counts()["sources"][name]["sent"]) for name in SUBSCRIBED}
+        await until(lambda: all(taken(collector, name) >= sent[name] for name in SUBSCRIBED), collector.buffer.counts)
+        stop.set()
+        collected = await collecting
+    # what a polled source owes is counted by the collector
+    return sent | {name: collected.counts[name].sent for name in (MODBUS, MODBUS_TLS)}
+
+
+def stored(config: Integrations, home: Path, url: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Store every window; return rows stored, rejected and deduplicated, by source."""
+    reader, deduplicated = BufferReader(home / "buffer"), Counter[str]()
+    with ReadingsStore(url) as store:
+        for window in reader.windows():
+            contents = reader.read(window.window_start)
+            deduplicated.update(contents.deduplicated)
+            persist_window(contents, store, config, run_id="counts")
+    source_of = {tag.sensor_id: name for name, source in config.sources.items() for tag in source.tags}
+    with psycopg.connect(url) as connection:
+        good = Counter(source_of[row[0]] for row in connection.execute("SELECT sensor_id FROM scada.sensor_readings"))
+        bad = Counter(source_of[row[0]] for row in connection.execute("SELECT sensor_id FROM scada.rejected_readings"))
+    return good, bad, deduplicated
+
+
+async def test_counts_when_all_goes_well_then_nothing_is_lost_nor_rejected(
+    demo: DemoSetup, tmp_path: Path, database_url: str
+) -> None:
+    home = tmp_path / "gl"
+    sent = await collect(demo, home, lambda plant: None)
+    good, bad, deduplicated = await asyncio.to_thread(stored, load_integrations(demo.config), home, database_url)
+    assert {name: sent[name] - good[name] - bad[name] - deduplicated[name] for name in SENSORS} == dict.fromkeys(
+        SENSORS, 0
+    )
+    assert bad == Counter()
+    assert deduplicated == Counter()
+
+
+async def test_counts_when_readings_are_spoilt_then_each_is_accounted_for(
+    demo: DemoSetup, tmp_path: Path, database_url: str
+) -> None:
+    def spoil(plant: RunningPlant) -> None:
+        for source in SUBSCRIBED:
+            for kind, count in (("nan", 2), ("garbage", 3), ("late", 4), ("future", 1)):
+                plant.misbehave(kind, source, count=count)
+        plant.misbehave("nan", MODBUS_TLS, count=2)
+
+    home = tmp_path / "gl"
+    sent = await collect(demo, home, spoil)
+    good, bad, deduplicated = await asyncio.to_thread(stored, load_integrations(demo.config), home, database_url)
+    assert {name: sent[name] - good[name] - bad[name] - deduplicated[name] for name in SENSORS} == dict.fromkeys(
+        SENSORS, 0
+    )
+    assert {name: bad[name] for name in SENSORS} == {OPC_UA: 6, MODBUS: 0, MODBUS_TLS: 2, MQTT: 6}
