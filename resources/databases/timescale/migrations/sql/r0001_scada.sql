@@ -33,6 +33,10 @@ CREATE UNIQUE INDEX readings_sensor_time ON scada.readings (sensor_key, time);
 -- A window's rows lie together, so a few block ranges tell where a window is.
 CREATE INDEX readings_time ON scada.readings USING brin (time) WITH (pages_per_range = 32, autosummarize = on);
 
+-- Averages of all sensors by hour group by an expression of time. Told the true number of different times, the planner
+-- expects a group per reading and sorts everything (5 times slower); chunks keep their true statistics for conditions.
+ALTER TABLE scada.readings ALTER COLUMN time SET (n_distinct_inherited = 100);
+
 CREATE TABLE scada.text_readings (
     time        timestamptz NOT NULL,
     sensor_id   text NOT NULL,
