@@ -116,7 +116,7 @@ def record_counts(database_url: str) -> dict[str, int]:
     with connect(database_url) as connection:
         tables = connection.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = 'erp'"
-            " AND table_name NOT IN ('landed_records', 'rejected_records') ORDER BY 1"
+            " AND table_name NOT IN ('landed_records', 'rejected_records', 'pulls') ORDER BY 1"
         ).fetchall()
         counted = {f"erp/{name}": _rows(connection, name) for (name,) in tables}
     return {key: rows for key, rows in counted.items() if rows}

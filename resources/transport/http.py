@@ -124,7 +124,10 @@ class HttpClient:
 
     def _own_address(self, url: str) -> str:
         """Return the absolute address; the token must never leave the origin it was given for."""
-        address = urljoin(self._config.base_url.rstrip("/") + "/", url)
+        try:
+            address = urljoin(self._config.base_url.rstrip("/") + "/", url)
+        except ValueError:
+            address = url
         if not same_origin(address, self._config.base_url):
             raise ProtocolError(
                 f"{self.source}: refused to follow a link to {_shown(address)}, which is not in "

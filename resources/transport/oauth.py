@@ -189,11 +189,8 @@ class TokenSource:
                 f"{self._source}: POST {self._endpoint}: the answer holds no bearer token; check oauth.token_url",
                 source=self._source,
             )
-        try:
-            life = float(answer.get("expires_in", ASSUMED_LIFE_S))
-        except (TypeError, ValueError):
-            life = ASSUMED_LIFE_S
-        life = min(max(life, 1.0), 86_400.0 * 365)
+        # Authlib has made sure that a life that is stated is a whole number
+        life = min(max(float(answer.get("expires_in") or ASSUMED_LIFE_S), 1.0), 86_400.0 * 365)
         return Token(
             access_token=text,
             expires_at=self._clock.now() + timedelta(seconds=life),
@@ -217,7 +214,9 @@ def _mapped(source: str, asking: str, secret: str) -> Iterator[None]:
         ) from None
     except httpx.TransportError as error:
         raise connection_error(error, source=source, asking=asking) from error
-    except (ValueError, httpx.HTTPError):
+    except (TypeError, ValueError, httpx.HTTPError):
         raise ProtocolError(
-            f"{asking}: the answer is not a JSON object; check oauth.token_url", source=source
+            f"{asking}: the answer is not a JSON object with a token and its life in whole seconds; "
+            "check oauth.token_url",
+            source=source,
         ) from None

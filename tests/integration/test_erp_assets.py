@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,17 @@ from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
-from resources.databases.timescale.connection import connect
 from resources.demo_plant.sap_service import SapLogin
 from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority
+from resources.wiring import TimescaleResource
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 DAY = date(2026, 11, 18)
 A_DAYS_DOCUMENTS = 8 * 24
 LANDED = dg.AssetKey(["erp", "sap", "energy_consumption"])
 STANDARD = dg.AssetKey(["erp", "energy_consumption"])
-
-
-class Database:
-    """What the assets ask of the platform's database resource, on the test's own database."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection]:
-        with connect(self._url, autocommit=True) as connection:
-            yield connection
 
 
 class Platform:
@@ -52,7 +39,7 @@ class Platform:
             asset_checks=build_erp_checks(config),
             jobs=build_erp_jobs(config),
             schedules=build_erp_schedules(config),
-            resources={"timescale": Database(url), **build_erp_resources(config.erp.systems)},
+            resources={"timescale": TimescaleResource(), **build_erp_resources(config.erp.systems)},
         )
 
     def pull(self, first: date, last: date | None = None) -> dg.ExecuteInProcessResult:

@@ -125,7 +125,7 @@ def test_the_client_when_it_proves_itself_does_as_configured(endpoint: Endpoint)
 
 
 def test_a_life_when_not_stated_is_assumed(endpoint: Endpoint) -> None:
-    endpoint.body = '{"access_token": "t%d", "scope": "A"}'
+    endpoint.body = '{"access_token": "t%d", "expires_in": null}'
     clock = ManualClock(NOW)
     source = tokens(endpoint, clock)
     source.token()
@@ -146,6 +146,7 @@ def test_a_life_when_not_stated_is_assumed(endpoint: Endpoint) -> None:
         (200, "text/html", "<form>", ProtocolError, "is it a login page?"),
         (200, JSON, "[]", ProtocolError, "not a JSON object"),
         (200, JSON, "{", ProtocolError, "not a JSON object"),
+        (200, JSON, '{"access_token": "x", "expires_in": "soon"}', ProtocolError, "its life in whole seconds"),
         (200, JSON, "{}", ProtocolError, "holds no bearer token"),
         (200, JSON, '{"access_token": "x", "token_type": "mac"}', ProtocolError, "holds no bearer token"),
     ],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from resources.core.errors import AuthError, ConfigError, DataError, ProtocolErr
 from resources.erp.sap.config import SapConfig
 from resources.transport.call_stats import CallStats, read_stats, stats_path
 from resources.transport.certificates import CertificateAuthority
+from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
-from resources.transport.http import same_origin
+from resources.transport.http import HttpClient, same_origin
 from resources.transport.http_errors import connection_error, server_words
 from resources.transport.json_text import dump_json, parse_json
 from resources.transport.retry_after import retry_after_s
@@ -260,3 +263,51 @@ def test_a_sap_block_when_dumped_is_the_same_and_holds_no_secret() -> None:
     assert SapConfig.model_validate(dumped) == config
     assert dumped["oauth"]["client_secret"] == "${S}"
     assert dumped["http"]["timeout"] == "0.5s"
+
+
+def test_a_server_when_it_speaks_tls_1_2_only_is_refused_unless_allowed(authority: CertificateAuthority) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    issued = authority.issue("old")
+    old.load_cert_chain(issued.certificate, issued.key)
+    server = HTTPServer(("127.0.0.1", 0), _Json)
+    server.socket = old.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    base = {
+        "base_url": f"https://127.0.0.1:{server.server_port}",
+        "ca_certificate": str(authority.certificate),
+        "attempts": 1,
+    }
+    try:
+        with HttpClient("old", HttpConfig.model_validate(base)) as client, pytest.raises(ProtocolError) as met:
+            client.get_json("/x")
+        assert "no TLS session" in str(met.value)
+        assert "http.allow_tls_1_2" in str(met.value)
+        with HttpClient("old", HttpConfig.model_validate({**base, "allow_tls_1_2": True})) as client:
+            assert client.get_json("/x").content == {"a": Decimal("1.0")}
+            assert client.token_requests == 0
+            with pytest.raises(ProtocolError, match="compression is damaged"):
+                client.get_json("/gzip")
+            with pytest.raises(ProtocolError, match="no content type in place of JSON; check"):
+                client.get_json("/untyped")
+            with pytest.raises(ProtocolError, match="refused to follow a link to"):
+                client.get_json("//[bad")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Json(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path != "/untyped":
+            self.send_header("Content-Type", "application/json")
+        if self.path == "/gzip":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(b'{"a": 1.0}')
+
+    def log_message(self, *args: Any) -> None:
+        pass
