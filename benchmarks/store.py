@@ -46,7 +46,7 @@ MOST_READS = 1.5
 """What each of `reads` may be at most."""
 
 COMPANIONS = ("benchmarks.buffer", "benchmarks.collector", "benchmarks.window_to_table")
-"""Modules with `run(progress) -> dict`, whose figures belong to the same result; one that does not exist is left out."""
+"""Modules with `run(progress=...) -> dict`, whose figures belong to the same result; one that does not exist is left out."""
 
 
 def run(
@@ -102,7 +102,7 @@ def _companions(progress: Progress) -> dict[str, Any]:
     for name in COMPANIONS:
         if importlib.util.find_spec(name) is not None:
             progress(name.removeprefix("benchmarks."))
-            found |= importlib.import_module(name).run(progress)
+            found |= importlib.import_module(name).run(progress=progress)
     return found
 
 

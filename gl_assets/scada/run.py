@@ -17,7 +17,7 @@ from gl_assets.instance import STORAGE_VARIABLE
 from gl_assets.jobs import sensor_readings_job
 from gl_assets.partition_range import MOST_PARTITIONS
 from gl_assets.partitions import contiguous_ranges, parse_partition_key, partition_key
-from gl_assets.run_launcher import process_tag
+from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.ledger import stored_revisions
@@ -94,7 +94,7 @@ def run_windows(
             tags = {
                 "dagster/asset_partition_range_start": first,
                 "dagster/asset_partition_range_end": last,
-                **process_tag(),
+                **own_process_tag(),
             }
             result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
             _add(outcome, result, _keys(config, first, last))
