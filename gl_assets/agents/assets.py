@@ -60,7 +60,7 @@ class BroadcastConfig(dg.Config):
 
 
 @dg.multi_asset(
-    name="broadcast_command",
+    name="send_command",
     specs=[
         dg.AssetSpec(
             COMMAND_RESULTS,
