@@ -170,6 +170,10 @@ class Feed:
             self._buffer.tick()
 
 
+def _say(line: str) -> None:
+    os.write(2, f"{line}\n".encode())
+
+
 def main() -> None:
     """Print the figures as JSON; progress goes to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -179,7 +183,7 @@ def main() -> None:
     found = run(
         windows=options.windows,
         webserver=not options.no_webserver,
-        progress=lambda line: os.write(2, f"{line}\n".encode()) and None,
+        progress=_say,
     )
     os.write(1, f"{json.dumps(found)}\n".encode())
 

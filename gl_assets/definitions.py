@@ -8,6 +8,9 @@ import warnings
 
 import dagster as dg
 
+from gl_assets.agents.assets import ASSETS as AGENT_ASSETS
+from gl_assets.agents.checks import CHECKS as AGENT_CHECKS
+from gl_assets.agents.jobs import JOBS as AGENT_JOBS
 from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
@@ -23,13 +26,6 @@ from resources.wiring import build_resources
 from sensors.triggers.closed_windows import build_closed_windows_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
 from sensors.triggers.run_failure import build_run_failure_sensor
-
-try:
-    from gl_assets.agents.assets import ASSETS as AGENT_ASSETS
-    from gl_assets.agents.checks import CHECKS as AGENT_CHECKS
-    from gl_assets.agents.jobs import JOBS as AGENT_JOBS
-except ImportError:
-    AGENT_ASSETS = AGENT_CHECKS = AGENT_JOBS = ()
 
 
 def build_definitions(config: Integrations, *, resources: dict[str, object] | None = None) -> dg.Definitions:

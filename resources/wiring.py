@@ -3,6 +3,7 @@
 Each is thin: typed fields in, the plain client out. Nothing is opened, and no variable read, before a run asks for it.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,15 @@ from resources.databases.timescale.connection import connect, database_url
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.settings import ensure_window
 from resources.erp.resources import build_erp_resources
-from resources.integrations import Integrations
+from resources.integrations import Integrations, SourceConfig
 from resources.window_buffer.reader import BufferReader
+
+_SOURCES = {
+    "opc_ua": "resources.scada.opc_ua.resource:OpcUaResource",
+    "modbus": "resources.scada.modbus.resource:ModbusResource",
+    "mqtt": "resources.scada.mqtt.resource:MqttResource",
+}
+"""Kind of a source -> module:class of its resource; imported where configured, since each brings its protocol along."""
 
 
 class WindowBufferResource(dg.ConfigurableResource):  # type: ignore[type-arg] # Dagster binds the type itself
@@ -79,4 +87,15 @@ def build_resources(config: Integrations) -> dict[str, object]:
         "timescale": TimescaleResource(),
         "agents": AgentsResource.from_config(config.site, config.agents),
         **build_erp_resources(config.erp.systems),
+        **{source_key(name, source): _source(name, source) for name, source in config.sources.items()},
     }
+
+
+def source_key(name: str, source: SourceConfig) -> str:
+    """Return the resource key of a source: `<kind>_<name>`, with `_` for `-`, which a key cannot hold."""
+    return f"{source.kind}_{name}".replace("-", "_")
+
+
+def _source(name: str, source: SourceConfig) -> object:
+    module, _, kind = _SOURCES[source.kind].partition(":")
+    return getattr(importlib.import_module(module), kind).of(name, source)

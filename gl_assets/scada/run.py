@@ -139,7 +139,7 @@ def _add(outcome: WindowsRun, result: dg.ExecuteInProcessResult, asked: list[str
         error = failure.step_failure_data.error
         outcome.reasons.append(error.message.strip() if error else failure.message or "no reason given")
     outcome.checks += [
-        GateOutcome(found.partition, found.check_name, found.passed, found.blocking)
+        GateOutcome(found.partition, found.check_name, found.passed, bool(found.blocking))
         for found in result.get_asset_check_evaluations()
         if found.partition is not None
     ]

@@ -7,6 +7,7 @@ windows of a run, one transaction each, each reported as it commits.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -124,7 +125,7 @@ class WindowWriter:
         return window, results
 
 
-def window_metadata(window: WindowUnderTest, contents: WindowContents) -> dict[str, object]:
+def window_metadata(window: WindowUnderTest, contents: WindowContents) -> dict[str, Any]:
     """Return what the UI shows of one stored window."""
     facts = window.facts
     return {

@@ -61,7 +61,7 @@ def read_hour(connection: psycopg.Connection, hour: datetime, *, site: str) -> I
     """Yield the hour's readings of a site, all readings of a sensor together, at most about MOST_ROWS at a time."""
     terms: dict[str, Any] = {"start": hour, "end": hour + _HOUR, "site": site}
     sensors = connection.execute(_COUNTS, terms).fetchall()
-    units = dict(
+    units: dict[int, str] = dict(
         connection.execute("SELECT origin_key, unit FROM scada.origins WHERE site = %(site)s", terms).fetchall()
     )
     for part in _parts(sensors):
