@@ -20,6 +20,10 @@ from resources.scada.modbus.planner import Block
 from resources.scada.tls import TlsFiles, client_context, explain
 
 
+_GOODBYE_S = 3.0
+"""Longest wait for a server to take the end of TLS."""
+
+
 class RefusedBlockError(Exception):
     """The device answered a request with an exception code; its connection is fine."""
 
@@ -66,6 +70,7 @@ class ModbusConnection:
         files = TlsFiles(config.ca_certificate, config.client_certificate, config.client_key, config.allow_tls_1_2)
         self._client = _Client(config, client_context(source, files) if config.tls else None)
         self._loss: BaseException | None = None
+        self._closed = asyncio.Event()
 
     async def open(self) -> Self:
         """Connect; return self.
@@ -88,6 +93,7 @@ class ModbusConnection:
 
         def remembering_loss(error: Exception | None) -> None:
             self._loss = error
+            self._closed.set()
             lost(error)
 
         manager.call_create, manager.connection_lost = remembering, remembering_loss
@@ -156,9 +162,15 @@ class ModbusConnection:
         transport: Any = self._client.ctx.transport
         return transport.get_extra_info("ssl_object") if transport is not None else None
 
-    def close(self) -> None:
-        """Close the socket."""
+    async def close(self) -> None:
+        """Close; returns once the socket is closed."""
+        transport: Any = self._client.ctx.transport
         self._client.close()
+        if transport is not None:
+            try:
+                await asyncio.wait_for(self._closed.wait(), _GOODBYE_S)
+            except TimeoutError:
+                transport.abort()
 
     async def __aenter__(self) -> Self:
         """Open."""
@@ -166,4 +178,4 @@ class ModbusConnection:
 
     async def __aexit__(self, *_: object) -> None:
         """Close."""
-        self.close()
+        await self.close()

@@ -142,7 +142,7 @@ class MqttClient:
         try:
             return session, await session.handshake(connect, timeout_s)
         except BaseException:
-            session.close()
+            await session.close()
             raise
 
     def _refuse_all_refused(self, granted: dict[str, int]) -> None:

@@ -19,6 +19,8 @@ from resources.scada.tls import explain
 
 log = structlog.get_logger(__name__)
 
+_GOODBYE_S = 3.0
+"""Longest wait for a broker to take our goodbye."""
 _PAUSE_AT = 20_000
 """Messages waiting to be taken above which the socket is no longer read; TCP then slows the broker down."""
 
@@ -43,6 +45,7 @@ class BrokerSession(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._messages: list[Message] = []
         self._arrived = asyncio.Event()
+        self._closed = asyncio.Event()
         self._connack: asyncio.Future[Packet] | None = None
         self._on_suback: Callable[[bytes], None] | None = None
         self._owed: deque[_Owed] = deque()
@@ -70,6 +73,7 @@ class BrokerSession(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever waits, with the reason."""
+        self._closed.set()
         self._fail(explain(exc, source=self._source, peer=self._peer, doing="reading"))
 
     def data_received(self, data: bytes) -> None:
@@ -205,10 +209,10 @@ class BrokerSession(asyncio.Protocol):
 
         return durable
 
-    def close(self) -> None:
-        """Say goodbye, keep the session at the broker, and close."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
+    async def close(self) -> None:
+        """Say goodbye, keep the session at the broker, and close; returns once the socket is closed."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
             self._error = self._error or UnreachableError(
                 f"source {self._source}: the connection was closed", source=self._source
             )
@@ -217,6 +221,11 @@ class BrokerSession(asyncio.Protocol):
         if self._keepalive is not None:
             self._keepalive.cancel()
         self._arrived.set()
+        if transport is not None:
+            try:
+                await asyncio.wait_for(self._closed.wait(), _GOODBYE_S)
+            except TimeoutError:
+                transport.abort()
 
     async def __aenter__(self) -> Self:
         """Return the session itself."""
@@ -224,4 +233,4 @@ class BrokerSession(asyncio.Protocol):
 
     async def __aexit__(self, *_: object) -> None:
         """Close."""
-        self.close()
+        await self.close()

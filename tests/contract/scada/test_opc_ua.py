@@ -133,7 +133,7 @@ async def test_run_when_statuses_and_nan_come_then_they_pass_as_they_are(opc_ua_
         for number, code in enumerate((0x40900000, 0x808C0000, 0)):
             value = ua.DataValue(
                 ua.Variant(float("nan"), ua.VariantType.Double),
-                StatusCode_=ua.StatusCode(ua.UInt32(code)),
+                StatusCode=ua.StatusCode(ua.UInt32(code)),
                 SourceTimestamp=from_micros(START_US + number * SECOND_US),
             )
             # asyncua's server wants to see its own write allowed for a bad status

@@ -70,7 +70,7 @@ def test_times_when_timestamps_are_there_or_not_then_the_best_one_counts(parts: 
 
 
 def test_read_when_a_status_comes_then_the_code_is_kept() -> None:
-    columns = _read(_value(1.0, StatusCode_=ua.StatusCode(ua.UInt32(0x40900000))))
+    columns = _read(_value(1.0, StatusCode=ua.StatusCode(ua.UInt32(0x40900000))))
     assert columns.statuses == [0x40900000]
 
 
