@@ -36,7 +36,7 @@ class Sequenced:
     reading_numbers: list[Int64s] = field(default_factory=list)
     text_numbers: list[Int64s] = field(default_factory=list)
     reject_numbers: list[Int64s] = field(default_factory=list)
-    sensors: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    sensors: dict[int, list[str]] = field(default_factory=dict)
     damage: list[Damage] = field(default_factory=list)
 
     def add(self, frame: Frame) -> None:
@@ -55,7 +55,7 @@ class Sequenced:
                 number += count
         if frame.stamp.sensors:
             for key, *row in json.loads(frame.stamp.sensors):
-                self.sensors[key] = tuple(row)
+                self.sensors[key] = row
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,17 @@ class Assembled:
 class Assembler:
     """Turns the frames of one window into tables."""
 
-    def __init__(self, items: Iterable[Frame | Damage], start_us: int, collector: str) -> None:
-        """Read all frames."""
+    def __init__(
+        self,
+        items: Iterable[Frame | Damage],
+        start_us: int,
+        collector: str,
+        known: Iterable[tuple[int, str, str, str]] = (),
+    ) -> None:
+        """Read all frames; `known` names sensors whose description may be damaged."""
         self._start_us = start_us
         self._collector = collector
-        self._rows = Sequenced()
+        self._rows = Sequenced(sensors={key: row for key, *row in known})
         for item in items:
             if isinstance(item, Frame):
                 self._rows.add(item)

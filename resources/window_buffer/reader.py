@@ -13,8 +13,8 @@ from resources.core.clock import from_micros, to_micros
 from resources.window_buffer.assemble import Assembler
 from resources.window_buffer.books import Tally
 from resources.window_buffer.contents import WindowContents
-from resources.window_buffer.frames import scan
-from resources.window_buffer.index import INDEX_NAME, SEGMENTS, Index, source_counts
+from resources.window_buffer.frames import Damage, scan
+from resources.window_buffer.index import INDEX_NAME, SEGMENTS, Index, Row, source_counts
 from resources.window_buffer.model import (
     BufferedWindow,
     BufferState,
@@ -96,7 +96,9 @@ class BufferReader:
             data = map_file(self._folder / SEGMENTS / segment_name(start, generation), size) if size else b""
         except FileNotFoundError as error:
             raise self._not_held(window_start, "dropped this moment, or its segment was deleted") from error
-        tables = Assembler(scan(data, 0, len(data)), start, collector).tables()
+        items = list(scan(data, 0, len(data)))
+        known = self._sensors() if any(isinstance(item, Damage) for item in items) else []
+        tables = Assembler(items, start, collector, known).tables()
         return WindowContents(
             collector=collector,
             window_start=from_micros(start),
@@ -111,6 +113,10 @@ class BufferReader:
             partial=bool(partial),
             expected_sources=tuple(json.loads(expected)),
         )
+
+    def _sensors(self) -> list[Row]:
+        with self._index() as index:
+            return [] if index is None else index.all("SELECT key, sensor_id, unit, source FROM sensors")
 
     def _not_held(self, window_start: datetime, state: str) -> WindowNotHeldError:
         return WindowNotHeldError(

@@ -2,8 +2,8 @@
 
 No frame is ever rewritten. A growing segment is filled ahead with zeros, at most 1 MiB: an fsync of bytes that replace
 zeros needs no commit of the file system's journal, which halves its time (docs/decisions/0001-window-buffer.md).
-The zeros are cut off when the window closes. A name is `<start in UTC>.<generation>.seg`; the generation rises when a window
-that was dropped gets late readings, so that a left-over file is never taken for the new one.
+The zeros are cut off when the window closes. A name is `<start in UTC>.<generation>.seg`; the generation rises when a
+window that was dropped gets late readings, so that a left-over file is never taken for the new one.
 """
 
 from __future__ import annotations
