@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import structlog
 from sqlalchemy import make_url
 

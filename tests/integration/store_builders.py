@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,6 +103,14 @@ def stored(url: str) -> list[tuple[str, int, float | None]]:
     """Return what the public view shows: sensor, seconds after the window's start, value; by both."""
     found = query(url, "SELECT sensor_id, time, value FROM scada.sensor_readings ORDER BY sensor_id, time")
     return [(sensor, int((time - START).total_seconds()), value) for sensor, time, value in found]
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Return as soon as a condition holds; it is asked again and again."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, "the condition did not come about"
+        time.sleep(0.01)
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:
