@@ -167,10 +167,10 @@ def test_closed_windows_when_the_backlog_is_being_worked_on_then_live_windows_st
     tmp_path: Path, database_url: str, instance: dg.DagsterInstance
 ):
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    first = now - timedelta(minutes=12)
+    first = now - timedelta(minutes=9)
     config = configuration("1m", start=first)
     plant = Plant(tmp_path, config, at=first)
-    plant.close_windows(*[first + timedelta(minutes=number) for number in range(10)])
+    plant.close_windows(*[first + timedelta(minutes=number) for number in range(9)])
     tick = Tick(config, tmp_path, database_url, instance, build_closed_windows_sensor)
     live, backlog = tick()
     assert (live.tags["gl/lane"], backlog.tags["gl/lane"]) == ("live", "backlog")

@@ -198,7 +198,8 @@ def test_window_when_stored_rows_break_the_schema_then_the_run_is_red_and_the_ga
     with psycopg.connect(database_url) as connection:
         # somebody writes past the store
         connection.execute(
-            "UPDATE scada.readings SET value = 'NaN', quality_score = -1 WHERE ctid IN (SELECT ctid FROM scada.readings LIMIT 2)"
+            "UPDATE scada.readings SET value = 'NaN', quality_score = -1 WHERE sensor_key = 1 AND time < %s",
+            (HOUR + timedelta(minutes=2),),
         )
         connection.execute("DELETE FROM quality.gate_results")
     result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
