@@ -14,6 +14,7 @@ from rich.table import Table
 
 from resources.core.clock import SystemClock
 from resources.core.home import gl_home
+from resources.core.logs import setup_logging
 from resources.core.windows import parse_partition_key, partition_key
 from resources.window_buffer.model import BufferedWindow, BufferState
 from resources.window_buffer.reader import BufferReader
@@ -42,6 +43,7 @@ def _instant(_: click.Context, __: click.Parameter, value: str) -> datetime:
 @click.group()
 def buffer() -> None:
     """Look into the collector's window buffer ($GL_HOME/buffer), and replay windows from it."""
+    setup_logging("warning")
 
 
 @buffer.command()

@@ -156,9 +156,9 @@ class Index:
         self.run("UPDATE meta SET value = value + 1 WHERE key = 'changes'")
 
     def change_token(self) -> str:
-        """Return the token of the present state of closed revisions; it differs after the index was made anew."""
+        """Return the token of the present state of closed revisions; another one after the index was made anew."""
         found: dict[str, Any] = dict(self.all("SELECT key, value FROM meta WHERE key IN ('instance', 'changes')"))
-        return f"{found['instance']}:{found['changes']}"
+        return f"{found['instance']}:{found['changes']}" if len(found) == 2 else ""
 
     def add_counts(self, counts: dict[str, dict[str, int]]) -> None:
         """Add source -> counter -> increment."""

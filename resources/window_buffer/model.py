@@ -95,7 +95,8 @@ class SourceCounts:
     """Durable counters of one source since the buffer was made; they survive restarts."""
 
     sent: int = 0
-    """What the source is held to have sent; of a polled one scheduled polls x tags. Written by the collector."""
+    """What the source is held to have sent; of a polled one scheduled polls x tags. Written by the collector;
+    of first values, birth metrics and retained messages those that are not `not_newer`, written by the buffer."""
     received: int = 0
     """Rows appended: readings, texts and rejects."""
     buffered: int = 0

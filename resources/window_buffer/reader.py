@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +60,11 @@ class BufferReader:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            with self._index() as index:
-                found = token if index is None else self._wait(index, token, deadline)
+            try:
+                with self._index() as index:
+                    found = token if index is None else self._wait(index, token, deadline)
+            except (sqlite3.OperationalError, FileNotFoundError):
+                found = token  # the folder is being removed or made anew; if it stays so, reading it says why
             if found != token or time.monotonic() >= deadline:
                 return found
             time.sleep(POLL_S)
@@ -70,7 +74,7 @@ class BufferReader:
         path = self._folder / INDEX_NAME
         inode = path.stat().st_ino
         while True:
-            found = index.change_token()
+            found = index.change_token() or token
             if found != token or time.monotonic() >= deadline:
                 return found
             version = index.data_version()

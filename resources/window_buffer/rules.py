@@ -44,7 +44,7 @@ class Judged:
     held: dict[str, list[Rows]] = field(default_factory=dict)
     """Source -> what waits for a clock to come right."""
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Source -> counter -> increment: received, not_newer, clock_skew."""
+    """Source -> counter -> increment: received, not_newer, clock_skew; sent of what came only_if_newer."""
 
     def count(self, source: str, name: str, number: int) -> None:
         """Add to a counter."""
@@ -89,6 +89,9 @@ class TimeRules:
         for entry in entries:
             batch = entry.batch
             judged.count(batch.source, "received", batch.rows)
+            if batch.only_if_newer:
+                # its connector leaves it to us to say which of these were sent as readings
+                judged.count(batch.source, "sent", batch.rows)
             if batch.rejects is not None and batch.rejects.num_rows:
                 judged.rejects.append(batch.rejects)
             if run and run[-1].batch.only_if_newer != batch.only_if_newer:
@@ -213,7 +216,9 @@ class TimeRules:
                 chosen = chosen[kind.keep[chosen]]
             rows = self._translated(kind.rows.take(chosen))
             newer = rows.time > known[rows.key]
-            judged.count(entry.batch.source, "not_newer", int(len(newer) - newer.sum()))
+            known_before = int(len(newer) - newer.sum())
+            judged.count(entry.batch.source, "not_newer", known_before)
+            judged.count(entry.batch.source, "sent", -known_before)
             rows = rows.take(newer)
             np.maximum.at(known, rows.key, rows.time)
             kept.append(rows)

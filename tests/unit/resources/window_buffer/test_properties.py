@@ -110,5 +110,5 @@ class BufferMachine(RuleBasedStateMachine):
         self._close()
 
 
-BufferMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+BufferMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
 TestBuffer = BufferMachine.TestCase
