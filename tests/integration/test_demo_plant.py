@@ -8,8 +8,7 @@ import math
 import os
 import signal
 import ssl
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 import pytest
+import structlog
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.crypto.uacrypto import CertProperties
@@ -28,16 +28,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pymodbus.client import AsyncModbusTcpClient, AsyncModbusTlsClient
 
 from resources.core.errors import ConfigError
+from resources.demo_plant import __main__ as program
 from resources.demo_plant.addresses import registers
 from resources.demo_plant.assembly import assemble
 from resources.demo_plant.configuration import CLIENT_URI
 from resources.demo_plant.control import create_app
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
 from resources.demo_plant.run import RunningPlant
+from resources.demo_plant.servers.mqtt import MqttEndpoint, MqttPublisher
 from resources.demo_plant.setup import DemoSetup, prepare
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import free_port
 from resources.embedded.programs import ServerPrograms
+from resources.transport.certificates import CertificateAuthority, IssuedCertificate
 
 DEADLINE_S = 60.0
 
@@ -112,14 +115,14 @@ class Seen:
         return len({(sensor, time_us) for sensor, time_us, _ in self.rows})
 
 
-async def opc_client(setup: DemoSetup, password: str | None = None) -> Client:
+async def opc_client(setup: DemoSetup, password: str | None = None, issued: IssuedCertificate | None = None) -> Client:
     client = Client(f"opc.tcp://127.0.0.1:{setup.state.ports['opc_ua']}/gl-demo-plant", timeout=20)
     client.application_uri = CLIENT_URI
     ca = setup.home / "ca"
     await client.set_security(
         SecurityPolicyBasic256Sha256,
-        certificate=str(ca / "opc_ua_client.pem"),
-        private_key=CertProperties(ca / "opc_ua_client.key", "pem"),
+        certificate=str(issued.certificate if issued else ca / "opc_ua_client.pem"),
+        private_key=CertProperties(issued.key if issued else ca / "opc_ua_client.key", "pem"),
         server_certificate=str(ca / "opc_ua_server.pem"),
         mode=ua.MessageSecurityMode.SignAndEncrypt,
     )
@@ -168,6 +171,33 @@ async def test_opc_ua_when_password_is_wrong_refuses(demo: Demo) -> None:
     client = await opc_client(demo.setup, password="wrong")
     with pytest.raises(ua.UaStatusCodeError):
         await client.connect()
+
+
+async def test_opc_ua_when_certificate_is_of_another_authority_or_expired_refuses(
+    demo: Demo, authority: CertificateAuthority
+) -> None:
+    stranger = authority.issue("stranger", application_uri=CLIENT_URI)
+    last_year = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 2, 1, tzinfo=UTC))
+    own = CertificateAuthority.load(demo.setup.home / "ca")
+    expired = own.issue("expired", application_uri=CLIENT_URI, valid=last_year)
+    for issued in (stranger, expired):
+        with pytest.raises(ua.UaStatusCodeError):
+            await (await opc_client(demo.setup, issued=issued)).connect()
+
+
+async def test_mqtt_when_password_is_wrong_says_so_once_and_goes_on_trying(
+    prepared: tuple[DemoSetup, EmbeddedBroker],
+) -> None:
+    setup, broker = prepared
+    ca = setup.home / "ca" / "ca.pem"
+    endpoint = MqttEndpoint("127.0.0.1", broker.port, "stranger", authority=ca, username="demo-plant", password="wrong")
+    publisher = MqttPublisher(endpoint, lambda message, heard: None)
+    assert publisher.drop_connection() == 0
+    with structlog.testing.capture_logs() as logs:
+        publisher.start()
+        await until(lambda: [entry for entry in logs if entry["event"] == "mqtt_refused"], "the refusal is logged")
+    assert publisher.connections == 0
+    await publisher.stop()
 
 
 async def test_opc_ua_spoilt_readings_when_asked_are_sent_and_counted_exactly(demo: Demo) -> None:
@@ -405,26 +435,32 @@ async def test_control_when_request_is_wrong_says_so(prepared: tuple[DemoSetup, 
             assert (await control.get("/sent", params=span | wrong)).status_code == 400
 
 
-def test_process_when_started_serves_everything_and_ends_cleanly(prepared: tuple[DemoSetup, EmbeddedBroker]) -> None:
+def test_program_when_started_serves_everything_and_ends_cleanly(
+    prepared: tuple[DemoSetup, EmbeddedBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
     setup, _ = prepared
-    plant = subprocess.Popen(
-        [sys.executable, "-m", "resources.demo_plant", "--home", str(setup.home), "--seed", "3"], env=dict(os.environ)
-    )
+    for name, value in setup.environment.items():
+        monkeypatch.setenv(name, value)
+    found: dict[str, Any] = {}
+    looking = threading.Thread(target=_look_and_end, args=(setup, found))
+    looking.start()
+    assert program.main(["--home", str(setup.home), "--seed", "3", "--log-level", "warning"]) == 0
+    looking.join()
+    assert found == {"seed": 3, "pid": os.getpid(), "token": True}
+    assert not (setup.home / "control.json").exists()
+
+
+def _look_and_end(setup: DemoSetup, found: dict[str, Any]) -> None:
     try:
         with httpx.Client(base_url=setup.control_url, timeout=30) as control:
             deadline = time.monotonic() + DEADLINE_S
-            while not _answers(control):
-                assert plant.poll() is None, "the plant ended at once"
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            assert control.get("/counts").json()["seed"] == 3
-        assert json.loads((setup.home / "control.json").read_text())["pid"] == plant.pid
-        assert _sap_token(setup)
+            while not _answers(control) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            found["seed"] = control.get("/counts").json()["seed"]
+        found["pid"] = json.loads((setup.home / "control.json").read_text())["pid"]
+        found["token"] = bool(_sap_token(setup))
     finally:
-        plant.send_signal(signal.SIGTERM)
-        code = plant.wait(DEADLINE_S)
-    assert code == 0
-    assert not (setup.home / "control.json").exists()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _answers(control: httpx.Client) -> bool:
