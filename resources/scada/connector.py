@@ -15,9 +15,9 @@ from typing import Protocol
 from resources.core.readings import ReadingBatch
 
 Emit = Callable[[ReadingBatch], Awaitable[None]]
-"""Takes a batch at once, before its first await, and returns when the next one may come: that is the back-pressure.
+"""Takes a batch, also when cancelled while it waits for room, and returns when the next one may come (back-pressure).
 
-Taking first keeps counts exact: a connector counts `sent`, calls, and may be cancelled while it waits.
+That keeps counts exact: a connector counts `sent` and calls without a pause in between.
 """
 
 
@@ -76,6 +76,10 @@ class ScadaClient(Protocol):
             ProtocolError: The peer does not speak the protocol as configured.
             ConfigError: A file or an environment variable that the source needs is missing.
         """
+        ...
+
+    async def probe(self) -> SourceFacts:
+        """Return what a short connection finds, for `gl doctor`; raises as `run`, and does not disturb a running one."""
         ...
 
 

@@ -19,7 +19,6 @@ from resources.scada.modbus.exceptions import words
 from resources.scada.modbus.planner import Block
 from resources.scada.tls import TlsFiles, client_context, explain
 
-
 _GOODBYE_S = 3.0
 """Longest wait for a server to take the end of TLS."""
 

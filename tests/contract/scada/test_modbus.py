@@ -147,8 +147,12 @@ async def test_run_when_the_device_does_not_answer_then_unreachable_error_and_th
 
 async def test_run_when_tables_differ_then_each_is_read_by_its_function(plain_rig: PlainRig) -> None:
     plain_rig.registers[30] = 7
-    tags = _tags({"address": 30, "table": "input_register"}, {"address": 30}, {"address": 3, "table": "coil", "data_type": "bool"},
-                 {"address": 4, "table": "discrete_input", "data_type": "bool"})  # fmt: skip
+    tags = _tags(
+        {"address": 30, "table": "input_register"},
+        {"address": 30},
+        {"address": 3, "table": "coil", "data_type": "bool"},
+        {"address": 4, "table": "discrete_input", "data_type": "bool"},
+    )
     client, recorder = _ready(plain_rig, tags=tags)
     async with running(client, recorder) as task:
         await until(lambda: {function for function, _, _ in plain_rig.requests} == {1, 2, 3, 4}, "all functions", task)
@@ -182,5 +186,5 @@ async def test_resource_when_read_and_polled_then_values_come_with_names(plain_r
 
 async def test_run_when_the_server_certificate_is_for_another_host_then_auth_error(modbus_rig: ModbusRig) -> None:
     client, recorder = _ready(modbus_rig, host="localhost.localdomain")
-    with pytest.raises((UnreachableError, Exception), match="another host|does not resolve"):
+    with pytest.raises((UnreachableError, Exception), match=r"another host|does not resolve"):
         await asyncio.wait_for(client.run(recorder.emit, recorder), 30)

@@ -152,7 +152,7 @@ async def test_run_when_the_broker_restarts_then_unacknowledged_messages_come_ag
 
 async def test_run_when_the_server_certificate_is_not_trusted_then_auth_error(mqtt_rig: MqttRig) -> None:
     client, recorder = _ready(mqtt_rig, broker={"ca_certificate": None})
-    with pytest.raises(AuthError, match="not trusted.*set ca_certificate"):
+    with pytest.raises(AuthError, match=r"not trusted.*set ca_certificate"):
         await asyncio.wait_for(client.run(recorder.emit, recorder), 30)
 
 
@@ -170,7 +170,7 @@ async def test_run_when_nobody_speaks_tls_there_then_protocol_error(mqtt_rig: Mq
             await asyncio.wait_for(client.run(recorder.emit, recorder), 30)
         plain = {"port": port, "tls": False, "insecure_plain_tcp": True}
         client, recorder = _ready(mqtt_rig, broker=plain)
-        with pytest.raises(SourceError, match="sent no MQTT|connection lost"):
+        with pytest.raises(SourceError, match=r"sent no MQTT|connection lost"):
             await asyncio.wait_for(client.run(recorder.emit, recorder), 30)
 
 

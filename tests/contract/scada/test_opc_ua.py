@@ -91,7 +91,7 @@ async def test_run_when_our_certificate_has_expired_then_auth_error_names_the_fi
 
 async def test_run_when_the_policy_is_not_offered_then_protocol_error_lists_what_is(opc_ua_rig: OpcUaRig) -> None:
     with pytest.raises(
-        ProtocolError, match="offers no Aes128_Sha256_RsaOaep Sign, only .*Basic256Sha256 SignAndEncrypt"
+        ProtocolError, match=r"offers no Aes128_Sha256_RsaOaep Sign, only .*Basic256Sha256 SignAndEncrypt"
     ):
         await _refused(opc_ua_rig, security_policy="Aes128_Sha256_RsaOaep", security_mode="Sign")
 

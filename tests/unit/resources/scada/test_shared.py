@@ -9,7 +9,6 @@ import pytest
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.settings import parse_yaml
-from resources.scada.clients import build_client, own_catalog
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.resource import ModbusResource
 from resources.scada.mqtt.config import MqttConfig
@@ -63,14 +62,6 @@ def test_resource_when_made_of_a_configuration_then_it_holds_the_same_one_and_op
         assert source.settings == resource.settings  # type: ignore[attr-defined]
 
     assert dg.materialize([uses], resources={"source": resource}).success
-
-
-@pytest.mark.parametrize("kind", list(SOURCES))
-def test_build_client_when_given_a_configuration_then_name_and_kind_fit(kind: str) -> None:
-    model, _, text = SOURCES[kind]
-    config = parse_yaml(text, model, name="x.yaml")
-    client = build_client("s", config, own_catalog("s", config))
-    assert (client.name, client.kind) == ("s", kind)
 
 
 def _ssl_error(reason: str) -> ssl.SSLError:
