@@ -89,30 +89,22 @@ def health(*, as_json: bool) -> None:
     "--message-id", default=None, help="UUIDv7 from an earlier try: the command is then not run a second time."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def send(
-    command: str,
-    *,
-    arguments: str,
-    targets: tuple[str, ...],
-    timeout_s: float | None,
-    priority: Any,
-    message_id: str | None,
-    as_json: bool,
-) -> None:
+def send(command: str, **given: Any) -> None:
     """Send COMMAND to agents, wait for their answers and show them; exit code 1 unless all answered."""
     integrations = load_integrations()
     config = _agents_of(integrations)
-    args = _json_object(arguments)
-    seconds = timeout_s or config.default_timeout.total_seconds()
-    with databases() as found:
-        with Broadcaster(config, site=integrations.site, database_url=found.platform) as broadcaster:
-            say(
-                f"sending {command} to {len(targets or config.targets)} agents, answers awaited for up to {seconds:g} s"
-            )
-            outcome = broadcaster.broadcast(
-                Command(command, args, targets or config.targets, seconds, priority, message_id)
-            )
-    if as_json:
+    asked = Command(
+        command,
+        _json_object(given["arguments"]),
+        given["targets"] or config.targets,
+        given["timeout_s"] or config.default_timeout.total_seconds(),
+        given["priority"],
+        given["message_id"],
+    )
+    with databases() as found, Broadcaster(config, site=integrations.site, database_url=found.platform) as broadcaster:
+        say(f"sending {command} to {len(asked.targets)} agents, answers awaited for up to {asked.timeout_s:g} s")
+        outcome = broadcaster.broadcast(asked)
+    if given["as_json"]:
         click.echo(json.dumps(_as_json(outcome), default=str))
     else:
         _show(outcome)

@@ -99,7 +99,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted the connection and the subscriptions were sent."""
+        """Whether the broker has accepted the connection and the subscriptions."""
         return self._connected.is_set()
 
     @property
@@ -198,6 +198,7 @@ class Bus:
         client.max_queued_messages_set(0)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_socket_open = self._on_socket_open
@@ -252,6 +253,20 @@ class Bus:
         self._failures = 0
         if self._subscriptions:
             client.subscribe([(topic_filter, 1) for topic_filter in self._subscriptions])
+        else:
+            self._ready()
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any
+    ) -> None:
+        refused = [f for f, reason in zip(self._subscriptions, reasons, strict=False) if reason.is_failure]
+        if refused:
+            log.error("subscription_refused", broker=self._where, client_id=self.client_id, topic_filters=refused)
+            self._refused = f"the broker refused to subscribe to {', '.join(refused)}"
+            return
+        self._ready()
+
+    def _ready(self) -> None:
         self._connected.set()
         try:
             self._callbacks.on_connected()
