@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from resources.core.errors import ConfigError
 from resources.demo_plant.run import RunningPlant
+from resources.demo_plant.servers.ports import require_free
 
 
 class EmbeddedUvicorn(uvicorn.Server):
@@ -34,7 +35,12 @@ class EmbeddedUvicorn(uvicorn.Server):
 
 
 def server(app: Starlette, port: int, *, certificate: Path | None = None, key: Path | None = None) -> EmbeddedUvicorn:
-    """Return a server of `app` on loopback; `serve()` runs it until `close()`."""
+    """Return a server of `app` on loopback; `serve()` runs it until `close()`.
+
+    Raises:
+        UnreachableError: The port is taken.
+    """
+    require_free("127.0.0.1", port, "HTTP")
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from resources.core.errors import UnreachableError
+from resources.demo_plant.servers.ports import require_free
 
 log = structlog.get_logger(__name__)
 
@@ -148,8 +147,7 @@ class ModbusServer:
         """
         context = self.endpoint.tls()
         address = (self.endpoint.host, self.endpoint.port)
-        # pymodbus logs a taken port and tries for ever
-        _check_free(address)
+        require_free(*address, "Modbus")
         device = self._device()
         if context is None:
             self._server = ModbusTcpServer(device, address=address, trace_connect=self._connected)
@@ -219,15 +217,3 @@ class ModbusServer:
         server, self._server = self._server, None
         if server is not None:
             await server.shutdown()  # type: ignore[no-untyped-call]
-
-
-def _check_free(address: tuple[str, int]) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise UnreachableError(
-                f"demo plant: cannot listen on {address[0]}:{address[1]} for Modbus ({error.strerror}): end the other "
-                "program, or delete plant.json in the demo's folder to take new ports"
-            ) from error

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from resources.core.clock import from_micros
+from resources.demo_plant.servers.ports import require_free
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +109,12 @@ class OpcUaServer:
         self._last: dict[int, Any] = {}
 
     async def start(self) -> None:
-        """Listen; nodes show the last value written before, also after a restart."""
+        """Listen; nodes show the last value written before, also after a restart.
+
+        Raises:
+            UnreachableError: The port is taken.
+        """
+        require_free(self.endpoint.host, self.endpoint.port, "OPC UA")
         server = Server(user_manager=cast(Any, _Users(self.endpoint.users)))
         await server.init()
         await self._secure(server)
