@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from gl_assets.erp.plots import amounts_chart
 from gl_assets.erp.standardised import Standardised
 from gl_assets.partition_range import RangeOutcome
 from gl_assets.transforms.erp_validation import judge
+from resources.core.errors import UnreachableError
 from resources.erp.landing import Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
 from resources.erp.sap.config import SapConfig
@@ -56,7 +57,7 @@ def land_one_day(
         SourceError: The day could not be read; the stored day is as it was.
     """
     pages = read_ahead(resource.fetch(landing.dataset, landing.day))
-    with closing(pages), connection.transaction():
+    with closing(pages), _one_transaction(connection):
         landed = land_day(connection, landing, pages, now=datetime.now(UTC))
     context.log.info("%s: %d records, %d written, %d vanished", landing, landed.rows, landed.written, landed.vanished)
     found[landing.day.isoformat()] = {
@@ -69,6 +70,24 @@ def land_one_day(
         "pages": landed.pages,
         "duration_s": round(landed.duration_s, 3),
     }
+
+
+@contextmanager
+def _one_transaction(connection: psycopg.Connection) -> Iterator[None]:
+    """Commit at the end, roll back by an error; a lost database is told as such, since it meets all days.
+
+    Raises:
+        UnreachableError: The connection to the database was lost.
+    """
+    try:
+        with connection.transaction():
+            yield
+    except psycopg.OperationalError as error:
+        raise UnreachableError(
+            f"database: the connection was lost in the middle of a day ({type(error).__name__}); the stored day is "
+            "left as it was; check the server, then run the days again",
+            source="database",
+        ) from error
 
 
 @dataclass
@@ -86,7 +105,7 @@ class StandardWriter:
         """Bring one day in, all systems in one transaction."""
         started = time.perf_counter()
         rows = rejected = left = 0
-        with self.connection.transaction():
+        with _one_transaction(self.connection):
             for system, config in self.systems.items():
                 counts = self._write(DayOfSystem(system, day, self.run_id), config)
                 rows, rejected, left = rows + counts[0], rejected + counts[1], left + counts[2]

@@ -28,32 +28,34 @@ def judge(frame: pd.DataFrame, schema: pa.DataFrameSchema, problems: pd.Series) 
     reasons: dict[object, list[str]] = {index: list(found) for index, found in problems.items() if len(found)}
     # a row that could not be understood has nulls whose absence is already explained
     sound = frame[~frame.index.isin(list(reasons))]
-    for index, reason in _broken_rules(sound, schema):
-        found = reasons.setdefault(index, [])
-        if reason not in found:
-            found.append(reason)
-    bad = pd.Series(reasons, dtype="object") if reasons else pd.Series([], dtype="object")
-    good = frame[~frame.index.isin(list(reasons))]
-    return Judged(schema.validate(good), bad)
-
-
-def _broken_rules(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> list[tuple[object, str]]:
     try:
-        schema.validate(frame, lazy=True)
+        good = schema.validate(sound, lazy=True)
     except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-        if cases["index"].isna().any():
-            # a fault of columns or types is ours, not a row's
-            raise
-        # a rule over several columns is reported once for each of them: the sentence alone, without a column's value
-        whole = cases["schema_context"] == "DataFrameSchema"
-        return [
-            (index, str(check) if of_row else _sentence(column, check, case))
-            for index, column, check, case, of_row in zip(
-                cases["index"], cases["column"], cases["check"], cases["failure_case"], whole, strict=True
-            )
-        ]
-    return []
+        for index, reason in _broken_rules(error):
+            found = reasons.setdefault(index, [])
+            if reason not in found:
+                found.append(reason)
+        good = schema.validate(frame[~frame.index.isin(list(reasons))])
+    return Judged(good, pd.Series(reasons, dtype="object"))
+
+
+def _broken_rules(error: pa.errors.SchemaErrors) -> list[tuple[object, str]]:
+    """Return index and sentence of every rule that a row breaks.
+
+    Raises:
+        pandera.errors.SchemaErrors: The fault is one of columns or types: ours, not a row's.
+    """
+    cases = error.failure_cases
+    if cases["index"].isna().any():
+        raise error
+    # a rule over several columns is reported once for each of them: the sentence alone, without a column's value
+    whole = cases["schema_context"] == "DataFrameSchema"
+    return [
+        (index, str(check) if of_row else _sentence(column, check, case))
+        for index, column, check, case, of_row in zip(
+            cases["index"], cases["column"], cases["check"], cases["failure_case"], whole, strict=True
+        )
+    ]
 
 
 def _sentence(column: object, check: object, case: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -242,3 +244,31 @@ def test_a_day_when_not_ended_is_refused(platform: Platform) -> None:
     result = platform.pull(datetime.now(UTC).date() + timedelta(days=1))
     assert not result.success
     assert platform.one("SELECT count(*) FROM erp.landed_records") == 0
+
+
+def test_the_database_when_lost_in_the_middle_of_a_day_leaves_it_as_it_was(platform: Platform, sap: SapServer) -> None:
+    platform.pull(DAY)
+    before = platform.rows("SELECT * FROM erp.landed_records ORDER BY source_key")
+    sap.book.vanish(sap.book.day(DAY)[0]["MeasurementDocument"])
+    cut = threading.Event()
+
+    def cut_the_landing_off() -> None:
+        deadline = time.monotonic() + 60
+        while not cut.is_set() and time.monotonic() < deadline:
+            killed = platform.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, 'COPY staged')"
+                " AND datname = current_database()"
+            )
+            if killed:
+                cut.set()
+
+    sap.control.misbehave("slow", times=3, after=1, seconds=0.5)
+    thread = threading.Thread(target=cut_the_landing_off)
+    thread.start()
+    result = platform.pull(DAY, DAY + timedelta(days=1))
+    cut.set()
+    thread.join()
+    assert not result.success
+    failure = next(e for e in result.all_events if e.is_step_failure)
+    assert "database: the connection was lost" in str(failure.event_specific_data)
+    assert platform.rows("SELECT * FROM erp.landed_records ORDER BY source_key") == before
