@@ -79,7 +79,7 @@ class ScadaClient(Protocol):
         ...
 
     async def probe(self) -> SourceFacts:
-        """Return what a short connection finds, for `gl doctor`; raises as `run`, and does not disturb a running one."""
+        """Return what a short connection finds, for `gl doctor`; raises as `run`, and does not disturb it."""
         ...
 
 
