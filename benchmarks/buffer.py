@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shutil
 import statistics
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pyarrow as pa
+import structlog
 
 from resources.core.clock import ManualClock, to_micros
 from resources.core.readings import ReadingBatch, readings_batch
@@ -192,6 +194,7 @@ def _show(line: str) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if sys.argv[1:2] == ["--rss"]:
         sys.stdout.write(json.dumps({"rss_growth_mb": _measure_rss(Path(sys.argv[2]))}) + "\n")
     else:
