@@ -31,6 +31,9 @@ from resources.databases.timescale.migrate import migrate
 
 Progress = Callable[[str], None]
 
+PARTS = ("persist", "layout", "reads", "others")
+"""What can be measured."""
+
 TARGETS = {
     "persist_vs_copy": 0.6,
     "replace_vs_copy": 0.4,
@@ -45,12 +48,10 @@ MOST_READS = 1.5
 """What each of `reads` may be at most."""
 
 COMPANIONS = ("benchmarks.buffer", "benchmarks.collector", "benchmarks.window_to_table")
-"""Modules with `run(progress=...) -> dict`, whose figures belong to the same result; one that does not exist is left out."""
+"""Modules with `run(progress=...) -> dict`, whose figures belong to the same result; a missing one is left out."""
 
 
-def run(
-    progress: Progress, *, repeats: int = 5, parts: tuple[str, ...] = ("persist", "layout", "reads", "others")
-) -> dict[str, Any]:
+def run(progress: Progress, *, repeats: int = 5, parts: tuple[str, ...] = PARTS) -> dict[str, Any]:
     """Return the figures.
 
     Args:

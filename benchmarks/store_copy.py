@@ -78,7 +78,7 @@ def readable_folder(folder: Path) -> Path:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    os.chmod(folder, 0o755)  # noqa: PTH101, S103 - the database's user reads the files
+    os.chmod(folder, 0o755)  # noqa: S103 - the database's user reads the files
     return folder
 
 

@@ -96,7 +96,7 @@ class _Runner:
         return self.workload.readings / seconds
 
     def table_files(self) -> list[bytes]:
-        """Store the workload once and return each window's rows as the table holds them, in the order they were written."""
+        """Store the workload once and return each window's rows as the table holds them, in the order written."""
         self.rate()
         columns = ", ".join(
             f"(extract(epoch FROM {name} - timestamptz '2000-01-01Z') * 1000000)::int8 AS {name}"

@@ -1,4 +1,4 @@
-"""The workload of `gl bench store`: 1,000 sensors, one reading a second each, in the order of arrival, in a real buffer."""
+"""The workload of `gl bench store`: 1,000 sensors, a reading a second each, in order of arrival, in a real buffer."""
 
 from __future__ import annotations
 

@@ -64,6 +64,16 @@ class WindowOutcome:
     """Step -> seconds: judge, validate, store."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A window, judged."""
+
+    sensors: SensorTable
+    judged: Judged
+    texts: pa.Table
+    rejects: pa.Table
+
+
 def persist_window(
     contents: WindowContents, store: ReadingsStore, config: Integrations, *, run_id: str
 ) -> WindowOutcome:
@@ -81,10 +91,11 @@ def persist_window(
         texts = named_texts(contents.texts, contents.sensors)
         rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), judged.rejected])
         _refuse_too_many_rejected(contents, len(judged.good) + texts.num_rows, rejects, config)
+    parts = _Parts(sensors, judged, texts, rejects)
     with clock.step("validate"):
         _validate(contents, judged, sensors)
     with clock.step("store"):
-        result = store.replace_window(_to_store(contents, judged, sensors, texts, rejects, config.site, run_id))
+        result = store.replace_window(_to_store(contents, parts, site=config.site, run_id=run_id))
     outcome = _outcome(contents, judged, rejects, result, clock.seconds)
     log.info(
         "window_stored" if result.stored else "window_not_stored",
@@ -104,8 +115,8 @@ def _refuse_too_many_rejected(contents: WindowContents, rows: int, rejects: pa.T
     if share > limit:
         raise DataError(
             f"window {partition_key(contents.window_start)} of {contents.collector}: {rejects.num_rows} of "
-            f"{rows + rejects.num_rows} rows are rejected ({share:.1%}, limit {limit:.1%}), so nothing of it is stored; "
-            f"most often: {_most_frequent(rejects)}. Mend the source or the tag's limits, or raise "
+            f"{rows + rejects.num_rows} rows are rejected ({share:.1%}, limit {limit:.1%}), so nothing of it is "
+            f"stored; most often: {_most_frequent(rejects)}. Mend the source or the tag's limits, or raise "
             "quality.max_rejected_share, and run the window again while the buffer holds it"
         )
 
@@ -132,15 +143,8 @@ def _validate(contents: WindowContents, judged: Judged, sensors: SensorTable) ->
         ) from error
 
 
-def _to_store(
-    contents: WindowContents,
-    judged: Judged,
-    sensors: SensorTable,
-    texts: pa.Table,
-    rejects: pa.Table,
-    site: str,
-    run_id: str,
-) -> WindowToStore:
+def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str) -> WindowToStore:
+    judged, sensors = parts.judged, parts.sensors
     rows = judged.good
     origins = zip(sensors.sensor_ids, sensors.sources, sensors.units, sensors.calibrated_units, strict=True)
     return WindowToStore(
@@ -163,8 +167,8 @@ def _to_store(
             status=rows.status.astype(np.int16),
             sequence=rows.sequence,
         ),
-        texts=texts,
-        rejects=rejects,
+        texts=parts.texts,
+        rejects=parts.rejects,
         deduplicated=contents.deduplicated,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ def _instants(micros: npt.NDArray[np.int64]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(micros.view("datetime64[us]"), copy=False).tz_localize("UTC")
 
 
-def _category(per_sensor: Sequence[str], sensor: npt.NDArray[np.int32]) -> pd.Categorical:
+def _category(per_sensor: Sequence[str], sensor: npt.NDArray[np.int32]) -> Any:
     names = sorted(set(per_sensor))
     number = {name: n for n, name in enumerate(names)}
     kind = np.int8 if len(names) < 128 else np.int16 if len(names) < 32_768 else np.int32
@@ -50,5 +51,6 @@ def _category(per_sensor: Sequence[str], sensor: npt.NDArray[np.int32]) -> pd.Ca
     return _of_codes(names, codes[sensor])
 
 
-def _of_codes(names: Sequence[str], codes: npt.NDArray[np.signedinteger]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, categories=list(names), validate=False)  # type: ignore[call-arg]
+def _of_codes(names: Sequence[str], codes: npt.NDArray[Any]) -> Any:
+    # codes are positions in names by construction: looking at each of them again would cost more than making the column
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(names)), validate=False)

@@ -131,7 +131,8 @@ def _to_reject(columns: Columns, sensors: SensorTable) -> npt.NDArray[np.intp]:
     missing = np.isnan(columns.value[suspects]) & (columns.status[suspects] == Status.BAD)
     if faulty.any():
         missing &= ~faulty[columns.sensor[suspects]]
-    return suspects[~missing]
+    rejected: npt.NDArray[np.intp] = suspects[~missing]
+    return rejected
 
 
 def _rejected_rows(
@@ -173,15 +174,18 @@ def _original(sensors: SensorTable, sensor: int, time: str, value: float | None,
 
 
 def _reason(sensors: SensorTable, sensor: int, value: float | None, status: str) -> str:
-    fault, unit = sensors.faults[sensor], sensors.units[sensor]
+    fault = sensors.faults[sensor]
     if fault is not None:
         return fault
     if value is None:
         return f"no value, though the status is {status}"
     if np.isnan(value):
         return f"the value is not a number (NaN), though the status is {status}"
-    if np.isinf(value):
-        return "the value is infinite"
+    return "the value is infinite" if np.isinf(value) else _out_of_range(sensors, sensor, value)
+
+
+def _out_of_range(sensors: SensorTable, sensor: int, value: float) -> str:
+    unit = sensors.units[sensor]
     if value < sensors.minimum[sensor]:
         return f"{value:g} {unit} is below the minimum of {sensors.minimum[sensor]:g} {unit}"
     if value > sensors.maximum[sensor]:

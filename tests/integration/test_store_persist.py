@@ -91,8 +91,8 @@ def test_persist_when_a_window_has_good_and_bad_readings_then_each_is_where_it_b
     assert outcome.seconds.keys() == {"judge", "validate", "store"}
     assert query(
         database_url,
-        "SELECT sensor_id, value, unit, round(calibrated_value::numeric, 2)::float8, calibrated_unit, status, quality_level"
-        " FROM scada.sensor_readings ORDER BY sensor_id, time",
+        "SELECT sensor_id, value, unit, round(calibrated_value::numeric, 2)::float8, calibrated_unit, status,"
+        " quality_level FROM scada.sensor_readings ORDER BY sensor_id, time",
     ) == [
         ("p", 4.0, "bar", 4.0, "bar", "good", "GOOD"),
         ("t", 20.0, "Cel", 293.15, "K", "good", "EXCELLENT"),

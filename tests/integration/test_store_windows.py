@@ -33,10 +33,38 @@ def test_window_when_first_stored_then_the_view_shows_every_public_column(store:
         "SELECT sensor_id, time, value, unit, calibrated_value, calibrated_unit, status, quality_score, quality_level,"
         " source, validated, ingested_at, site, collector FROM scada.sensor_readings ORDER BY time",
     ) == [
-        (FLOW, START + timedelta(seconds=10), 1.5, "kg/h", 3.0, "kg/s", "good", 100.0, "EXCELLENT", "opc_ua_1", True)
-        + (START + timedelta(seconds=11), "north", "edge"),
-        (PRESSURE, START + timedelta(seconds=20), None, "bar", None, "bar", "bad", 0.0, "INVALID", "modbus_1", True)
-        + (START + timedelta(seconds=21), "north", "edge"),
+        (
+            FLOW,
+            START + timedelta(seconds=10),
+            1.5,
+            "kg/h",
+            3.0,
+            "kg/s",
+            "good",
+            100.0,
+            "EXCELLENT",
+            "opc_ua_1",
+            True,
+            START + timedelta(seconds=11),
+            "north",
+            "edge",
+        ),
+        (
+            PRESSURE,
+            START + timedelta(seconds=20),
+            None,
+            "bar",
+            None,
+            "bar",
+            "bad",
+            0.0,
+            "INVALID",
+            "modbus_1",
+            True,
+            START + timedelta(seconds=21),
+            "north",
+            "edge",
+        ),
     ]
 
 
@@ -47,8 +75,8 @@ def test_window_when_stored_then_the_ledger_says_so(store: ReadingsStore, databa
 
     assert query(
         database_url,
-        "SELECT site, collector, window_start, stored_revision, rows, rejected, deduplicated, complete, partial, run_id,"
-        " stored_at > now() - interval '1 hour' FROM scada.window_ledger",
+        "SELECT site, collector, window_start, stored_revision, rows, rejected, deduplicated, complete, partial,"
+        " run_id, stored_at > now() - interval '1 hour' FROM scada.window_ledger",
     ) == [("north", "edge", START, 3, 2, 1, 4, True, True, "run-3", True)]
     assert query(
         database_url, "SELECT source, rows, rejected, deduplicated FROM scada.window_sources ORDER BY source"

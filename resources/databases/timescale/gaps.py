@@ -56,8 +56,10 @@ def write_gaps(connection: psycopg.Connection, *, site: str, collector: str, gap
     rows = [(site, collector, gap.source, gap.since, gap.until, gap.reason) for gap in gaps]
     with connection.cursor() as cursor:
         cursor.executemany(
-            'INSERT INTO scada.gaps AS g (site, collector, source, "from", "to", reason) VALUES (%s, %s, %s, %s, %s, %s)'
-            ' ON CONFLICT (site, collector, source, "from") DO UPDATE SET "to" = excluded."to", reason = excluded.reason'
+            'INSERT INTO scada.gaps AS g (site, collector, source, "from", "to", reason)'
+            " VALUES (%s, %s, %s, %s, %s, %s)"
+            ' ON CONFLICT (site, collector, source, "from")'
+            ' DO UPDATE SET "to" = excluded."to", reason = excluded.reason'
             ' WHERE (g."to", g.reason) IS DISTINCT FROM (excluded."to", excluded.reason)',
             rows,
         )

@@ -49,7 +49,8 @@ def stored_revisions(
 def entries(connection: psycopg.Connection, window_starts: list[datetime]) -> list[LedgerEntry]:
     """Return what is stored of these windows, of every collector, by window."""
     found = connection.execute(
-        f"SELECT {_COLUMNS} FROM scada.window_ledger WHERE window_start = ANY(%s) ORDER BY window_start, site, collector",
+        f"SELECT {_COLUMNS} FROM scada.window_ledger WHERE window_start = ANY(%s)"
+        " ORDER BY window_start, site, collector",
         (window_starts,),
     )
     return [LedgerEntry(*row) for row in found]
@@ -105,7 +106,7 @@ def write_entry(
 
 
 def deduplicated_before(connection: psycopg.Connection, window: WindowToStore) -> dict[str, int]:
-    """Return source -> readings deduplicated while the buffer still held the whole window: a merge counts from there."""
+    """Return source -> readings deduplicated while the buffer held the whole window: a merge counts from there."""
     found = connection.execute(
         "SELECT source, CASE WHEN l.complete THEN s.deduplicated ELSE s.deduplicated_before END"
         " FROM scada.window_sources s JOIN scada.window_ledger l USING (site, collector, window_start)"

@@ -56,7 +56,7 @@ def analyze(connection: psycopg.Connection) -> None:
 def drop_before(connection: psycopg.Connection, instant: datetime) -> int:
     """Remove readings before `instant` and return how many chunks (plain PostgreSQL: rows) went.
 
-    Of a chunk that holds later readings too, nothing is removed. The ledger keeps its rows: the counts of the past stay.
+    Of a chunk that holds later readings too, nothing is removed. The ledger keeps its rows: past counts stay.
     """
     if detect(connection).has_hypertables:
         return len(connection.execute("SELECT drop_chunks('scada.readings', %s::timestamptz)", (instant,)).fetchall())

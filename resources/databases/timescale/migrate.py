@@ -52,7 +52,8 @@ def migrate(url: str, *, with_timescale: bool = True) -> Edition:
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigError(
                 f"database {describe(url)}: the user may not create what the platform needs "
-                f"({error.diag.message_primary}); make it the owner of the database, or run the migration once as a user who is"
+                f"({error.diag.message_primary}); make it the owner of the database, "
+                "or run the migration once as a user who is"
             ) from error
     log.info("database_migrated", database=describe(url), edition=str(edition))
     return edition

@@ -129,7 +129,8 @@ def _already(entry: ledger.LedgerEntry, window: WindowToStore) -> str:
     )
     return (
         f"window {window.window_start:%Y-%m-%dT%H:%M} of {window.collector}: {kind} was stored at "
-        f"{entry.stored_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by run {entry.run_id}; revision {window.revision} writes nothing"
+        f"{entry.stored_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by run {entry.run_id}; "
+        f"revision {window.revision} writes nothing"
     )
 
 

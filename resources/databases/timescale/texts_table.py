@@ -118,8 +118,8 @@ def _displace(connection: psycopg.Connection, window: Window, rows: Sequence[_St
         raw = {"sensor_id": row.sensor_id, "time": row.time.isoformat(), "value": row.value, "status": row.status}
         connection.execute(
             "INSERT INTO scada.rejected_readings (site, collector, sequence, time, sensor_id, source, raw, reasons,"
-            " window_start, run_id, rejected_at) VALUES (%s, %s, -nextval('scada.replaced_readings_sequence'), %s, %s, %s,"
-            " %s, %s, %s, %s, clock_timestamp())",
+            " window_start, run_id, rejected_at) VALUES (%s, %s, -nextval('scada.replaced_readings_sequence'),"
+            " %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
             (
                 row.site,
                 row.collector,

@@ -45,7 +45,7 @@ def hourly_rows() -> pd.DataFrame:
 
 
 def rejected_rows() -> pd.DataFrame:
-    found = pd.DataFrame(
+    return pd.DataFrame(
         {
             "sequence": [1, 2],
             "time": pd.Series([HOUR, pd.NaT]).dt.as_unit("us"),
@@ -55,7 +55,6 @@ def rejected_rows() -> pd.DataFrame:
             "reasons": pd.Series([["too high"], ["no JSON", "late"]], dtype=object),
         }
     )
-    return found
 
 
 def efficiency_rows() -> pd.DataFrame:
