@@ -15,7 +15,8 @@ RAW_LIMIT = 4096
 def raw_payload(payload: bytes) -> str:
     """Return JSON text of bytes from the wire: the JSON itself if it is JSON, else its text, else base64."""
     size, cut = len(payload), payload[:RAW_LIMIT]
-    if size <= RAW_LIMIT:
+    # PostgreSQL's jsonb takes no escaped NUL: such a text is kept as text
+    if size <= RAW_LIMIT and b"\\u0000" not in payload:
         try:
             return orjson.dumps(orjson.loads(payload)).decode()
         except orjson.JSONDecodeError:
@@ -45,4 +46,5 @@ def _plain(value: object) -> object:
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    return str(value)[:RAW_LIMIT].replace("\x00", "")
+    # neither NUL nor half a surrogate pair is allowed in the database
+    return str(value)[:RAW_LIMIT].replace("\x00", "").encode("utf-8", "replace").decode()

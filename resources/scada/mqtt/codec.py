@@ -71,7 +71,7 @@ class MessageDecoder:
         for message in messages:
             readers = self._topics.get(message.topic)
             if readers is None:
-                topic = message.topic.decode("utf-8", "replace")
+                topic = message.topic.decode("utf-8", "replace").replace("\x00", "")
                 self._reject(
                     rows, message, received_us, f"unknown sensor: no tag of this source names the topic {topic}"
                 )
@@ -157,10 +157,10 @@ class _TagReader:
         if type(found) is str:
             return _text_time(found)
         if type(found) is int or type(found) is float:
-            micros = found * 1000 if type(found) is int else round(found * 1000)
-            if not _EARLIEST_US <= micros < _LATEST_US:
-                raise _RefusedError(f"the time {found} is not in epoch milliseconds")
-            return micros
+            # the first comparison also keeps NaN and infinity away from round()
+            if not _EARLIEST_US / 1000 <= found < _LATEST_US / 1000:
+                raise _RefusedError(f"the time {str(found)[:40]} is not in epoch milliseconds")
+            return found * 1000 if type(found) is int else round(found * 1000)
         path = ".".join(self.time_path)
         if found is _ABSENT or found is None:
             raise _RefusedError(f"no time at {path}: the payload has none (time_path: null takes the receive time)")
@@ -182,7 +182,10 @@ class _TagReader:
         if kind is float:
             value = found
         elif kind is int or kind is bool:
-            value = float(found)
+            try:
+                value = float(found)
+            except OverflowError as error:
+                raise _RefusedError("the value is too large for a double") from error
         elif found is None:
             return None
         elif found is _ABSENT:
@@ -198,14 +201,15 @@ class _TagReader:
     def _in_unit(self, value: float, stated: Any) -> float:
         if stated is _ABSENT or stated is None or stated == self.unit:
             return value
-        known = self._units.get(str(stated))
+        code = str(stated)[:40]
+        known = self._units.get(code)
         if known is None:
             try:
-                known = conversion(str(stated), self.unit)
-            except ConfigError as error:
-                known = f"the unit {str(stated)[:40]!r} does not fit: {error}"
+                known = conversion(code, self.unit)
+            except (ConfigError, ArithmeticError) as error:
+                known = f"the unit {code!r} does not fit: {error}"
             if len(self._units) < 100:  # a peer must not fill our memory with invented units
-                self._units[str(stated)] = known
+                self._units[code] = known
         if isinstance(known, str):
             raise _RefusedError(known)
         return value * known[0] + known[1]

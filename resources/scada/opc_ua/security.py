@@ -29,7 +29,7 @@ _POLICIES = {
     "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
     "Aes256_Sha256_RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
 }
-_WATCHDOG_S = 5.0
+_WATCHDOG_S = 10.0
 """How often asyncua reads the server's state, with as long to answer, to find a connection that died silently."""
 
 

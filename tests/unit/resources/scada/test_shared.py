@@ -144,18 +144,19 @@ def test_client_context_when_our_certificate_has_expired_then_auth_error(authori
         (b"\xff\xfe", {"base64": "//4="}),
         (b"a\x00b", {"base64": "YQBi"}),
         (b"", {"text": ""}),
+        (rb'{"a": "\u0000"}', {"text": '{"a": "\\u0000"}'}),
         (b"x" * (RAW_LIMIT + 1), {"text": "x" * RAW_LIMIT, "bytes": RAW_LIMIT + 1}),
         (b"x" * (RAW_LIMIT - 1) + "ü".encode() + b"y", {"text": "x" * (RAW_LIMIT - 1), "bytes": RAW_LIMIT + 2}),
     ],
-    ids=["json", "text", "bytes", "nul", "empty", "long", "cut inside a character"],
+    ids=["json", "text", "bytes", "nul", "empty", "escaped nul", "long", "cut inside a character"],
 )  # fmt: skip
 def test_raw_payload_when_bytes_are_kept_then_they_are_json_text(payload: bytes, raw: object) -> None:
     assert json.loads(raw_payload(payload)) == raw
 
 
 def test_raw_value_when_json_cannot_hold_a_value_then_it_is_text() -> None:
-    found = json.loads(raw_value(a=float("nan"), b=2**70, c=None, d=b"x", e=1.5, f=True, g=-3))
-    assert found == {"a": "nan", "b": str(2**70), "c": None, "d": "b'x'", "e": 1.5, "f": True, "g": -3}
+    found = json.loads(raw_value(a=float("nan"), b=2**70, c=None, d=b"x", e=1.5, f=True, g=-3, h="\ud800\x00"))
+    assert found == {"a": "nan", "b": str(2**70), "c": None, "d": "b'x'", "e": 1.5, "f": True, "g": -3, "h": "?"}
 
 
 def test_translate_when_asyncua_fails_then_the_platform_has_a_word_for_it() -> None:

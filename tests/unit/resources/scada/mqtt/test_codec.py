@@ -103,6 +103,10 @@ def test_decode_when_status_is_bad_and_value_null_then_the_value_is_null() -> No
          "the time '2026-11-22T10:15' has no zone: send Z or an offset such as +01:00"),
         ({"value": 1, "time": True}, {}, "the time at time is neither RFC 3339 text nor epoch milliseconds"),
         ({"value": 1, "time": 10**18}, {}, f"the time {10**18} is not in epoch milliseconds"),
+        (b'{"value": 1, "time": NaN}', {}, "the time nan is not in epoch milliseconds"),
+        (b'{"value": 1, "time": Infinity}', {}, "the time inf is not in epoch milliseconds"),
+        (b'{"value": 1' + b"0" * 400 + b', "n": NaN, "time": 1795342500250}', {}, "the value is too large for a double"),
+        (b"[" * 100_000, {}, "garbage payload: it is not JSON"),
         ({"value": 1, "time": TIME, "status": "fine"}, {}, "the status 'fine' is none of good, uncertain, bad"),
         ({"value": 1, "time": TIME, "status": 192}, {}, "the status '192' is none of good, uncertain, bad"),
     ],
@@ -117,14 +121,17 @@ def test_decode_when_a_payload_is_bad_then_it_is_rejected_with_the_reason(
     assert orjson.loads(row["raw"]) is not None
 
 
-@pytest.mark.parametrize(("unit", "words"), [("kg", "cannot convert kg"), ("zorkmid", "unknown unit 'zorkmid'")])
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [("kg", "cannot convert kg"), ("zorkmid", "unknown unit 'zorkmid'"), ("m/0", ""), ("m99999", ""), ("/" * 30, "")],
+)
 def test_decode_when_the_unit_does_not_fit_then_it_is_rejected(unit: str, words: str) -> None:
     decoder = _decoder(unit_path="u")
     for _ in range(2):
         row = _refused(
             decoder.decode([Message(b"t", orjson.dumps({"value": 1, "time": TIME, "u": unit}), 1, 1, False)], NOW_US)
         )
-        assert f"the unit '{unit}' does not fit: {words}" in row["reasons"][0]
+        assert f"the unit '{unit[:40]}' does not fit: {words}" in row["reasons"][0]
 
 
 def test_decode_when_the_time_is_known_then_the_reject_carries_it() -> None:
