@@ -113,8 +113,8 @@ def _show(found: dict[str, Any], console: Console) -> None:
         columns = ("window", "revision", "stored_revision", "rows", "bytes", "closed_at", "complete", "partial", "open")
         console.print(_table(title, columns, shown))
     if found["counts"]:
-        columns = ("source", "sent", "received", "buffered", "rejected", "not_newer", "clock_skew", "in_gaps")
-        console.print(_table("Counts", columns, [{"source": s, **c} for s, c in found["counts"].items()]))
+        names = ("source", "sent", "received", "buffered", "rejected", "not_newer", "clock_skew", "in_gaps")
+        console.print(_table("Counts", names, [{"source": s, **c} for s, c in found["counts"].items()]))
     if found["gaps"]:
         shown = found["gaps"][-_MOST_SHOWN:]
         title = f"Gaps ({len(shown)} newest of {len(found['gaps'])})"
@@ -164,7 +164,7 @@ def replay(since: datetime, until: datetime, as_json: bool) -> None:
     console = Console(stderr=True)
     with console.status("waiting for the collector to raise the revisions"):
         outcome = replay_windows(_folder(), since, until)
-    found = {
+    found: dict[str, Any] = {
         "raised": {partition_key(start): revision for start, revision in outcome.raised.items()},
         "still_open": [partition_key(start) for start in outcome.still_open],
         "not_held": [partition_key(start) for start in outcome.not_held],

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resources.window_buffer.index import Index
+from resources.window_buffer.disk.index import Index
 from resources.window_buffer.model import Gap
-from resources.window_buffer.writer import Counts, merge_counts
+from resources.window_buffer.writing.group_writer import Counts, merge_counts
 
 ABSENT = "no collector ran"
 

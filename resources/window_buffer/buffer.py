@@ -20,12 +20,11 @@ from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.core.windows import WindowGrid
 from resources.window_buffer.books import CountBook, GapBook, Tally
-from resources.window_buffer.checkpoint import Checkpoint
-from resources.window_buffer.clock_skew import StepWatch
-from resources.window_buffer.committer import Committer, Limits, Parts
+from resources.window_buffer.disk.index import HELD, SEGMENTS, source_counts
+from resources.window_buffer.disk.segments import SegmentFolder, WriterLock
 from resources.window_buffer.held import HeldFile, HeldReadings
-from resources.window_buffer.index import HELD, SEGMENTS, source_counts
-from resources.window_buffer.intake import Intake
+from resources.window_buffer.judging.clock_skew import StepWatch
+from resources.window_buffer.judging.time_rules import TimeRules
 from resources.window_buffer.model import (
     BufferedWindow,
     BufferFullError,
@@ -36,12 +35,13 @@ from resources.window_buffer.model import (
     Gap,
     SourceCounts,
 )
-from resources.window_buffer.recovery import Recovered, Recovery, open_index
 from resources.window_buffer.replay import answer_requests
-from resources.window_buffer.rules import TimeRules
-from resources.window_buffer.segments import SegmentFolder, WriterLock
 from resources.window_buffer.sensors import Sensors
 from resources.window_buffer.windows import Window, Windows
+from resources.window_buffer.writing.checkpoint import Checkpoint
+from resources.window_buffer.writing.committer import Committer, Limits, Parts
+from resources.window_buffer.writing.intake import Intake
+from resources.window_buffer.writing.recovery import Recovered, Recovery, open_index
 
 log = structlog.get_logger(__name__)
 

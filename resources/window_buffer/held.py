@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resources.core.clock import Clock, to_micros
-from resources.window_buffer.clock_skew import StepWatch
-from resources.window_buffer.columns import Columns, Mask, Rows, TextRows
-from resources.window_buffer.frames import Frame, scan
-from resources.window_buffer.index import Index
-from resources.window_buffer.rules import FUTURE_US
-from resources.window_buffer.segments import SegmentFolder, map_file
+from resources.window_buffer.disk.columns import Columns, Mask, Rows, TextRows
+from resources.window_buffer.disk.frames import Frame, scan
+from resources.window_buffer.disk.index import Index
+from resources.window_buffer.disk.segments import SegmentFolder, map_file
+from resources.window_buffer.judging.clock_skew import StepWatch
+from resources.window_buffer.judging.time_rules import FUTURE_US
 
 HOLD_US = 3_600_000_000
 _MINUTE_US = 60_000_000

@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from resources.core.clock import from_micros, to_micros
-from resources.window_buffer.assemble import Assembler
 from resources.window_buffer.books import Tally
 from resources.window_buffer.contents import WindowContents
-from resources.window_buffer.frames import Damage, scan
-from resources.window_buffer.index import INDEX_NAME, SEGMENTS, Index, Row, source_counts
+from resources.window_buffer.disk.frames import Damage, scan
+from resources.window_buffer.disk.index import INDEX_NAME, SEGMENTS, Index, Row, source_counts
+from resources.window_buffer.disk.segments import map_file, segment_name
 from resources.window_buffer.model import (
     BufferedWindow,
     BufferState,
@@ -24,7 +24,7 @@ from resources.window_buffer.model import (
     SourceCounts,
     WindowNotHeldError,
 )
-from resources.window_buffer.segments import map_file, segment_name
+from resources.window_buffer.reading.assemble import Assembler
 
 POLL_S = 0.05
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from resources.core.clock import SystemClock, from_micros, to_micros
 from resources.core.errors import UnreachableError
 from resources.core.windows import WindowGrid
-from resources.window_buffer.index import INDEX_NAME, SEGMENTS, Index
+from resources.window_buffer.disk.index import INDEX_NAME, SEGMENTS, Index
+from resources.window_buffer.disk.segments import SegmentFolder, WriterLock
 from resources.window_buffer.model import BufferLockedError, ClosedWindow
-from resources.window_buffer.segments import SegmentFolder, WriterLock
 from resources.window_buffer.windows import Windows
 
 _POLL_S = 0.05

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from resources.core.tags import SensorCatalog
-from resources.window_buffer.columns import Int32s, Int64s
-from resources.window_buffer.index import Index
-from resources.window_buffer.rejects import SensorNames
+from resources.window_buffer.disk.columns import Int32s, Int64s
+from resources.window_buffer.disk.index import Index
+from resources.window_buffer.judging.rejects import SensorNames
 
 NEVER = np.iinfo(np.int64).min
 """Last known time of a sensor that never had a reading."""

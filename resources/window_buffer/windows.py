@@ -17,10 +17,10 @@ import structlog
 
 from resources.core.clock import Clock, from_micros, to_micros
 from resources.core.windows import WindowGrid, partition_key
-from resources.window_buffer.columns import Mask
-from resources.window_buffer.index import Index, Row
+from resources.window_buffer.disk.columns import Mask
+from resources.window_buffer.disk.index import Index, Row
+from resources.window_buffer.disk.segments import SegmentFolder, segment_name
 from resources.window_buffer.model import ClosedWindow
-from resources.window_buffer.segments import SegmentFolder, segment_name
 
 log = structlog.get_logger(__name__)
 

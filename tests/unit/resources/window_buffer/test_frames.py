@@ -5,8 +5,8 @@ import pytest
 
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch
-from resources.window_buffer.columns import Columns, Rows, TextRows
-from resources.window_buffer.frames import HEADER_BYTES, MAGIC, Damage, Frame, Stamp, encode, scan
+from resources.window_buffer.disk.columns import Columns, Rows, TextRows
+from resources.window_buffer.disk.frames import HEADER_BYTES, MAGIC, Damage, Frame, Stamp, encode, scan
 from tests.unit.resources.window_buffer.plant import SECOND, T0, readings, reject, texts
 
 BASE = to_micros(T0)

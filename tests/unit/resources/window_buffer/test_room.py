@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from resources.core.clock import ManualClock
-from resources.window_buffer import intake
 from resources.window_buffer.buffer import LEAST_CAP
 from resources.window_buffer.model import BufferFullError, WindowNotHeldError
 from resources.window_buffer.reader import BufferReader
+from resources.window_buffer.writing import intake
 from tests.unit.resources.window_buffer.plant import MINUTE, SECOND, T0, open_buffer, ramp, readings, values
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from resources.window_buffer.columns import MISSING, Columns, Int64s
+from resources.window_buffer.disk.columns import MISSING, Columns, Int64s
 
 Positions = npt.NDArray[np.intp]
 _NAN_CODE = np.iinfo(np.int64).max

@@ -14,9 +14,9 @@ from dataclasses import asdict
 
 from resources.core.clock import Clock, to_micros
 from resources.window_buffer.books import Tally
-from resources.window_buffer.clock_skew import SkewWatch, StepWatch
-from resources.window_buffer.committer import Committer, Parts
-from resources.window_buffer.index import Index
+from resources.window_buffer.disk.index import Index
+from resources.window_buffer.judging.clock_skew import SkewWatch, StepWatch
+from resources.window_buffer.writing.committer import Committer, Parts
 
 
 class Checkpoint:

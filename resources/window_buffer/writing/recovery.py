@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from resources.window_buffer.frames import Frame, scan
+from resources.window_buffer.disk.frames import Frame, scan
+from resources.window_buffer.disk.index import INDEX_NAME, Index
+from resources.window_buffer.disk.segments import SegmentFolder, map_file, parse_segment_name
 from resources.window_buffer.held import HeldFile, HeldReadings
-from resources.window_buffer.index import INDEX_NAME, Index
-from resources.window_buffer.segments import SegmentFolder, map_file, parse_segment_name
 from resources.window_buffer.sensors import Sensors
 from resources.window_buffer.windows import Window, Windows
-from resources.window_buffer.writer import Counts, merge_counts
+from resources.window_buffer.writing.group_writer import Counts, merge_counts
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.core.clock import from_micros, to_micros
-from resources.window_buffer.frames import Buffer
+from resources.window_buffer.disk.frames import Buffer
 from resources.window_buffer.model import BufferLockedError
 
 MOST_OPEN_FILES = 64

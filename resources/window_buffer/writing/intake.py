@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from resources.core.errors import DataError
 from resources.core.readings import READINGS_SCHEMA, REJECTS_SCHEMA, TEXTS_SCHEMA, ReadingBatch
+from resources.window_buffer.judging.time_rules import Entry
 from resources.window_buffer.model import BufferFullError
-from resources.window_buffer.rules import Entry
-from resources.window_buffer.writer import Counts, merge_counts
+from resources.window_buffer.writing.group_writer import Counts, merge_counts
 
 MOST_PENDING_ROWS = 500_000
 """More rows than this never wait in memory (about 20 MB): the disk is too slow, and the sources must be slowed down."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.core.readings import REJECTS_SCHEMA, STATUS_NAMES, TIMESTAMP
-from resources.window_buffer.columns import MISSING, Columns, Int64s, TextRows
+from resources.window_buffer.disk.columns import MISSING, Columns, Int64s, TextRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.core.readings import REJECTS_SCHEMA, TIMESTAMP, Reject, rejects_batch
-from resources.window_buffer.columns import MISSING, Columns, Int32s, Int64s, TextRows
 from resources.window_buffer.contents import (
     BUFFERED_READINGS_SCHEMA,
     BUFFERED_REJECTS_SCHEMA,
     BUFFERED_TEXTS_SCHEMA,
     SENSORS_SCHEMA,
 )
-from resources.window_buffer.frames import Damage, Frame
-from resources.window_buffer.rejects import SensorNames, rejected
-from resources.window_buffer.settle import Positions, Settled, number_codes, settle
+from resources.window_buffer.disk.columns import MISSING, Columns, Int32s, Int64s, TextRows
+from resources.window_buffer.disk.frames import Damage, Frame
+from resources.window_buffer.judging.rejects import SensorNames, rejected
+from resources.window_buffer.reading.settle import Positions, Settled, number_codes, settle
 
 OVERTAKEN = "another value for the same sensor and time arrived later"
 

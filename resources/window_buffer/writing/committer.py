@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 
 from resources.core.clock import Clock, to_micros
 from resources.window_buffer.books import CountBook, Tally
-from resources.window_buffer.columns import Columns, Rows, TextRows, to_numpy
+from resources.window_buffer.disk.columns import Columns, Rows, TextRows, to_numpy
+from resources.window_buffer.disk.segments import SegmentFolder
 from resources.window_buffer.held import HeldFile, HeldReadings
-from resources.window_buffer.intake import Taken
+from resources.window_buffer.judging.rejects import rejected
+from resources.window_buffer.judging.time_rules import CLOCK_NEVER_RIGHT, FUTURE_US, TOO_NEW, TimeRules
 from resources.window_buffer.model import BufferFullError
-from resources.window_buffer.rejects import rejected
-from resources.window_buffer.rules import CLOCK_NEVER_RIGHT, FUTURE_US, TOO_NEW, TimeRules
-from resources.window_buffer.segments import SegmentFolder
 from resources.window_buffer.sensors import Sensors
 from resources.window_buffer.windows import Window, Windows
-from resources.window_buffer.writer import Counts, GroupWriter, Target, merge_counts, split_by_window
+from resources.window_buffer.writing.group_writer import Counts, GroupWriter, Target, merge_counts, split_by_window
+from resources.window_buffer.writing.intake import Taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import pyarrow as pa
 from resources.core.clock import Clock
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
-from resources.window_buffer.clock_skew import SkewWatch
-from resources.window_buffer.columns import Columns, Int32s, Int64s, Mask, Rows, TextRows
-from resources.window_buffer.rejects import SensorNames, rejected
+from resources.window_buffer.disk.columns import Columns, Int32s, Int64s, Mask, Rows, TextRows
+from resources.window_buffer.judging.clock_skew import SkewWatch
+from resources.window_buffer.judging.rejects import SensorNames, rejected
 
 FUTURE = timedelta(minutes=5)
 FUTURE_US = FUTURE // timedelta(microseconds=1)

@@ -12,11 +12,11 @@ import orjson
 import pyarrow.compute as pc
 
 from resources.core.clock import Clock, to_micros
-from resources.window_buffer.columns import Columns, Rows, TextRows
-from resources.window_buffer.frames import Buffer, Stamp, encode
+from resources.window_buffer.disk.columns import Columns, Rows, TextRows
+from resources.window_buffer.disk.frames import Buffer, Stamp, encode
+from resources.window_buffer.disk.segments import SegmentFolder
 from resources.window_buffer.held import HeldFile
 from resources.window_buffer.model import BufferFullError
-from resources.window_buffer.segments import SegmentFolder
 from resources.window_buffer.sensors import Sensors
 from resources.window_buffer.windows import Window
 

@@ -42,7 +42,7 @@ import numpy as np
 import pyarrow as pa
 
 from resources.core.readings import REJECTS_SCHEMA, TEXTS_SCHEMA
-from resources.window_buffer.columns import Columns, Rows, TextRows
+from resources.window_buffer.disk.columns import Columns, Rows, TextRows
 
 MAGIC = b"GLWF"
 VERSION = 1

@@ -1,0 +1,1 @@
+"""Bytes and files: columns, frames, segment files and the index. Knows no window and no rule."""

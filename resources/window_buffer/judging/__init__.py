@@ -1,0 +1,1 @@
+"""What becomes a reading: the rules of time, clocks that are wrong, and rejects."""

@@ -1,0 +1,1 @@
+"""The way out: from a segment to a window's contents, duplicates settled."""
