@@ -21,6 +21,7 @@ from resources.agents.keys import generate_keys
 from resources.agents.message import ROLES
 from resources.agents.orchestrator import Orchestrator
 from resources.core.errors import ConfigError, DataError
+from resources.core.logs import setup_logging
 from resources.databases.timescale.connection import connect
 from resources.integrations import Integrations, load_integrations
 
@@ -30,11 +31,14 @@ console = Console(highlight=False)
 
 
 @click.group()
-def agents() -> None:
+@click.pass_context
+def agents(context: click.Context) -> None:
     """The agents: who is there, how they answer, and commands to them.
 
     Commands go through the outbox in the database: what `gl agents send` has accepted is sent even if it is killed.
     """
+    level = "info" if context.invoked_subcommand == "serve" else "warning"
+    context.call_on_close(setup_logging(level).close)
 
 
 @agents.command(name="list")
