@@ -185,7 +185,7 @@ class _TagReader:
             try:
                 value = float(found)
             except OverflowError as error:
-                raise _RefusedError("the value is too large for a double") from error
+                raise _RefusedError("the value is too large") from error
         elif found is None:
             return None
         elif found is _ABSENT:

@@ -173,6 +173,7 @@ class ModbusRig(Rig):
 
     kind = "modbus"
     tls = True
+    server_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")
 
     def __init__(self, surroundings: Surroundings) -> None:
         super().__init__(surroundings)
@@ -196,7 +197,8 @@ class ModbusRig(Rig):
 
     async def start(self) -> None:
         issue = self.around.authority.issue
-        self.server_pair, self.client_pair = issue("modbus-server"), issue("modbus-client")
+        self.server_pair = issue("modbus-server", hosts=self.server_hosts)
+        self.client_pair = issue("modbus-client")
         data = [SimData(0, count=200, values=0, datatype=DataType.REGISTERS)]
         device = SimDevice(1, simdata=data, action=self._answer)
         address = ("127.0.0.1", self.server_port)
