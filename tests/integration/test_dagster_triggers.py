@@ -175,7 +175,7 @@ def test_closed_windows_when_the_backlog_is_being_worked_on_then_live_windows_st
     live, backlog = tick()
     assert (live.tags["gl/lane"], backlog.tags["gl/lane"]) == ("live", "backlog")
     assert live.tags["dagster/priority"] > backlog.tags["dagster/priority"]
-    tick.start(backlog, sensor_readings_job.name, dg.DagsterRunStatus.QUEUED)
+    tick.start(backlog, sensor_readings_job.name, dg.DagsterRunStatus.STARTED)
     found = active_runs(instance, sensor_readings_job.name, [], config.window)
     assert found.backlog_runs == 1
     assert len(found.busy) == len(partitions_of(instance.get_runs()[0], config.window))

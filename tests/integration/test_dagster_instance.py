@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import DagsterEventType
+from dagster._core.launcher import WorkerStatus
+from dagster_postgres import PostgresEventLogStorage
+
+import gl_assets
+from gl_assets.event_log_pruning import KEPT, event_log_pruning_job, prune
+from gl_assets.instance import PlatformInstance
+from gl_assets.jobs import SENSOR_READINGS
+from gl_assets.run_launcher import WatchedRunLauncher, own_process_tag, process_tag
+from gl_assets.scada.run import open_instance, run_windows
+from tests.integration.dagster_plant import HOUR, Plant, configuration
+
+REPOSITORY = Path(gl_assets.__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A GL_HOME whose Dagster keeps its runs in PostgreSQL, by the repository's own dagster.yaml."""
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").symlink_to(REPOSITORY / "dagster.yaml")
+    url = empty_database_url.replace("postgresql://", "postgresql+psycopg2://")
+    monkeypatch.setenv("GL_DAGSTER_POSTGRES_URL", url)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return tmp_path
+
+
+@pytest.fixture
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with open_instance(home) as found:
+        yield found
+
+
+def test_instance_when_opened_then_it_is_configured_as_the_file_says(instance: dg.DagsterInstance):
+    assert isinstance(instance, PlatformInstance)
+    assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    assert isinstance(instance.event_log_storage, PostgresEventLogStorage)
+    assert instance.run_monitoring_enabled
+    assert instance.run_monitoring_max_resume_run_attempts == 0
+    assert instance.get_settings("sensors")["use_threads"] is True
+    assert instance.telemetry_enabled is False
+
+
+def test_run_when_executed_against_postgres_then_run_materialisations_and_checks_are_kept(
+    home: Path, database_url: str
+):
+    config = configuration()
+    Plant(home, config).close_windows(HOUR)
+    run = run_windows(config, home, database_url)
+    assert run.failed == []
+    with open_instance(home) as instance:
+        (kept,) = instance.get_runs()
+        assert kept.status == dg.DagsterRunStatus.SUCCESS
+        assert instance.get_materialized_partitions(SENSOR_READINGS) == {"2026-11-21T10:00"}
+        assert instance.get_status_by_partition(
+            SENSOR_READINGS, ["2026-11-21T10:00"], dg.TimeWindowPartitionsDefinition(
+                start=HOUR, fmt="%Y-%m-%dT%H:%M", cron_schedule="*/15 * * * *", timezone="UTC"
+            )
+        )  # fmt: skip
+
+
+def test_event_log_when_pruned_then_what_partitions_need_stays(home: Path, database_url: str):
+    config = configuration()
+    Plant(home, config).close_windows(HOUR)
+    run_windows(config, home, database_url)
+    with open_instance(home) as instance:
+        (run,) = instance.get_runs()
+        before = len(instance.all_logs(run.run_id))
+        assert prune(instance.event_log_storage, datetime.now(UTC) - timedelta(days=1)) == 0
+        deleted = prune(instance.event_log_storage, datetime.now(UTC) + timedelta(days=1))
+        left = instance.all_logs(run.run_id)
+        assert len(left) == before - deleted
+        assert {entry.dagster_event.event_type for entry in left} == {
+            DagsterEventType.ASSET_MATERIALIZATION,
+            DagsterEventType.ASSET_CHECK_EVALUATION,
+        }
+        assert {entry.dagster_event.event_type for entry in left} <= KEPT
+        assert instance.get_materialized_partitions(SENSOR_READINGS) == {"2026-11-21T10:00"}
+
+
+def test_pruning_job_when_run_then_it_says_how_much_went(instance: dg.DagsterInstance):
+    result = event_log_pruning_job.execute_in_process(instance=instance)
+    assert result.output_for_node("prune_event_log") == 0
+
+
+def test_pruning_job_when_events_live_elsewhere_then_it_does_nothing():
+    with dg.DagsterInstance.ephemeral() as elsewhere:
+        assert event_log_pruning_job.execute_in_process(instance=elsewhere).success
+
+
+def health(instance: dg.DagsterInstance, **tags: str) -> WorkerStatus:
+    run = dg.DagsterRun("job", tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    return instance.run_launcher.check_run_worker_health(run).status
+
+
+def test_launcher_when_asked_then_it_knows_which_run_still_lives(instance: dg.DagsterInstance):
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    assert health(instance, **own_process_tag()) == WorkerStatus.RUNNING
+    assert health(instance, **process_tag(ended.pid, 0.0)) == WorkerStatus.NOT_FOUND
+    assert health(instance, **process_tag(os.getpid(), 1.0)) == WorkerStatus.NOT_FOUND
+    assert health(instance, **{"gl/process": "nonsense"}) == WorkerStatus.NOT_FOUND
+    assert health(instance) == WorkerStatus.RUNNING
+    gone = '{"host": "127.0.0.1", "port": 9}'
+    assert health(instance, **{".dagster/grpc_info": gone}) == WorkerStatus.NOT_FOUND
+
+
+def test_launcher_when_it_ends_a_run_whose_process_is_gone_then_the_run_counts_as_cancelled(
+    instance: dg.DagsterInstance,
+):
+    run = dg.DagsterRun("job", tags={"gl/process": "999999999 1.00"}, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    assert instance.run_launcher.terminate(run.run_id)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
