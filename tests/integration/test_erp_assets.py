@@ -18,6 +18,7 @@ from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
 from resources.demo_plant.sap_service import SapLogin
+from resources.erp.facts import recent_days
 from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority
@@ -272,3 +273,17 @@ def test_the_database_when_lost_in_the_middle_of_a_day_leaves_it_as_it_was(platf
     failure = next(e for e in result.all_events if e.is_step_failure)
     assert "database: the connection was lost" in str(failure.event_specific_data)
     assert platform.rows("SELECT * FROM erp.landed_records ORDER BY source_key") == before
+
+
+def test_checks_when_run_by_themselves_judge_the_latest_days(platform: Platform) -> None:
+    platform.pull(DAY, DAY + timedelta(days=1))
+    with psycopg.connect(platform.url) as connection:
+        assert recent_days(connection, "energy_consumption", 1) == [DAY + timedelta(days=1)]
+    only = dg.define_asset_job("only_checks", selection=dg.AssetSelection.all_asset_checks())
+    job = dg.Definitions.merge(platform.defs, dg.Definitions(jobs=[only])).resolve_job_def("only_checks")
+    result = job.execute_in_process(instance=platform.instance)
+    judged = {
+        c.check_name: c.metadata["days"].value for c in result.get_asset_check_evaluations() if "days" in c.metadata
+    }
+    assert set(judged.values()) == {2}
+    assert len(judged) == 6
