@@ -123,7 +123,7 @@ def registry(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
 
 def _message_id_of(context: dg.AssetExecutionContext) -> str:
     """Return the same UUIDv7 for every attempt of a run, and for the runs that repeat it after a failure."""
-    root = context.run.root_run_id or context.run_id
+    root = context.run.root_run_id or context.run.run_id
     record = context.instance.get_run_record_by_id(root)
     begun: datetime | None = record.create_timestamp if record is not None else None
     if begun is None:

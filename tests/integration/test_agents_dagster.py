@@ -1,0 +1,179 @@
+"""The job `broadcast_command`, the registry asset, the checks and `gl agents`, with real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from gl_assets.agents.assets import ASSETS, COMMAND_RESULTS, REGISTRY
+from gl_assets.agents.checks import CHECKS
+from gl_assets.agents.jobs import JOBS
+from gl_assets.cli.agents import agents as agents_command
+from resources.agents.message import new_id
+from resources.agents.resource import AgentsResource
+from resources.embedded.broker import EmbeddedBroker
+from resources.wiring import TimescaleResource
+from tests.agents_support import SITE, Plant, plain_broker, until
+
+
+@pytest.fixture
+def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
+    made = Plant(tmp_path, plain_broker(broker.port), database_url)
+    yield made
+    made.leave()
+
+
+@pytest.fixture
+def definitions(plant: Plant) -> dg.Definitions:
+    resources = {
+        "agents": AgentsResource(site=SITE, settings=plant.config.model_dump(mode="json"), url=plant.database_url),
+        "timescale": TimescaleResource(url=plant.database_url),
+    }
+    return dg.Definitions(assets=ASSETS, asset_checks=CHECKS, jobs=JOBS, resources=resources)
+
+
+def run(
+    definitions: dg.Definitions, job: str, config: dict[str, Any] | None = None, *, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    ops = {} if config is None else {"ops": {"send_command": {"config": config}}}
+    return definitions.resolve_job_def(job).execute_in_process(ops, instance=instance, raise_on_error=False)
+
+
+def test_job_when_run_then_answers_are_stored_and_reported_with_a_passed_check(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    for agent_id in plant.targets:
+        plant.agent(agent_id)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(definitions, "broadcast_command", {"command": "count", "args": {"n": 3}}, instance=instance)
+        assert result.success
+        (made,) = result.asset_materializations_for_node("send_command")
+        assert made.asset_key == COMMAND_RESULTS
+        metadata = {name: value.value for name, value in made.metadata.items()}
+        assert (metadata["targeted"], metadata["answered"], metadata["dagster/row_count"]) == (2, 2, 2)
+        assert "data:image/png;base64," in metadata["latencies"]
+        assert metadata["not_answered"] == "All 2 agents answered."
+        assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
+
+
+def test_job_when_repeated_with_the_same_id_then_nothing_is_run_twice(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    plant.agent("GL-002")
+    config = {"command": "count", "targets": ["GL-002"], "message_id": new_id()}
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run(definitions, "broadcast_command", config, instance=instance).success
+        assert run(definitions, "broadcast_command", config, instance=instance).success
+    assert len(plant.executions) == 1
+
+
+def test_job_when_agents_are_silent_then_it_reports_them_and_the_check_warns(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    config = {"command": "count", "timeout_seconds": 0.5, "priority": "critical"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(definitions, "broadcast_command", config, instance=instance)
+        assert result.success
+        (made,) = result.asset_materializations_for_node("send_command")
+        assert made.metadata["expired"].value == 2
+        assert "| GL-002 | expired |" in str(made.metadata["not_answered"].value)
+        (check,) = result.get_asset_check_evaluations()
+        assert not check.passed
+        assert check.severity is dg.AssetCheckSeverity.WARN
+
+
+def test_job_when_coordination_is_off_then_it_fails_saying_what_to_add(database_url: str) -> None:
+    resources = {
+        "agents": AgentsResource.from_config(SITE, None),
+        "timescale": TimescaleResource(url=database_url),
+    }
+    definitions = dg.Definitions(assets=ASSETS, asset_checks=CHECKS, jobs=JOBS, resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(definitions, "broadcast_command", {}, instance=instance)
+        assert not result.success
+        failure = next(event for event in result.all_events if event.is_step_failure)
+        assert "no block `agents`" in str(failure.event_specific_data)
+
+
+def test_registry_when_an_agent_is_away_then_the_snapshot_and_its_check_say_so(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster._orchestrator is not None
+        broadcaster._orchestrator.wait_connected()
+        plant.agent("GL-002")
+        away = plant.agent("GL-003")
+        until(lambda: plant.rows("SELECT count(*) FROM agents.registry") == [(2,)], "online")
+        away.stop()
+        until(lambda: plant.rows("SELECT 1 FROM agents.registry WHERE status = 'offline'"), "offline")
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = run(definitions, "agent_registry_job", instance=instance)
+            (made,) = [e.step_materialization_data.materialization for e in result.get_asset_materialization_events()]
+            assert made.asset_key == REGISTRY
+            assert made.metadata["dagster/row_count"].value == 2
+            assert made.metadata["not_online"].value == ["GL-003"]
+            assert [check.passed for check in result.get_asset_check_evaluations()] == [False]
+
+
+@pytest.fixture
+def gl(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    config = {
+        "site": SITE,
+        "start": "2026-01-01T00:00:00Z",
+        "agents": plant.config.model_dump(mode="json"),
+    }
+    path = plant.folder / "integrations.yaml"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    monkeypatch.setenv("GL_DATABASE_URL", plant.database_url)
+    return CliRunner()
+
+
+def test_gl_agents_when_asked_then_it_sends_lists_and_shows_health(plant: Plant, gl: CliRunner) -> None:
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster._orchestrator is not None
+        broadcaster._orchestrator.wait_connected()
+        assert "no agent has been heard" in gl.invoke(agents_command, ["list"]).stdout
+        for agent_id in plant.targets:
+            plant.agent(agent_id)
+        until(lambda: plant.rows("SELECT count(*) FROM agents.registry") == [(2,)], "registered")
+        sent = gl.invoke(agents_command, ["send", "count", "--args", '{"n": 5}', "--json"])
+        assert sent.exit_code == 0, sent.output
+        told = json.loads(sent.stdout)
+        assert (told["targeted"], told["answered"]) == (2, 2)
+        assert [item["result"] for item in told["results"]] == [{"n": 5}, {"n": 5}]
+        table = gl.invoke(agents_command, ["send", "count", "--to", "GL-002"])
+        assert "1 of 1 answered" in table.stdout
+        listed = json.loads(gl.invoke(agents_command, ["list", "--json"]).stdout)
+        assert [item["agent_id"] for item in listed] == ["GL-002", "GL-003"]
+        assert "GL-003" in gl.invoke(agents_command, ["list"]).stdout
+        health = json.loads(gl.invoke(agents_command, ["health", "--json"]).stdout)
+        assert [(item["agent_id"], item["answered"]) for item in health] == [("GL-002", 2), ("GL-003", 1)]
+        assert "GL-002" in gl.invoke(agents_command, ["health"]).stdout
+
+
+def test_gl_agents_send_when_not_answered_or_misused_then_exit_code_1_and_the_reason(
+    plant: Plant, gl: CliRunner
+) -> None:
+    silent = gl.invoke(agents_command, ["send", "count", "--timeout", "0.5"])
+    assert silent.exit_code == 1
+    assert "0 of 2 answered" in silent.stdout
+    assert "not JSON" in str(gl.invoke(agents_command, ["send", "count", "--args", "{"]).exception)
+    assert "JSON object" in str(gl.invoke(agents_command, ["send", "count", "--args", "[]"]).exception)
+
+
+def test_gl_agents_keys_when_called_then_keys_are_made_and_rotated(gl: CliRunner, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    made = json.loads(gl.invoke(agents_command, ["keys", str(folder), "--json"]).stdout)
+    assert made["agents"] == ["GL-001", "GL-002", "GL-003"]
+    assert gl.invoke(agents_command, ["keys", str(folder), "--agent", "GL-002", "--rotate"]).exit_code == 0
+    kids = [key["kid"] for key in json.loads((folder / "public-keys.jwks").read_text())["keys"]]
+    assert kids == ["GL-001:1", "GL-002:1", "GL-003:1", "GL-002:2"]
+    assert gl.invoke(agents_command, ["keys", str(folder), "--rotate"]).exit_code == 2
