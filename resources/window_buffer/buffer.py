@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ from typing import Self
 import structlog
 
 from resources.core.clock import Clock, SystemClock, from_micros, to_micros
-from resources.core.errors import ConfigError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.core.windows import WindowGrid
@@ -41,12 +39,11 @@ from resources.window_buffer.windows import Window, Windows
 from resources.window_buffer.writing.checkpoint import Checkpoint
 from resources.window_buffer.writing.committer import Committer, Limits, Parts
 from resources.window_buffer.writing.intake import Intake
+from resources.window_buffer.writing.opening import agree, default_cap
 from resources.window_buffer.writing.recovery import Recovered, Recovery, open_index
 
 log = structlog.get_logger(__name__)
 
-LEAST_CAP = 1 << 30
-"""The default disk cap is never less than 1 GiB."""
 LONGEST_TICK_S = 86_400.0
 """Windows are opened for at most a day behind the clock, should `tick` not have been called for longer."""
 
@@ -120,7 +117,7 @@ class WindowBuffer:
         fresh: bool,
     ) -> None:
         index, clock, folder = self._index, self._clock, self._folder
-        self._agree(collector)
+        agree(index, folder, collector, self._grid)
         self._steps = StepWatch(clock)
         self._gaps = GapBook(index)
         self._intake = Intake()
@@ -136,33 +133,10 @@ class WindowBuffer:
         self._rules = TimeRules(catalog, sensors.register(catalog), to_micros(start), clock)
         limits = Limits(collector, to_micros(start), self._grid.length_us, self._sources)
         self._tally = Tally.load(index)
-        self._tally.max_bytes = max_bytes or self._default_cap(segments, held_files)
+        self._tally.max_bytes = max_bytes or default_cap(segments, held_files)
         self._committer = Committer(self._parts, self._rules, limits, self._tally, clock)
         self._checkpoint = Checkpoint(index, self._parts, self._committer, self._tally, clock)
         self._begin_run(recovery.found)
-
-    def _agree(self, collector: str) -> None:
-        """Refuse a folder that belongs to other windows; take over one that holds none."""
-        index, length_us = self._index, self._grid.length_us
-        held = len(index.window_rows("held"))
-        was, was_us = index.meta("collector", collector), index.meta("window_us", length_us)
-        if held and was != collector:
-            raise ConfigError(
-                f"window buffer {self._folder} holds {held} windows of collector {was}, but collector.name is "
-                f"{collector}: set it back to {was}, or set GL_HOME to another folder"
-            )
-        if held and was_us != length_us:
-            raise ConfigError(
-                f"window buffer {self._folder} holds {held} windows of {timedelta(microseconds=was_us)}, but window is "
-                f"{self._grid.length}: set it back until they are stored, or set GL_HOME to another folder"
-            )
-        with index.transaction():
-            index.set_meta(collector=collector, window_us=length_us)
-
-    @staticmethod
-    def _default_cap(*folders: SegmentFolder) -> int:
-        used = sum(sum(folder.sizes().values()) for folder in folders)
-        return max(LEAST_CAP, (shutil.disk_usage(folders[0].folder).free + used) // 2)
 
     def _begin_run(self, found: Recovered) -> None:
         index, now_us, tally = self._index, to_micros(self._clock.now()), self._tally
@@ -257,6 +231,9 @@ class WindowBuffer:
 
         Returns:
             The revisions closed by this call, oldest window first.
+
+        Raises:
+            BufferFullError: The index cannot be written; the next tick tries again.
         """
         with self._io:
             with contextlib.suppress(BufferFullError):

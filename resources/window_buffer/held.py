@@ -135,6 +135,6 @@ class HeldReadings:
     def rows_by_source(self) -> dict[str, int]:
         """Return source -> readings held now."""
         found: dict[str, int] = {}
-        for file in self.files.values():
+        for file in list(self.files.values()):
             found[file.source] = found.get(file.source, 0) + file.rows
         return found

@@ -91,6 +91,7 @@ class Windows:
         self._grace_us = grace // timedelta(microseconds=1)
         self._clock = clock
         self._foreign: dict[int, int] = {}
+        self._unsaved: list[Window] = []
         self.held: dict[int, Window] = {}
         for row in index.window_rows("held"):
             window = _from_row(row)
@@ -109,6 +110,7 @@ class Windows:
         new = [start for start in starts if start not in self.held]
         if not new:
             return
+        opened = []
         with self._index.transaction():
             for start in new:
                 window = self._dropped(start) or Window(start, start + self._grid.length_us)
@@ -116,7 +118,9 @@ class Windows:
                 if window.deadline is not None:
                     window.expected = expected
                 self._insert(window)
-                self.held[start] = window
+                opened.append(window)
+        # only now: a full disk must not leave windows in memory that the index does not have
+        self.held.update((window.start, window) for window in opened)
 
     def adopt(self, window: Window) -> None:
         """Take over a window whose segment was found without an index row."""
@@ -186,10 +190,17 @@ class Windows:
                 self._save(window)
             self._index.note_change()
         for window in after:
+            self._unsaved.append(self.held[window.start])
             self.held[window.start] = window
             self._segments.trim(window.name)
             log.info("window_closed", window=window.key, revision=window.revision, rows=window.rows)
         return [ClosedWindow(from_micros(w.start), w.revision, w.rows, w.partial) for w in after]
+
+    def settle(self, *, saved: bool) -> None:
+        """Say whether the transaction around the last closes is durable; if not, they did not happen."""
+        if not saved:
+            self.held.update((window.start, window) for window in self._unsaved)
+        self._unsaved.clear()
 
     def mark_partial(self, start: int) -> None:
         """Mark the window that starts at `start`, if it is held."""

@@ -43,6 +43,7 @@ class Checkpoint:
                 yield
                 self._save()
         except BaseException:
+            self._parts.windows.settle(saved=False)
             # memory may be ahead of the index now: the next checkpoint writes it all again
             for window in self._parts.windows.held.values():
                 window.dirty = True
@@ -51,6 +52,7 @@ class Checkpoint:
             self._parts.sensors.dirty = True
             raise
         self._parts.counts.saved()
+        self._parts.windows.settle(saved=True)
 
     def _save(self) -> None:
         self._parts.windows.save_dirty()

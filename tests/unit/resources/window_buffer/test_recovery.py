@@ -242,3 +242,33 @@ def test_start_when_release_of_held_readings_was_cut_off_then_it_is_finished_onc
     assert values(one) == {("a0", first): 1}
     assert values(two) == {("a1", second): 2}
     assert one.deduplicated == two.deduplicated == {}
+
+
+@pytest.mark.parametrize("ending", ["crash", "window closes", "run ends"])
+def test_segment_when_it_grows_then_zeros_ahead_of_it_are_never_read_and_go_in_the_end(
+    tmp_path: Path, clock: ManualClock, ending: str
+) -> None:
+    segment = tmp_path / "segments" / SEGMENT
+    buffer = open_buffer(tmp_path, clock)
+    for n in range(3):
+        times = [T0 + n * SECOND + timedelta(microseconds=m) for m in range(4000)]
+        buffer.append(readings(times, [0] * 4000, range(4000)))
+        buffer.commit()
+    clock.advance(5)
+    buffer.tick()
+    size = buffer.state().bytes
+    assert segment.stat().st_size > size
+    if ending == "crash":
+        crash(buffer)
+        buffer = open_buffer(tmp_path, clock)
+    elif ending == "run ends":
+        buffer.close()
+        buffer = open_buffer(tmp_path, clock)
+    else:
+        clock.advance(66)
+        buffer.tick()
+    assert segment.stat().st_size == size == buffer.state().bytes
+    clock.advance(66)
+    buffer.tick()
+    buffer.close()
+    assert BufferReader(tmp_path).read(T0).readings.num_rows == 12_000

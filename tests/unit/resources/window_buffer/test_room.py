@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from resources.core.clock import ManualClock
-from resources.window_buffer.buffer import LEAST_CAP
 from resources.window_buffer.model import BufferFullError, WindowNotHeldError
 from resources.window_buffer.reader import BufferReader
 from resources.window_buffer.writing import intake
+from resources.window_buffer.writing.opening import LEAST_CAP
 from tests.unit.resources.window_buffer.plant import MINUTE, SECOND, T0, open_buffer, ramp, readings, values
 
 
@@ -234,3 +234,26 @@ def test_commit_when_readings_lie_in_many_windows_then_files_are_opened_a_few_at
             buffer.commit()
         assert len(buffer.close_all()) == 200
     assert sum(window.rows for window in BufferReader(tmp_path).windows()) == 400
+
+
+def test_index_when_disk_is_full_then_tick_says_so_and_goes_on_later(tmp_path: Path, clock: ManualClock) -> None:
+    with open_buffer(tmp_path, clock) as buffer:
+        buffer.append(readings(T0, [0], [1]))
+        buffer.commit()
+        clock.advance(66)
+        # SQLite's own limit stands for a full disk: it refuses with the same code
+        index = buffer._index
+        pages = index.all("PRAGMA page_count")[0][0]
+        index.run("CREATE TABLE filler (data BLOB)")
+        index.run(f"PRAGMA max_page_count = {pages + 1}")
+        index.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        buffer.add_counts("alpha", **{f"count_{n}_{'x' * 200}": 1 for n in range(200)})
+        with pytest.raises(BufferFullError, match="index cannot be written"):
+            buffer.commit()
+        with pytest.raises(BufferFullError, match="index cannot be written"):
+            buffer.tick()
+        index.run("PRAGMA max_page_count = 1000000")
+        assert [(w.window_start, w.revision) for w in buffer.tick()] == [(T0, 1)]
+        assert not buffer.state().full
+        assert len(buffer.counts()["alpha"].other) == 200
+    assert len(BufferReader(tmp_path).counts()["alpha"].other) == 200
