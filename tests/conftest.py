@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,13 +41,11 @@ def programs() -> ServerPrograms:
 
 
 @pytest.fixture(scope="session")
-def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the unprivileged user of the servers can reach (pytest closes its own to others)."""
-    folder = tmp_path_factory.mktemp("servers")
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.geteuid() and path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            path.chmod(0o755)
-    return folder
+def server_folder() -> Iterator[Path]:
+    """A folder that the unprivileged user of the servers can reach: pytest's own is closed to others."""
+    with tempfile.TemporaryDirectory(prefix="gl-servers-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +86,9 @@ def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
 @pytest.fixture
 def broker(programs: ServerPrograms, server_folder: Path) -> Iterator[EmbeddedBroker]:
     """A running Mosquitto of its own for the test: plain, anonymous, loopback; .restart() .stop() .start() .kill()."""
-    running = EmbeddedBroker(server_folder / f"broker{next(_numbers)}", programs, BrokerOptions(insecure_anonymous=True))
+    running = EmbeddedBroker(
+        server_folder / f"broker{next(_numbers)}", programs, BrokerOptions(insecure_anonymous=True)
+    )
     running.start()
     yield running
     running.stop()

@@ -65,15 +65,29 @@ def source_results(
     return found
 
 
-def readings_in_gaps(reader: BufferReader, config: Integrations, share: GapShare, until: datetime) -> dict[str, int]:
-    """Return source -> readings that fell into its gaps, for sources that count what they send by time.
+def readings_missed_in_gaps(
+    reader: BufferReader, config: Integrations, share: GapShare, until: datetime, database_url: str
+) -> dict[str, int]:
+    """Return source -> readings sent during its gaps and not stored.
 
-    A polled source counts its gaps itself, poll by poll.
+    A gap says when nobody listened; a value made then may still come afterwards, as the first one of a subscription.
     """
-    found: dict[str, int] = {}
+    missed: dict[str, int] = {}
+    with connect(database_url) as connection:
+        for source, gaps in _gaps(reader, config, until).items():
+            for since, ended in gaps:
+                stored = counts_by_source(
+                    connection, site=config.site, collector=config.collector.name, since=since, until=ended
+                ).get(source, StoredCounts())
+                missed[source] = missed.get(source, 0) + max(0, share(source, since, ended) - stored.stored)
+    return missed
+
+
+def _gaps(reader: BufferReader, config: Integrations, until: datetime) -> dict[str, list[tuple[datetime, datetime]]]:
+    found: dict[str, list[tuple[datetime, datetime]]] = {}
     for gap in reader.gaps():
         if gap.source in config.sources and config.sources[gap.source].kind != "modbus":
-            found[gap.source] = found.get(gap.source, 0) + share(gap.source, gap.since, gap.until or until)
+            found.setdefault(gap.source, []).append((gap.since, gap.until or until))
     return found
 
 

@@ -83,7 +83,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _print(result: dict[str, Any]) -> None:
+def print_counts(result: dict[str, Any]) -> None:
+    """Print a result of `gl demo` or `gl ingest` for people, on stderr."""
     columns = ("sent", "buffered", "stored", "rejected", "deduplicated", "in_gaps", "lost")
     table = Table("source", "kind", *columns)
     for name, source in result["sources"].items():

@@ -23,6 +23,7 @@ from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.reader import BufferReader
 
 _DRAIN_S = 60.0
+_QUIET_S = 10.0
 _STORE_S = 180.0
 
 
@@ -79,18 +80,21 @@ class DemoRun:
             raise PlatformError("the demo plant could not hand over what it had; see the log demo-plant.log")
         sent = {name: source["sent"] for name, source in answer["sources"].items() if source["kind"] != "modbus"}
 
-        def drained() -> bool:
-            durable = self._reader.counts()
-            return all(_taken(durable, name) + self._gap_share(name) >= number for name, number in sent.items())
-
-        # what does not arrive in time is counted as lost at the end: that is what the counts are for
-        deadline = time.monotonic() + _DRAIN_S
-        while not drained() and time.monotonic() < deadline:
-            time.sleep(0.2)
+        self._drain(sent)
         return sent
 
-    def _gap_share(self, name: str) -> int:
-        return counts.readings_in_gaps(self._reader, self._config, self._sent_between, datetime.now(UTC)).get(name, 0)
+    def _drain(self, sent: dict[str, int]) -> None:
+        """Wait until all that was sent is durable, or nothing more has come for a while."""
+        deadline = time.monotonic() + _DRAIN_S
+        last, quiet_since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, quiet_since + _QUIET_S):
+            durable = self._reader.counts()
+            taken = {name: _taken(durable, name) for name in sent}
+            if all(taken[name] >= number for name, number in sent.items()):
+                return
+            if sum(taken.values()) != last:
+                last, quiet_since = sum(taken.values()), time.monotonic()
+            time.sleep(0.2)
 
     def _sent_between(self, source: str, since: datetime, until: datetime) -> int:
         terms = {"source": source, "since": since.isoformat(), "until": until.isoformat()}
@@ -131,7 +135,9 @@ class DemoRun:
             sent=sent,
             buffered=self._reader.counts(),
             stored=stored,
-            in_gaps=counts.readings_in_gaps(self._reader, self._config, self._sent_between, datetime.now(UTC)),
+            in_gaps=counts.readings_missed_in_gaps(
+                self._reader, self._config, self._sent_between, datetime.now(UTC), url
+            ),
         )
         return {
             **counts.totals(results, stored, counts.window_latencies(self._reader, url)),
@@ -147,4 +153,4 @@ def _taken(durable: Any, name: str) -> int:
 
 
 def _broadcast_config() -> dict[str, Any]:
-    return {"ops": {"broadcast_command": {"config": {"command": "status", "args": {}}}}}
+    return {"ops": {"send_command": {"config": {"command": "status", "args": {}}}}}

@@ -151,8 +151,8 @@ def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]
                 page = next(iter(client.fetch(dataset, yesterday)))
                 level = "ok" if page.server_count else "warning"
                 hint = "" if page.server_count else ": if there should be some, the client may lack the permission"
-                says = f"{system.http.base_url}: token granted, {dataset} of {yesterday}: {page.server_count} records{hint}"
-                yield Finding(f"erp {name}", level, says)
+                found = f"{dataset} of {yesterday}: {page.server_count} records{hint}"
+                yield Finding(f"erp {name}", level, f"{system.http.base_url}: token granted, {found}")
 
     return look
 

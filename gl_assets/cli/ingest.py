@@ -17,7 +17,9 @@ from resources.integrations import Integrations, load_integrations
 from resources.window_buffer.reader import BufferReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from gl_assets.scada.run import WindowsRun
+    from sensors.collector.state import SourceState
 
 
 @click.command()
@@ -53,7 +55,13 @@ def _collect(config: Integrations, seconds: float) -> None:
     from sensors.collector.main import collect_for
 
     with console.status("collecting") as status:
-        asyncio.run(collect_for(config, gl_home(), seconds, lambda words: status.update(str(words))))
+
+        def show(elapsed_s: float, sources: Mapping[str, SourceState]) -> None:
+            rows = sum(source.rows for source in sources.values())
+            connected = sum(source.connected for source in sources.values())
+            status.update(f"{elapsed_s:.0f} of {seconds:.0f} s: {connected}/{len(sources)} sources, {rows:,} rows")
+
+        asyncio.run(collect_for(config, gl_home(), seconds, show))
 
 
 def _result(config: Integrations, url: str, outcome: WindowsRun) -> dict[str, Any]:

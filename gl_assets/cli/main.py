@@ -8,6 +8,7 @@ import sys
 import click
 
 from resources.core.errors import PlatformError
+from resources.core.logs import setup_logging
 
 COMMANDS = {
     "up": ("gl_assets.cli.up:up", "Run the whole platform; --demo with a simulated plant."),
@@ -58,6 +59,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run `gl`; an error of the platform is one message on stderr and exit code 1, never a traceback."""
+    # stdout is for results: whatever is logged before a command sets up its own logs goes to stderr
+    setup_logging("warning")
     try:
         cli()
     except PlatformError as error:
