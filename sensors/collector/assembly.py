@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 REPORT_EVERY_S = 60.0
 """How often the collector's figures go to performance.log."""
 
+CANCEL_AGAIN_S = 5.0
+"""A task that has not ended by then is cancelled again: longer than a connector takes to say goodbye."""
+
 Progress = Callable[[float, Mapping[str, SourceState]], None]
 """Called about once a second with the seconds since the start and the sources as they are."""
 
@@ -266,6 +269,9 @@ async def _metrics(registry: CollectorRegistry) -> Answer:
 
 
 async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel and wait; asks again, because `asyncio.wait_for` of Python 3.11 may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
