@@ -34,7 +34,7 @@ SESSION_EXPIRY_S = 604_800
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 15.0
 _CONNECT_TIMEOUT_S = 10.0
-_CONNACK_TIMEOUT_S = 15.0
+_CONNACK_TIMEOUT_S = 5.0
 _IN_FLIGHT = 20
 """What brokers allow unless they say otherwise; beyond the broker's limit MQTT 5 makes it end the connection."""
 
@@ -301,8 +301,8 @@ class Bus:
         self._retry(at_once=fell_back)
 
     def _try_other_version(self) -> None:
-        """Take turns after two failures: some old brokers close at an MQTT 5 greeting instead of refusing it."""
-        if self._broker.protocol == "5" and self._failures >= 2:
+        """Take turns until one version was answered: some brokers neither refuse nor answer an MQTT 5 greeting."""
+        if self._broker.protocol == "5" and self._generation == 0:
             five = self._protocol is MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if five else MQTTProtocolVersion.MQTTv5
 

@@ -1,0 +1,101 @@
+"""The bus on real brokers: TLS, MQTT 3.1.1 where there is no 5, a broker that is not there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resources.agents.bus import Arrived, Bus, BusCallbacks
+from resources.agents.network import Network
+from resources.core.errors import UnreachableError
+from resources.embedded.broker import BrokerOptions, EmbeddedBroker
+from resources.embedded.ports import remembered_port
+from resources.embedded.programs import ServerPrograms
+from resources.transport.broker import BrokerConfig
+from resources.transport.certificates import CertificateAuthority
+from tests.agents_support import plain_broker
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+def echo(broker: BrokerConfig, network: Network) -> str:
+    """Publish to oneself and return the MQTT version that carried it."""
+    heard = threading.Event()
+
+    def hear(arrived: Arrived) -> None:
+        assert arrived.payload == b"hello"
+        arrived.ack()
+        heard.set()
+
+    bus = Bus(broker, "echo", ["echo/#"], BusCallbacks(hear, lambda: None, lambda: None), network)
+    bus.start()
+    try:
+        bus.wait_connected(30)
+        bus.publish("echo/1", b"hello")
+        assert heard.wait(30)
+        return bus.protocol
+    finally:
+        bus.stop()
+
+
+def test_bus_when_the_broker_speaks_mqtt_5_then_5_is_used(broker: EmbeddedBroker, network: Network) -> None:
+    assert echo(plain_broker(broker.port), network) == "5"
+
+
+def test_bus_when_3_1_1_is_configured_then_3_1_1_is_used(broker: EmbeddedBroker, network: Network) -> None:
+    assert echo(plain_broker(broker.port).model_copy(update={"protocol": "3.1.1"}), network) == "3.1.1"
+
+
+def test_bus_when_the_broker_has_no_mqtt_5_then_3_1_1_is_used(
+    programs: ServerPrograms, server_folder: Path, network: Network
+) -> None:
+    old = EmbeddedBroker(
+        server_folder / "amqtt", replace(programs, mosquitto=None), BrokerOptions(insecure_anonymous=True)
+    )
+    old.start()
+    try:
+        assert echo(plain_broker(old.port), network) == "3.1.1"
+    finally:
+        old.stop()
+
+
+# paho leaves the socket of a failed handshake to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_bus_when_the_broker_speaks_tls_then_verified_by_its_ca(
+    programs: ServerPrograms, server_folder: Path, authority: CertificateAuthority, network: Network
+) -> None:
+    issued = authority.issue("agents-broker")
+    options = BrokerOptions({}, issued.certificate, issued.key, issued.authority, insecure_anonymous=True)
+    tls = EmbeddedBroker(server_folder / "agents-tls", programs, options)
+    tls.start()
+    try:
+        good = BrokerConfig(host="127.0.0.1", port=tls.port, ca_certificate=authority.certificate)
+        assert echo(good, network) == "5"
+        bus = Bus(
+            good.model_copy(update={"ca_certificate": None}), "x", [], BusCallbacks(print, list, lambda: None), network
+        )
+        bus.start()
+        with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            bus.wait_connected(3)
+        bus.stop()
+    finally:
+        tls.stop()
+
+
+def test_bus_when_nothing_listens_then_the_error_names_broker_and_cause(tmp_path: Path, network: Network) -> None:
+    bus = Bus(
+        plain_broker(remembered_port(tmp_path / "port")), "x", [], BusCallbacks(print, list, lambda: None), network
+    )
+    bus.start()
+    with pytest.raises(UnreachableError, match="refused"):
+        bus.wait_connected(1)
+    bus.stop()
