@@ -5,11 +5,13 @@ of the file is read: the one place where a bare `dagster dev` can be told what t
 """
 
 import os
+import sys
 from typing import Any
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from gl_assets.run_launcher import WatchedRunLauncher
 from resources.core.errors import ConfigError
 
 STORAGE_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
@@ -18,6 +20,14 @@ STORAGE_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
 
 class PlatformInstance(dg.DagsterInstance):
     """A Dagster instance that can only be opened where `gl up` has set the stage."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Open the instance; in the daemon, which launches runs, let the process they are forked from warm up."""
+        super().__init__(*args, **kwargs)
+        if "_daemon" in sys.argv[0] or "dagster-daemon" in sys.argv[0]:
+            launcher = self.run_launcher
+            if isinstance(launcher, WatchedRunLauncher):
+                launcher.prepare()
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:

@@ -60,6 +60,10 @@ class WatchedRunLauncher(DefaultRunLauncher):
         super().__init__(inst_data)
         self._warm = WarmProcess()
 
+    def prepare(self) -> None:
+        """Start the warm process ahead of the first run."""
+        self._warm.ensure("")
+
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the run: forked from the warm process, else by the code server."""
         if not self._is_ours(context) or not self._launch_warm(context.dagster_run):

@@ -38,12 +38,15 @@ class WarmProcess:
         """Return whether runs can be asked for now; start the process, and say no for now, where it does not run.
 
         Args:
-            version: Names the code server's load of the code. Another one than last time means that configuration or
-                code were loaded anew: what the warm process holds is old, and it is replaced.
+            version: Names the code server's load of the code, empty where that is not known yet. Another one than last
+                time means that configuration or code were loaded anew: the process is replaced, since what it holds
+                is old.
         """
         if os.environ.get(SWITCH_VARIABLE) == "0":
             return False
         with self._lock:
+            if not self._version:
+                self._version = version  # it was started ahead, before anyone had asked for a run
             if self._process is not None and (self._process.poll() is not None or version != self._version):
                 self._end()
             if self._process is None:

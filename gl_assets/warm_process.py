@@ -20,6 +20,8 @@ from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
+from gl_assets.schemas.sensor_readings import SensorReadings
+
 READY = "ready"
 """What the process writes once it can fork."""
 
@@ -29,6 +31,9 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     import gl_assets.definitions
 
     gl_assets.definitions.defs.get_repository_def()
+    SensorReadings.validate(
+        SensorReadings.empty(), lazy=True
+    )  # the first validation prepares pandera for a third of a second
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead, so a pid that is there lives
     gc.collect()
     gc.freeze()  # the collector must not touch, and thereby copy, the pages shared with the runs

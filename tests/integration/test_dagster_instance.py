@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from dagster import DagsterEventType
 from dagster._core.launcher import WorkerStatus
@@ -17,6 +19,7 @@ from gl_assets.instance import PlatformInstance
 from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.run_launcher import WatchedRunLauncher, own_process_tag, process_tag
 from gl_assets.scada.run import open_instance, run_windows
+from gl_assets.warm_client import WarmProcess
 from tests.integration.dagster_plant import HOUR, Plant, configuration
 
 REPOSITORY = Path(gl_assets.__file__).resolve().parent.parent
@@ -121,3 +124,36 @@ def test_launcher_when_it_ends_a_run_whose_process_is_gone_then_the_run_counts_a
     instance.add_run(run)
     assert instance.run_launcher.terminate(run.run_id)
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
+
+
+def until(condition, timeout_s: float = 120.0):
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def test_warm_process_when_asked_then_each_run_is_a_process_of_its_own_and_new_code_replaces_it(
+    instance: dg.DagsterInstance,
+):
+    warm = WarmProcess()
+    try:
+        assert warm.launch("unknown", instance.get_ref()) is None
+        warm.ensure("")
+        until(lambda: warm.ensure("code 1"))
+        pid, started = warm.launch("no such run", instance.get_ref())
+        again, _ = warm.launch("no such run", instance.get_ref())
+        assert pid != again
+        assert started > 0
+        until(lambda: not psutil.pid_exists(pid) and not psutil.pid_exists(again))
+        assert warm.ensure("code 1")
+        assert not warm.ensure("code 2")
+    finally:
+        warm.close()
+    assert warm.launch("unknown", instance.get_ref()) is None
+
+
+def test_warm_process_when_switched_off_then_none_is_started(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GL_WARM_RUNS", "0")
+    assert not WarmProcess().ensure("code")
