@@ -37,7 +37,9 @@ def test_steam_enthalpy_when_compared_with_the_standard_then_it_agrees(pressure,
     assert steam_enthalpy(pressure, temperature) == pytest.approx(enthalpy, rel=1e-8)
 
 
-@pytest.mark.parametrize(("pressure", "temperature", "enthalpy"), [(3, 300, 115.331273), (80, 300, 184.142828), (3, 500, 975.542239)])
+@pytest.mark.parametrize(
+    ("pressure", "temperature", "enthalpy"), [(3, 300, 115.331273), (80, 300, 184.142828), (3, 500, 975.542239)]
+)
 def test_water_enthalpy_when_compared_with_the_standard_then_it_agrees(pressure, temperature, enthalpy):
     assert water_enthalpy(pressure, temperature) == pytest.approx(enthalpy, rel=1e-8)
 
