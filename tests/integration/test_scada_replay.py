@@ -70,7 +70,7 @@ async def test_replay_when_a_recording_is_shown_then_the_buffer_holds_it_row_by_
                 await rig.put(value, at)
                 # the Modbus device shows one row at a time; the others queue, so that batches grow
                 if kind == "modbus":
-                    await until(lambda at=at: any(row.time_us == at for row in recorder.rows()), "the row", task)
+                    await until(lambda at=at: sum(row.time_us == at for row in recorder.rows()) == 2, "the row", task)
             last = recording[-1][0]
             await until(lambda: sum(row.time_us == last for row in recorder.rows()) == 2, "the last row", task)
             await recorder.commit()

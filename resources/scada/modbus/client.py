@@ -17,7 +17,7 @@ from resources.scada.connector import Emit, SourceFacts, StatusSink
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.connection import ModbusConnection, RefusedBlockError
 from resources.scada.modbus.exceptions import PERMANENT, words
-from resources.scada.modbus.planner import Block, halves, plan
+from resources.scada.modbus.planner import Block, halves, plan, seam
 from resources.scada.modbus.poll import Poll, PollAssembler
 from resources.scada.tls import peer_certificate
 
@@ -73,9 +73,16 @@ class ModbusClient:
         except RefusedBlockError as refused:
             status.counted(failed_requests=1)
             if refused.code in PERMANENT and refused.code != _NO_SUCH_FUNCTION and len(block.tags) > 1:
-                for half in halves(self._config.tags, block):
-                    await self._read(connection, half, poll, status)
+                known = len(poll.cut)
+                left, right = halves(self._config.tags, block)
+                await self._read(connection, left, poll, status)
+                await self._read(connection, right, poll, status)
+                if len(poll.cut) == known and not poll.refused.keys() & set(block.tags):
+                    # each half is fine: it is what lies between them, or the length
+                    poll.cut.append(seam(block, left, right))
                 return
+            if refused.code in PERMANENT:
+                poll.cut.append(block)
             received_us = self._receive_time()
             poll.refused.update(dict.fromkeys(block.tags, (refused.code, received_us)))
             return
@@ -186,6 +193,7 @@ class _Schedule:
         self._config = config
         self._blocks = plan(config, range(len(config.tags)))
         self._retry_at: dict[int, float] = {}
+        self._refused: set[Block] = set()
 
     def blocks(self, now: float) -> list[Block]:
         """Return the blocks to read now."""
@@ -197,12 +205,12 @@ class _Schedule:
         return list(self._blocks)
 
     def learn(self, poll: Poll, now: float) -> None:
-        """Keep the cuts that a refusal for good has made, and leave its tags out for a while."""
-        gone = [position for position, (code, _) in poll.refused.items() if code in PERMANENT]
-        if not gone:
+        """Plan anew around what the device has refused for good, and leave its tags out for a while."""
+        if not poll.cut:
             return
-        for position in gone:
-            self._retry_at[position] = now + self._config.retry_bad_items_after.total_seconds()
-        read = [block for block, _, _ in poll.read]
-        later = [position for position in poll.refused if position not in self._retry_at]
-        self._blocks = read + plan(self._config, later)
+        self._refused |= set(poll.cut)
+        for position, (code, _) in poll.refused.items():
+            if code in PERMANENT:
+                self._retry_at[position] = now + self._config.retry_bad_items_after.total_seconds()
+        wanted = [position for position in range(len(self._config.tags)) if position not in self._retry_at]
+        self._blocks = plan(self._config, wanted, self._refused)

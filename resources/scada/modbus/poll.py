@@ -30,6 +30,8 @@ class Poll:
     """Block, its words, receive time."""
     refused: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Position of a tag -> exception code, receive time."""
+    cut: list[Block] = field(default_factory=list)
+    """Stretches that the device refuses for good, as short as they could be made."""
 
     @property
     def answered(self) -> int:

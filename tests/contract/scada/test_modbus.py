@@ -54,7 +54,18 @@ async def test_run_when_one_register_is_refused_then_only_its_tag_is_and_the_res
     assert reject["reasons"][0].startswith("Modbus exception 2, illegal data address: ")
     assert recorder.failed == [("s7", reject["reasons"][0])]
     assert all(not address <= 27 < address + count for _, address, count in plain_rig.requests)
-    assert len({request[1:] for request in plain_rig.requests}) <= 4
+    assert {request[1:] for request in plain_rig.requests} == {(20, 7), (28, 8)}
+
+
+async def test_run_when_a_hole_between_tags_is_refused_then_it_is_cut_around_once(plain_rig: PlainRig) -> None:
+    plain_rig.refused = {22: ExcCodes.ILLEGAL_ADDRESS}
+    client, recorder = _ready(plain_rig, tags=_tags({"address": 20}, {"address": 21}, {"address": 24}, {"address": 25}))
+    async with running(client, recorder) as task:
+        plain_rig.requests.clear()
+        await until(lambda: len(plain_rig.requests) >= 10, "some polls", task)
+    assert recorder.failed == []
+    assert recorder.counts["failed_requests"] == 1
+    assert {request[1:] for request in plain_rig.requests} == {(20, 2), (24, 2)}
 
 
 async def test_run_when_a_refused_register_comes_back_then_it_is_read_again(plain_rig: PlainRig) -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from resources.scada.modbus.config import ModbusConfig
-from resources.scada.modbus.planner import Block, halves, plan
+from resources.scada.modbus.planner import Block, halves, plan, seam
 
 
 def _config(*tags: dict[str, Any], **changes: Any) -> ModbusConfig:
@@ -78,3 +78,15 @@ def test_config_when_a_tag_cannot_be_read_then_it_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         _config(tag, **changes)
+
+
+def test_plan_when_a_stretch_was_refused_then_tags_are_merged_around_it_only() -> None:
+    config = _config(*({"address": 2 * n} for n in range(6)))
+    refused = {Block("holding_register", 5, 2, ()), Block("input_register", 0, 1, ())}
+    assert [(b.address, b.count) for b in plan(config, range(6), refused)] == [(0, 6), (6, 6)]
+
+
+def test_seam_when_halves_lie_apart_then_it_spans_the_hole_and_else_the_whole_block() -> None:
+    block = Block("coil", 0, 20, (0, 1))
+    assert seam(block, Block("coil", 0, 4, (0,)), Block("coil", 10, 10, (1,))) == Block("coil", 3, 8, ())
+    assert seam(block, Block("coil", 0, 12, (0,)), Block("coil", 4, 16, (1,))) == block
