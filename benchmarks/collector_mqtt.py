@@ -157,7 +157,7 @@ async def _collected(broker: EmbeddedBroker, home: Path, in_flight: int) -> floa
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(_LIMIT_S):
-        while not condition():  # noqa: ASYNC110  # a figure is waited for
+        while not condition():  # a figure is waited for
             await asyncio.sleep(0.001)
 
 

@@ -92,7 +92,7 @@ class BoilerConfig(StrictModel):
 class ErpConfig(StrictModel):
     """The ERP systems."""
 
-    systems: dict[Name, SapConfig] = {}
+    systems: dict[Name, SapConfig] = Field(default_factory=dict)
     """Name of the system -> its configuration; asset keys are `erp/<name>/<dataset>`."""
     start: datetime | None = None
     """First business day partitioned; `start` of the file if absent."""
@@ -124,9 +124,9 @@ class Integrations(StrictModel):
     """The acquisition process."""
     buffer: BufferConfig = BufferConfig()
     """The durable window buffer."""
-    sources: dict[Name, SourceConfig] = {}
+    sources: dict[Name, SourceConfig] = Field(default_factory=dict)
     """Name of the source -> its configuration."""
-    boilers: dict[Name, BoilerConfig] = {}
+    boilers: dict[Name, BoilerConfig] = Field(default_factory=dict)
     """Equipment -> the sensors of its energy balance, for process_heat/boiler_efficiency."""
     erp: ErpConfig = ErpConfig()
     """The ERP systems."""
@@ -180,7 +180,7 @@ class Integrations(StrictModel):
 
 
 def refuse_too_many_partitions(config: Integrations, now: datetime) -> None:
-    """Refuse a `window` and `start` whose partitions, over at most two years up to `now`, are more than the UI can show.
+    """Refuse a `window` and `start` that make more partitions in two years up to `now` than the UI can show.
 
     Raises:
         ConfigError: More than MOST_PARTITIONS; the message names the shortest window that fits.
@@ -188,7 +188,9 @@ def refuse_too_many_partitions(config: Integrations, now: datetime) -> None:
     span = min(now - config.start, timedelta(days=730))
     if span / config.window <= MOST_PARTITIONS:
         return
-    fitting = next(m for m in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60) if span / timedelta(minutes=m) <= MOST_PARTITIONS)
+    fitting = next(
+        m for m in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60) if span / timedelta(minutes=m) <= MOST_PARTITIONS
+    )
     raise ConfigError(
         f"window {config.window} from start {config.start:%Y-%m-%d} makes {int(span / config.window):,} partitions, more than "
         f"the {MOST_PARTITIONS:,} the Dagster UI can show: set window to {fitting}m or longer, or a later start"

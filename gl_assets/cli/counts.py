@@ -1,6 +1,6 @@
 """The counts that `gl demo` and `gl ingest` end with: what was sent, and what became of it.
 
-Per source: lost = sent - stored - rejected - deduplicated - in_gaps; duplicated = rows beyond one per (sensor_id, time).
+Per source: lost = sent - stored - rejected - deduplicated - in_gaps; duplicated = rows beyond one per sensor and time.
 """
 
 from __future__ import annotations

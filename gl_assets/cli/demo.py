@@ -29,8 +29,8 @@ def demo(*, seconds: float, as_json: bool, seed: int, keep: bool) -> None:
     """Run the whole platform with the demo plant for a while, then stop the plant and count.
 
     The same processes as `gl up --demo`, in a home of their own (GL_HOME/demo-run, emptied first), so that a running
-    platform is not disturbed and every count starts at zero. Exit code 1 if a reading was lost or stored twice, an agent
-    did not answer, or a check failed.
+    platform is not disturbed and every count starts at zero. Exit code 1 if a reading was lost or stored twice, if an
+    agent did not answer, or if a check failed.
     """
     home = gl_home() / "demo-run"
     os.environ.setdefault("GL_SERVERS_HOME", str(servers_home()))
@@ -96,5 +96,6 @@ def print_counts(result: dict[str, Any]) -> None:
     console.print(
         f"{result['windows']} windows, from closing to the table p50 {latency['p50']} s, p95 {latency['p95']} s; "
         f"{result['duplicated']} duplicated; {agents['answered']} of {agents['targeted']} agents answered "
-        f"(p99 {agents['p99_ms']} ms); ERP {result['erp_rows']}; checks {checks['passed']} passed, {checks['failed']} failed"
+        f"(p99 {agents['p99_ms']} ms); ERP {result['erp_rows']}; "
+        f"checks {checks['passed']} passed, {checks['failed']} failed"
     )

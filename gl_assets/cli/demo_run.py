@@ -1,4 +1,4 @@
-"""What happens between the start and the end of `gl demo`: jobs launched, the plant frozen, everything drained, counted."""
+"""Between the start and the end of `gl demo`: jobs launched, the plant frozen, everything drained, counted."""
 
 from __future__ import annotations
 

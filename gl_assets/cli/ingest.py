@@ -18,6 +18,7 @@ from resources.window_buffer.reader import BufferReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from gl_assets.scada.run import WindowsRun
     from sensors.collector.state import SourceState
 

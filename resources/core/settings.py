@@ -148,7 +148,9 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); GL_CONFIG names the configuration file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); GL_CONFIG names the configuration file"
+        ) from error
     return parse_yaml(text, model, name=path.name)
 
 
@@ -170,7 +172,10 @@ def parse_yaml(text: str, model: type[Model], *, name: str) -> Model:
     if node is not None:
         _index(node, (), lines, faults, name)
     data, unset = _interpolate(data if data is not None else {}, ())
-    faults += [f"{name}:{_line(lines, where)}: {_dotted(where)}: environment variable {variable} is not set" for where, variable in unset]
+    faults += [
+        f"{name}:{_line(lines, where)}: {_dotted(where)}: environment variable {variable} is not set"
+        for where, variable in unset
+    ]
     if faults:
         raise ConfigError("\n".join(faults))
     try:
@@ -212,7 +217,9 @@ def _index(
         for key, value in node.value:
             where = (*path, str(key.value))
             if where in lines:
-                faults.append(f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: the key occurs twice (first on line {lines[where]})")
+                faults.append(
+                    f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: the key occurs twice (first on line {lines[where]})"
+                )
             lines[where] = key.start_mark.line + 1
             _index(value, where, lines, faults, name)
     elif isinstance(node, yaml.SequenceNode):

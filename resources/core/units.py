@@ -40,7 +40,7 @@ _TOKEN = re.compile(r"(\[[^\]]+\]|%|[A-Za-z]+)(-?\d+)?|(\d+)")
 
 
 @lru_cache(maxsize=1)
-def _registry() -> pint.UnitRegistry:
+def _registry() -> pint.UnitRegistry[float]:
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
 
 
@@ -69,7 +69,9 @@ def parse_unit(code: str) -> pint.Unit:
             expression += "/(" + "*".join(_term(t) for t in part.split(".")) + ")"
         return _registry().parse_units(expression) if expression != "1" else _registry().dimensionless
     except (ValueError, pint.errors.UndefinedUnitError, AttributeError, TypeError) as error:
-        raise ConfigError(f"unknown unit {code!r}: write a UCUM code such as Cel, bar, kg/h, kW, m3/h, % or 1") from error
+        raise ConfigError(
+            f"unknown unit {code!r}: write a UCUM code such as Cel, bar, kg/h, kW, m3/h, % or 1"
+        ) from error
 
 
 @lru_cache(maxsize=1024)

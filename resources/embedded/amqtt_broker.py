@@ -1,4 +1,6 @@
-"""The broker where Mosquitto cannot be had: amqtt from PyPI, MQTT 3.1.1, run as `python -m resources.embedded.amqtt_broker FILE`.
+"""The broker where Mosquitto cannot be had: amqtt from PyPI, MQTT 3.1.1.
+
+Run as `python -m resources.embedded.amqtt_broker FILE`.
 
 Sessions and queued messages live in memory: a restart of this broker loses them, and it takes about 4,000 messages/s.
 The demo runs on it; a plant should not.
@@ -58,9 +60,9 @@ def write_configuration(folder: Path, port: int, options: BrokerOptions) -> Path
     return file
 
 
-async def serve(configuration: Path) -> None:
+async def serve(configuration: dict[str, Any]) -> None:
     """Run the broker until SIGTERM or SIGINT, then close its connections."""
-    broker = Tls13Broker(yaml.safe_load(configuration.read_text()))
+    broker = Tls13Broker(configuration)
     ended = asyncio.Event()
     for how in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(how, ended.set)
@@ -70,4 +72,4 @@ async def serve(configuration: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(yaml.safe_load(Path(sys.argv[1]).read_text())))

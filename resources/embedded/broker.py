@@ -116,7 +116,9 @@ class EmbeddedBroker:
 
     def _prepare_mosquitto(self) -> None:
         options = self._options
-        lines = [_MOSQUITTO_CONF.format(port=self.port, home=self._state, anonymous=str(options.insecure_anonymous).lower())]
+        lines = [
+            _MOSQUITTO_CONF.format(port=self.port, home=self._state, anonymous=str(options.insecure_anonymous).lower())
+        ]
         if self._prefix[:1] == ["unshare"]:
             # inside the namespace mosquitto still believes it may choose its user
             lines.append("user nobody")
@@ -134,9 +136,13 @@ class EmbeddedBroker:
     def _hashed_passwords(self) -> Path:
         file = self._state / "passwords"
         _write_private(file, "".join(f"{user}:{password}\n" for user, password in self._options.users.items()))
-        done = subprocess.run([str(self._programs.mosquitto_passwd), "-U", str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(self._programs.mosquitto_passwd), "-U", str(file)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise PlatformError(f"mosquitto_passwd ended with {done.returncode}: {done.stderr.strip()[-300:]}; the broker cannot start")
+            raise PlatformError(
+                f"mosquitto_passwd ended with {done.returncode}: {done.stderr.strip()[-300:]}; the broker cannot start"
+            )
         return file
 
     def _copied_certificates(self) -> dict[str, Path]:

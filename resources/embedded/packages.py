@@ -22,12 +22,55 @@ from resources.core.errors import PlatformError, UnreachableError
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
-    "postgresql-17 postgresql-client-17 postgresql-17-timescaledb libpq5 libc6 libgcc-s1 libstdc++6 zlib1g libzstd1 "
-    "liblz4-1 libxxhash0 liblzma5 libxml2 libpam0g libaudit1 libcap-ng0 libssl3t64 libgssapi-krb5-2 libkrb5-3 "
-    "libk5crypto3 libcom-err2 libkrb5support0 libkeyutils1 libldap2 libsasl2-2 libicu76 libsystemd0 libcap2 libedit2 "
-    "libreadline8t64 libtinfo6 libbsd0 libmd0 libselinux1 libpcre2-8-0 libuuid1 mosquitto libmosquitto1 libcjson1 "
-    "libwebsockets19t64 libdlt2 libev4t64 libuv1t64 libwrap0 libnsl2 libtirpc3t64 libgcrypt20 libgpg-error0"
-).split()
+    "postgresql-17",
+    "postgresql-client-17",
+    "postgresql-17-timescaledb",
+    "libpq5",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "zlib1g",
+    "libzstd1",
+    "liblz4-1",
+    "libxxhash0",
+    "liblzma5",
+    "libxml2",
+    "libpam0g",
+    "libaudit1",
+    "libcap-ng0",
+    "libssl3t64",
+    "libgssapi-krb5-2",
+    "libkrb5-3",
+    "libk5crypto3",
+    "libcom-err2",
+    "libkrb5support0",
+    "libkeyutils1",
+    "libldap2",
+    "libsasl2-2",
+    "libicu76",
+    "libsystemd0",
+    "libcap2",
+    "libedit2",
+    "libreadline8t64",
+    "libtinfo6",
+    "libbsd0",
+    "libmd0",
+    "libselinux1",
+    "libpcre2-8-0",
+    "libuuid1",
+    "mosquitto",
+    "libmosquitto1",
+    "libcjson1",
+    "libwebsockets19t64",
+    "libdlt2",
+    "libev4t64",
+    "libuv1t64",
+    "libwrap0",
+    "libnsl2",
+    "libtirpc3t64",
+    "libgcrypt20",
+    "libgpg-error0",
+)
 """The servers and every library they load: what is not in the set would be taken from the host unnoticed."""
 
 _TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
@@ -41,7 +84,7 @@ def debian_mirror(sources: Path = Path("/etc/apt")) -> str | None:
     """Return the mirror that this machine's own apt uses for Debian, None if there is none."""
     for file in sorted((sources / "sources.list.d").glob("*.sources")):
         for stanza in file.read_text(errors="replace").split("\n\n"):
-            fields = dict(re.findall(r"^(\w[\w-]*):[ \t]*(.*)$", stanza, re.MULTILINE))
+            fields: dict[str, str] = dict(re.findall(r"^(\w[\w-]*):[ \t]*(.*)$", stanza, re.MULTILINE))
             uri = fields.get("URIs", "").split()
             if uri and "main" in fields.get("Components", "").split() and not _is_security(fields.get("Suites", "")):
                 return uri[0]
@@ -144,7 +187,11 @@ def _download(work: Path, progress: Progress) -> list[Path]:
 def _trim(root: Path) -> None:
     """Leave out what is never used: JIT, documentation, the update paths from old versions."""
     library = root / _POSTGRES / "lib"
-    for unused in [*library.glob("llvmjit*"), library / "bitcode", *(root / "usr/share" / n for n in ("doc", "man", "locale", "lintian"))]:
+    for unused in [
+        *library.glob("llvmjit*"),
+        library / "bitcode",
+        *(root / "usr/share" / n for n in ("doc", "man", "locale", "lintian")),
+    ]:
         shutil.rmtree(unused, ignore_errors=True) if unused.is_dir() else unused.unlink(missing_ok=True)
     for script in (root / "usr/share/postgresql/17/extension").glob("timescaledb--*--*.sql"):
         script.unlink()
@@ -172,10 +219,19 @@ def _script(path: Path, command: str) -> None:
 def _check_libraries(prefix: Path) -> None:
     loader, libraries = _loader(prefix)
     for program in (prefix / _POSTGRES / "bin/real/postgres", prefix / "usr/sbin/mosquitto"):
-        listing = _run([str(loader), "--library-path", str(libraries), "--list", str(program)], f"list the libraries of {program.name}")
-        foreign = [line.strip() for line in listing.splitlines() if "not found" in line or ("=> /" in line and str(prefix) not in line)]
+        listing = _run(
+            [str(loader), "--library-path", str(libraries), "--list", str(program)],
+            f"list the libraries of {program.name}",
+        )
+        foreign = [
+            line.strip()
+            for line in listing.splitlines()
+            if "not found" in line or ("=> /" in line and str(prefix) not in line)
+        ]
         if foreign:
-            raise PlatformError(f"{program.name}: libraries outside {prefix}: {'; '.join(foreign)}; report this with your Debian version")
+            raise PlatformError(
+                f"{program.name}: libraries outside {prefix}: {'; '.join(foreign)}; report this with your Debian version"
+            )
 
 
 def _loader(prefix: Path) -> tuple[Path, Path]:

@@ -55,7 +55,9 @@ _ENV = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 class EmbeddedPostgres:
     """A PostgreSQL cluster in `home/data`; `url()` is complete once `prepare()` has run."""
 
-    def __init__(self, home: Path, programs: ServerPrograms, *, port: int = 0, insecure_lose_data_on_power_cut: bool = False) -> None:
+    def __init__(
+        self, home: Path, programs: ServerPrograms, *, port: int = 0, insecure_lose_data_on_power_cut: bool = False
+    ) -> None:
         """Remember where; nothing happens yet.
 
         Args:
@@ -189,7 +191,8 @@ class EmbeddedPostgres:
         while _runs_postgres(pid):
             if time.monotonic() > deadline:
                 raise UnreachableError(
-                    f"an earlier database server (process {pid}) on {self.data} does not stop: end it by hand", source="postgres"
+                    f"an earlier database server (process {pid}) on {self.data} does not stop: end it by hand",
+                    source="postgres",
                 )
             time.sleep(0.05)
 

@@ -47,10 +47,14 @@ class ServerProcess:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self._child.poll() is not None:
-                raise UnreachableError(f"{self.name} ended with {self._child.returncode} at start: {self.tail()}", source=self.name)
+                raise UnreachableError(
+                    f"{self.name} ended with {self._child.returncode} at start: {self.tail()}", source=self.name
+                )
             if time.monotonic() > deadline:
                 self.stop()
-                raise UnreachableError(f"{self.name} was not ready in {timeout_s:.0f} s: {self.tail()}", source=self.name)
+                raise UnreachableError(
+                    f"{self.name} was not ready in {timeout_s:.0f} s: {self.tail()}", source=self.name
+                )
             time.sleep(_POLL_S)
 
     def stop(self, how: signal.Signals = signal.SIGTERM, *, timeout_s: float = 30.0) -> None:

@@ -15,7 +15,7 @@ from resources.embedded import packages
 
 @dataclass(frozen=True, slots=True)
 class ServerPrograms:
-    """Where the programs lie. Without TimescaleDB the database is a plain PostgreSQL; without Mosquitto amqtt serves."""
+    """Where the programs lie; without TimescaleDB a plain PostgreSQL serves, without Mosquitto amqtt."""
 
     bin_dir: Path
     has_timescaledb: bool
@@ -60,6 +60,6 @@ def _from_wheels() -> ServerPrograms:
     carried = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
     if carried is None or not (carried / "postgres").exists():
         raise ConfigError(
-            f"no embedded database for {sys.platform}: set GL_DATABASE_URL to a PostgreSQL or TimescaleDB server of your own"
+            f"no embedded database for {sys.platform}: set GL_DATABASE_URL to a PostgreSQL server of your own"
         )
     return ServerPrograms(carried, False, None, None)

@@ -98,9 +98,9 @@ class CertificateAuthority:
             rsa_key: True makes an RSA key.
             valid: First and last instant of validity; one year from now if absent.
         """
-        key: PrivateKey = (
-            rsa.generate_private_key(65537, 2048) if rsa_key or application_uri else ec.generate_private_key(ec.SECP256R1())
-        )
+        key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
+        if rsa_key or application_uri:
+            key = rsa.generate_private_key(65537, 2048)
         now = datetime.now(UTC)
         first, last = valid or (now - _CLOCK_SLACK, now + timedelta(days=365))
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
@@ -115,7 +115,8 @@ class CertificateAuthority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(ca=False), critical=True)
             .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
             )
             .add_extension(x509.SubjectAlternativeName(_names(hosts, application_uri)), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -265,7 +265,7 @@ class CollectorProcess:
         """Wait for a condition that asks the pages; the servers of this process go on meanwhile."""
         try:
             async with asyncio.timeout(90):
-                while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # another process is waited for
+                while not await asyncio.to_thread(condition):  # another process is waited for
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(self.log.read_text()) from None

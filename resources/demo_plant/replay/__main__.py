@@ -72,8 +72,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resources.demo_plant.replay", description=__doc__)
     parser.add_argument("file", type=Path, help="CSV separated by ;, first column datetime")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="opc_ua")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on, a free one if absent; MQTT: the broker's")
-    parser.add_argument("--speed", type=float, default=60.0, help="60 plays an hour in a minute; 0 as fast as it is read")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port to listen on, a free one if absent; MQTT: the broker's"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=60.0, help="60 plays an hour in a minute; 0 as fast as it is read"
+    )
     parser.add_argument("--prefix", default="replay", help="sensor ids are PREFIX.COLUMN")
     parser.add_argument("--config", type=Path, default=gl_home() / "replay.yaml", help="where the configuration goes")
     options = parser.parse_args(arguments)

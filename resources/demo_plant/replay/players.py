@@ -60,7 +60,8 @@ class OpcUaPlayer:
     def __init__(self, recording: Recording, endpoint: OpcUaEndpoint, prefix: str) -> None:
         """Take what to play and where."""
         self._recording = recording
-        nodes = [OpcUaNode(sensor_id, column) for sensor_id, column in zip(recording.sensor_ids(prefix), recording.columns)]
+        named = zip(recording.sensor_ids(prefix), recording.columns, strict=True)
+        nodes = [OpcUaNode(sensor_id, column) for sensor_id, column in named]
         self._server = OpcUaServer(endpoint, nodes)
 
     async def start(self) -> None:
@@ -167,7 +168,7 @@ class MqttPlayer:
         self._unheard: deque[Message] = deque()
         self._publisher = MqttPublisher(endpoint, self._sent)
 
-    def _sent(self, message: Message, heard: bool) -> None:  # noqa: FBT001 - the broker's answer
+    def _sent(self, message: Message, heard: bool) -> None:
         if not heard:
             self._unheard.append(message)
 
@@ -199,7 +200,8 @@ class MqttPlayer:
         time_us = int(self._recording.times_us[row])
         time = from_micros(time_us).isoformat().replace("+00:00", "Z")
         for topic, value in zip(self._topics, self._recording.values[row].tolist(), strict=True):
-            self._publisher.publish(Message(topic, orjson.dumps({"value": value, "time": time, "status": "good"}), time_us))
+            payload = orjson.dumps({"value": value, "time": time, "status": "good"})
+            self._publisher.publish(Message(topic, payload, time_us))
 
     async def stop(self) -> None:
         """Disconnect."""

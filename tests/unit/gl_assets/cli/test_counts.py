@@ -82,7 +82,7 @@ def test_verdict_when_something_is_wrong_names_each_fault():
             erp_rows={},
             agents={"targeted": 99, "answered": 97, "p99_ms": 1.0},
             checks={"passed": 1, "failed": 3},
-        )  # fmt: skip
+        )
     )
     assert said == [
         "1 readings lost", "2 readings duplicated", "source silent sent nothing", "2 of 99 agents did not answer",

@@ -17,4 +17,10 @@ def test_counts_when_shown_then_hold_what_is_particular_to_the_protocol() -> Non
     counts = SourceCounts("mqtt")
     counts.extra["unheard"] += 2
     counts.misbehaved["nan"] += 1
-    assert counts.as_json(pending=4) == {"kind": "mqtt", "sent": 0, "pending": 4, "misbehaved": {"nan": 1}, "unheard": 2}
+    assert counts.as_json(pending=4) == {
+        "kind": "mqtt",
+        "sent": 0,
+        "pending": 4,
+        "misbehaved": {"nan": 1},
+        "unheard": 2,
+    }

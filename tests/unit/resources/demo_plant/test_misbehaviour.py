@@ -14,7 +14,11 @@ def test_refuse_impossible_when_the_protocol_can_do_it_then_says_nothing(source:
 
 @pytest.mark.parametrize(
     ("source", "kind", "says"),
-    [("nobody", "nan", "no source 'nobody'"), (OPC_UA, "sing", "cannot do 'sing'"), (MODBUS, "late", "cannot do 'late'")],
+    [
+        ("nobody", "nan", "no source 'nobody'"),
+        (OPC_UA, "sing", "cannot do 'sing'"),
+        (MODBUS, "late", "cannot do 'late'"),
+    ],
 )
 def test_refuse_impossible_when_it_cannot_be_done_then_says_what_can(source: str, kind: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):

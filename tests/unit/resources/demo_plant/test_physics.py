@@ -44,12 +44,17 @@ def test_boiler_when_in_operation_then_its_efficiency_is_plausible(number: int) 
 
 def test_boiler_efficiency_when_computed_from_the_sensors_then_agrees_with_the_balance() -> None:
     plant = Plant(5)
-    measured = dict(zip((s.sensor_id for s in SENSORS["boiler_house"]), plant.measure("boiler_house", WEEK).T, strict=True))
+    measured = dict(
+        zip((s.sensor_id for s in SENSORS["boiler_house"]), plant.measure("boiler_house", WEEK).T, strict=True)
+    )
     rise = np.array(
         [
             IAPWS97(P=bar / 10, T=cel + 273.15).h - IAPWS97(P=bar / 10, T=feed + 273.15).h
             for bar, cel, feed in zip(
-                measured["BLR1.STEAM.PRESS"][:20], measured["BLR1.STEAM.TEMP"][:20], measured["BLR1.FW.TEMP"][:20], strict=True
+                measured["BLR1.STEAM.PRESS"][:20],
+                measured["BLR1.STEAM.TEMP"][:20],
+                measured["BLR1.FW.TEMP"][:20],
+                strict=True,
             )
         ]
     )

@@ -22,7 +22,9 @@ def test_prepare_when_called_then_the_configuration_loads_and_names_every_sensor
     config = load_integrations(setup.config)
     assert config.start == datetime(2026, 11, 22, 10, tzinfo=UTC)
     assert len(config.tags()) == 200
-    assert {name: len(source.tags) for name, source in config.sources.items()} == {n: len(s) for n, s in SENSORS.items()}
+    assert {name: len(source.tags) for name, source in config.sources.items()} == {
+        n: len(s) for n, s in SENSORS.items()
+    }
     assert set(config.boilers) == {"boiler_1", "boiler_2"}
     assert config.erp.start == datetime(2026, 11, 19, tzinfo=UTC)
     assert config.agents is not None

@@ -56,7 +56,9 @@ def test_connect_when_the_password_is_wrong_is_refused(secured: EmbeddedBroker, 
     assert _connect(secured.port, "guess", authority.certificate) == "Not authorized"
 
 
-def test_connect_when_the_client_knows_tls_1_2_only_is_refused(secured: EmbeddedBroker, authority: CertificateAuthority):
+def test_connect_when_the_client_knows_tls_1_2_only_is_refused(
+    secured: EmbeddedBroker, authority: CertificateAuthority
+):
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", secured.port)) as plain, pytest.raises(ssl.SSLError):

@@ -33,8 +33,16 @@ Components: main contrib
     ("name", "text", "expected"),
     [
         ("sources.list.d/debian.sources", DEB822, "http://mirror.example/debian"),
-        ("sources.list", "# deb http://no.example x main\ndeb http://a.example/debian bookworm main contrib\n", "http://a.example/debian"),
-        ("sources.list", "deb [arch=amd64 signed-by=/k] http://b.example/debian trixie main\n", "http://b.example/debian"),
+        (
+            "sources.list",
+            "# deb http://no.example x main\ndeb http://a.example/debian bookworm main contrib\n",
+            "http://a.example/debian",
+        ),
+        (
+            "sources.list",
+            "deb [arch=amd64 signed-by=/k] http://b.example/debian trixie main\n",
+            "http://b.example/debian",
+        ),
         ("sources.list", "deb http://s.example/debian-security bookworm-security main\n", None),
         ("sources.list", "", None),
     ],
@@ -72,7 +80,9 @@ def test_unpack_when_half_done_starts_over_and_two_at_once_do_it_once(tmp_path: 
     assert not list(tmp_path.glob("servers.tmp.*"))
 
 
-def test_unpack_when_the_mirror_is_down_says_what_to_do_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unpack_when_the_mirror_is_down_says_what_to_do_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(packages, "debian_mirror", lambda: "http://127.0.0.1:9/debian")
     with pytest.raises(UnreachableError, match="GL_DATABASE_URL"):
         packages.unpack(tmp_path / "servers", lambda _: None)

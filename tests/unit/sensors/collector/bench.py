@@ -17,7 +17,7 @@ CATALOG = SensorCatalog([Sensor(f"b1.s{n}", "bar", "boilers") for n in range(3)]
 async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in other threads and processes
+        while not condition():  # what is waited for happens in other threads and processes
             await asyncio.sleep(0.005)
 
 

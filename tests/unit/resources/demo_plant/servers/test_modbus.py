@@ -37,9 +37,7 @@ def test_register_when_a_value_is_encoded_then_reads_back(
 
 @pytest.mark.parametrize("source", [MODBUS, MODBUS_TLS])
 def test_registers_when_laid_out_then_do_not_overlap(source: str) -> None:
-    taken = [
-        (register.table, register.address + n) for register in registers(source) for n in range(register.length)
-    ]
+    taken = [(register.table, register.address + n) for register in registers(source) for n in range(register.length)]
     assert len(taken) == len(set(taken))
 
 
