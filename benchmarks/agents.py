@@ -160,7 +160,7 @@ def _bare(port: int, broadcasts: int) -> list[float]:
 def _client(port: int, topic: str, hear: Callable[..., None]) -> paho.Client:
     subscribed = threading.Event()
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.on_socket_open = _without_delay
     client.on_subscribe = lambda *_: subscribed.set()
     client.on_message = hear
     client.connect("127.0.0.1", port)
@@ -168,6 +168,10 @@ def _client(port: int, topic: str, hear: Callable[..., None]) -> paho.Client:
     client.subscribe(topic, qos=1)
     subscribed.wait(_READY_S)
     return client
+
+
+def _without_delay(_client: paho.Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _echo(port: int) -> None:

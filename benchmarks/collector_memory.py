@@ -99,7 +99,7 @@ async def _measure(folder: Path) -> dict[str, float]:
 
     def build(_: Integrations, catalog: SensorCatalog, __: Clock) -> list[ScadaClient]:
         feeders.append(_Feeder(catalog))
-        return [*feeders]
+        return [feeders[-1]]
 
     collector = Collector(_config(), folder, build=build)
     stop, process = asyncio.Event(), psutil.Process()

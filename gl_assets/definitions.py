@@ -49,6 +49,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_run_failure_sensor(config),
             ],
             resources={**build_resources(config), **(resources or {})},
+            executor=dg.in_process_executor,  # of backfills from the UI, too: a process per step costs seconds
         )
 
 

@@ -49,6 +49,10 @@ def security_log() -> Any:
     return structlog.get_logger(SECURITY)
 
 
+_in_force: list[Logging] = []
+"""The setup of this process: none or one."""
+
+
 class Logging:
     """The logging of this process; `close()` ends it."""
 
@@ -67,7 +71,7 @@ class Logging:
 def setup_logging(
     level: str = "info", folder: Path | None = None, *, secrets: Iterable[EnvSecret] = (), stream: TextIO | None = None
 ) -> Logging:
-    """Send the logs of this process to stderr and, if given, to the three files in `folder`.
+    """Send the logs of this process to stderr and, if given, to the three files in `folder`; replaces an earlier setup.
 
     Args:
         level: Lowest level written: debug, info, warning, error.
@@ -75,6 +79,8 @@ def setup_logging(
         secrets: Whose values must never appear (`scrubbing.secrets_in(config)` finds them).
         stream: In place of stderr.
     """
+    while _in_force:
+        _in_force.pop().close()
     threshold = logging.getLevelNamesMapping()[level.upper()]
     scrubber = Scrubber(secrets)
     shared: list[Processor] = [
@@ -113,7 +119,8 @@ def setup_logging(
     for logger, handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
-    return Logging(handlers)
+    _in_force.append(Logging(handlers))
+    return _in_force[-1]
 
 
 class _ScrubbedFormatter(structlog.stdlib.ProcessorFormatter):

@@ -217,9 +217,8 @@ def _index(
         for key, value in node.value:
             where = (*path, str(key.value))
             if where in lines:
-                faults.append(
-                    f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: the key occurs twice (first on line {lines[where]})"
-                )
+                twice = f"the key occurs twice (first on line {lines[where]})"
+                faults.append(f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: {twice}")
             lines[where] = key.start_mark.line + 1
             _index(value, where, lines, faults, name)
     elif isinstance(node, yaml.SequenceNode):

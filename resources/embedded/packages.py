@@ -230,7 +230,8 @@ def _check_libraries(prefix: Path) -> None:
         ]
         if foreign:
             raise PlatformError(
-                f"{program.name}: libraries outside {prefix}: {'; '.join(foreign)}; report this with your Debian version"
+                f"{program.name}: libraries outside {prefix}: {'; '.join(foreign)}; "
+                "report this with your Debian version"
             )
 
 
@@ -252,8 +253,8 @@ def _run(command: list[str], what: str, *, cwd: Path | None = None) -> str:
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())[-400:]
         raise UnreachableError(
-            f"could not {what}: {command[0]} ended with {done.returncode}: {said}; check the network and apt's sources, "
-            "or set GL_DATABASE_URL to a server of your own",
+            f"could not {what}: {command[0]} ended with {done.returncode}: {said}; "
+            "check the network and apt's sources, or set GL_DATABASE_URL to a server of your own",
             source="embedded",
         )
     return done.stdout

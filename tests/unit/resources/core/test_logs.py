@@ -125,6 +125,15 @@ def test_record_when_it_cannot_be_rendered_then_one_line_says_so(logs: Logging) 
     assert "\n" not in line
 
 
+def test_setup_when_made_again_then_each_line_comes_once(tmp_path: Path, stream: io.StringIO) -> None:
+    setup_logging("warning", tmp_path, stream=stream)
+    logs = setup_logging("info", stream=stream)
+    structlog.get_logger("sensors.x").info("seen")
+    logs.close()
+    assert stream.getvalue().count("event=seen") == 1
+    assert (tmp_path / "integration.log").read_text() == ""
+
+
 def test_setup_when_without_a_folder_then_stderr_alone(tmp_path: Path, stream: io.StringIO) -> None:
     logs = setup_logging("debug", stream=stream)
     structlog.get_logger("sensors.x").debug("seen")
