@@ -23,7 +23,7 @@ from resources.core.clock import Clock, to_micros
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
-from resources.scada.connector import Emit, ScadaClient, StatusSink
+from resources.scada.connector import Emit, ScadaClient, SourceFacts, StatusSink
 
 SENSORS = 1_000
 READINGS = 1_000_000
@@ -64,6 +64,9 @@ class _Feeder:
             await self._emit(emit, status, start_us + step, chance)
         self.done.set()
         await asyncio.Event().wait()
+
+    async def probe(self) -> SourceFacts:
+        return SourceFacts(self.name, self.kind, "benchmark", "none")
 
     async def _emit(self, emit: Emit, status: StatusSink, time_us: int, chance: np.random.Generator) -> None:
         rows = len(self._keys)

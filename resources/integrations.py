@@ -191,9 +191,10 @@ def refuse_too_many_partitions(config: Integrations, now: datetime) -> None:
     fitting = next(
         m for m in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60) if span / timedelta(minutes=m) <= MOST_PARTITIONS
     )
+    count = int(span / config.window)
     raise ConfigError(
-        f"window {config.window} from start {config.start:%Y-%m-%d} makes {int(span / config.window):,} partitions, "
-        f"more than the {MOST_PARTITIONS:,} the Dagster UI can show: set window to {fitting}m or longer, or a later start"
+        f"window {config.window} from start {config.start:%Y-%m-%d} makes {count:,} partitions, more than the "
+        f"{MOST_PARTITIONS:,} the Dagster UI can show: set window to {fitting}m or longer, or a later start"
     )
 
 
