@@ -157,3 +157,17 @@ def test_warm_process_when_asked_then_each_run_is_a_process_of_its_own_and_new_c
 def test_warm_process_when_switched_off_then_none_is_started(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GL_WARM_RUNS", "0")
     assert not WarmProcess().ensure("code")
+
+
+def test_launcher_when_it_ends_a_living_run_then_the_process_is_told(instance: dg.DagsterInstance):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    tags = process_tag(process.pid, psutil.Process(process.pid).create_time())
+    run = dg.DagsterRun("job", tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    assert instance.run_launcher.terminate(run.run_id)
+    assert process.wait(30) != 0
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELING
+
+
+def test_launcher_when_the_run_is_unknown_then_nothing_is_ended(instance: dg.DagsterInstance):
+    assert not instance.run_launcher.terminate("no such run")
