@@ -167,8 +167,19 @@ class Bus:
             sock = client.socket()
 
     def on_writable(self) -> None:
-        """Write what waits."""
-        self._client.loop_write()
+        """Write what waits; stop watching the socket for writing once nothing does.
+
+        paho's own book-keeping loses a wake-up when another thread publishes between its last look at the queue and
+        its unregistering; the packet would then lie there until the next ping. So the queue is looked at once more.
+        """
+        client = self._client
+        client.loop_write()
+        sock = client.socket()
+        if sock is None or client.want_write():
+            return
+        self._network.want_write(sock, self, wanted=False)
+        if client.want_write():
+            self._network.want_write(sock, self, wanted=True)
 
     def on_second(self) -> None:
         """Send a ping when one is due."""
@@ -204,9 +215,8 @@ class Bus:
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = lambda _client, _data, sock: self._network.unwatch(sock)
         client.on_socket_register_write = lambda _client, _data, sock: self._network.want_write(sock, self, wanted=True)
-        client.on_socket_unregister_write = lambda _client, _data, sock: self._network.want_write(
-            sock, self, wanted=False
-        )
+        # `on_writable` decides when to stop watching; this only keeps paho from writing in the publisher's thread
+        client.on_socket_unregister_write = lambda _client, _data, _sock: None
         return client
 
     def _connect(self) -> None:
