@@ -18,6 +18,7 @@ COMMANDS = {
     "config": ("gl_assets.cli.config:config", "Check the configuration."),
     "doctor": ("gl_assets.cli.doctor:doctor", "Try to reach every system and say what is wrong."),
     "buffer": ("gl_assets.cli.buffer:buffer", "State and replay of the window buffer."),
+    "window": ("gl_assets.cli.window:window", "The window length in force; change it over existing history."),
     "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
     "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
     "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings with their reasons."),

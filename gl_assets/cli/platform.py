@@ -97,7 +97,7 @@ class Platform:
             programs += self._demo()
         self.config = load_integrations(Path(self.env["GL_CONFIG"]) if "GL_CONFIG" in self.env else None)
         self._free_the_doors()
-        programs += [self._collector(), *self._dagster()]
+        programs += [self._collector(), *self._orchestrator(), *self._dagster()]
         self.supervision = Supervision(self.home, programs, env=self.env)
         self.supervision.start(self.progress)
 
@@ -162,6 +162,13 @@ class Platform:
             50,
             lambda: _answers(f"http://{collector.host}:{collector.port}/healthz"),
         )
+
+    def _orchestrator(self) -> list[Program]:
+        if self._loaded().agents is None:
+            return []
+        # hears heartbeats between runs, and sends what was accepted when the process that accepted it has died
+        command = [sys.executable, "-m", "gl_assets.cli.main", "agents", "serve"]
+        return [Program("orchestrator", command, 55, lambda: True)]
 
     def _dagster(self) -> list[Program]:
         folder = prepare_dagster_home(self.home)

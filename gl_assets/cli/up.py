@@ -8,7 +8,6 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from rich.table import Table
 
 from gl_assets.cli.platform import Options, Platform
 from gl_assets.cli.state import console, only_one, refuse_public_address, say
@@ -55,14 +54,17 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _show(platform: Platform) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("Dagster UI", f"[bold]{platform.ui_url}[/bold]", "lineage, runs, checks, backfills")
-    table.add_row("health", platform.health_url, "is every source alive")
-    table.add_row("metrics", platform.health_url.replace("/healthz", "/metrics"), "for Prometheus")
-    table.add_row("logs", str(platform.home / "logs"), "one file a process")
+    doors = {
+        "Dagster UI": (platform.ui_url, "lineage, runs, checks, backfills"),
+        "health": (platform.health_url, "is every source alive"),
+        "metrics": (platform.health_url.replace("/healthz", "/metrics"), "for Prometheus"),
+        "logs": (str(platform.home / "logs"), "one file a process"),
+    }
     console.print()
-    console.print(table)
-    console.print("\nThe first windows reach the table about a minute from now. Ctrl-C stops everything.")
+    for name, (address, what) in doors.items():
+        # never wrapped: people copy these
+        console.print(f"  {name:<11} [bold]{address}[/bold]  [dim]{what}[/dim]", soft_wrap=True)
+    console.print("\nWindows reach the table a few seconds after they close. Ctrl-C stops everything.", soft_wrap=True)
 
 
 def _watch(platform: Platform) -> None:
