@@ -77,7 +77,7 @@ def migrate(*, confirm: bool, other_collectors_stopped: bool, as_json: bool) -> 
     The readings stay as they are. The ledger is counted anew by the new windows, the buffer is cut to them (what it
     held is set aside, all of it stored), and Dagster's record of the windows is wiped and reported anew.
 
-    Before: stop the platform, and store what the buffer holds with the OLD length still configured: `gl ingest --for 1`.
+    Before: stop the platform, and store what the buffer holds while the OLD length is configured: `gl ingest --for 1`.
     """
     config = load_integrations()
     refuse_too_many_partitions(config, datetime.now(UTC))

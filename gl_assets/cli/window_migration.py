@@ -68,14 +68,14 @@ class MigrationResult:
             change = self.ledger
             lines.append(
                 f"Database: {change.windows_before:,} windows of {minutes(self.old)} {would or 'are '}cut into "
-                f"{change.windows_after:,} of {minutes(self.new)}, holding {change.rows:,} rows and {change.rejected:,} "
-                f"rejected rows, of which {change.rejected_moved:,} belong to a window of another name. "
-                "No reading is changed."
+                f"{change.windows_after:,} of {minutes(self.new)}, holding {change.rows:,} rows and "
+                f"{change.rejected:,} rejected rows, of which {change.rejected_moved:,} belong to a window of another "
+                "name. No reading is changed."
             )
         if self.buffer_windows is not None:
             lines.append(
-                f"Buffer: {self.buffer_windows:,} windows, all stored, {would or 'are '}set aside in {self.aside}; remove "
-                "it when you no longer want it."
+                f"Buffer: {self.buffer_windows:,} windows, all stored, {would or 'are '}set aside in {self.aside}; "
+                "remove it when you no longer want it."
             )
         if self.dagster_failed is not None:
             lines.append(
@@ -149,11 +149,11 @@ class Migration:
             old = minutes(buffer.length or self._config.window)
             raise DataError(
                 f"the buffer holds {len(unfinished)} windows that are not stored at their last revision: "
-                f"{'; '.join(named[:_MOST_SHOWN])}{more}. Set window back to {old}, run `gl ingest --for 1` (or `gl up` "
-                f"until `gl buffer stats` shows all stored), then set window to {minutes(self._config.window)} again"
+                f"{'; '.join(named[:_MOST_SHOWN])}{more}. Set window back to {old}, run `gl ingest --for 1` (or "
+                f"`gl up` until `gl buffer stats` shows all stored), then to {minutes(self._config.window)} again"
             )
         result.buffer_windows = buffer.held
-        result.aside = str(self._home / f"buffer-{minutes(buffer.length)}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")  # type: ignore[arg-type]
+        result.aside = str(self._home / f"buffer-{minutes(buffer.length)}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         if result.confirmed and ledger is not None:
             buffer.note_stored(ledger)
 
@@ -183,6 +183,7 @@ class Migration:
     def _tell_dagster(self, windows: list[StoredWindow], result: MigrationResult) -> None:
         # seconds to import, and not before the rest is done
         import sqlalchemy.exc
+        from dagster_postgres.utils import DagsterPostgresException
 
         from gl_assets.scada.rereport import rereport
         from gl_assets.scada.run import open_instance
@@ -191,7 +192,7 @@ class Migration:
         try:
             with open_instance(self._home) as instance:
                 result.reported = rereport(instance, windows, self._config.window)
-        except sqlalchemy.exc.SQLAlchemyError as error:
+        except (sqlalchemy.exc.SQLAlchemyError, DagsterPostgresException) as error:
             result.dagster_failed = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             return
         with connect(self._url) as connection:

@@ -160,7 +160,7 @@ def test_closed_windows_when_the_window_length_differs_then_it_says_what_to_do(
         connection.execute(
             "INSERT INTO platform.settings (name, value) VALUES ('window:plant', '300') ON CONFLICT DO NOTHING"
         )
-    assert "gl config set-window" in tick()
+    assert "gl window migrate" in tick()
 
 
 def test_closed_windows_when_the_backlog_is_being_worked_on_then_live_windows_still_go_first(

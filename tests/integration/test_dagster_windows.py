@@ -186,7 +186,7 @@ def test_window_when_the_configured_length_differs_then_it_is_refused_with_the_c
     Plant(tmp_path, configuration()).close_windows(HOUR)
     run_windows(configuration(), tmp_path, database_url)
     result = execute(configuration("5m"), tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
-    assert "gl config set-window" in failure(result)
+    assert "gl window migrate" in failure(result)
 
 
 def test_window_when_stored_rows_break_the_schema_then_the_run_is_red_and_the_gate_blocks(

@@ -30,25 +30,10 @@ def ensure_window(connection: psycopg.Connection, *, site: str, window: timedelt
     if found != window:
         assert found is not None
         raise ConfigError(
-            f"window is {_minutes(window)} in the configuration, but the database of site {site} is cut into windows of "
-            f"{_minutes(found)}: set window back to {_minutes(found)}, or stop the collector and run "
-            f"`gl config set-window {_minutes(window)}`, which starts a new ledger (stored readings stay)"
+            f"window is {_minutes(window)} in the configuration, but the database of site {site} is cut into windows "
+            f"of {_minutes(found)}: set window back to {_minutes(found)}, or stop the platform and run "
+            "`gl window migrate`, which says what it would do (docs/how-to/change-the-window.md)"
         )
-
-
-def change_window(connection: psycopg.Connection, *, site: str, window: timedelta) -> int:
-    """Put another window length in force and return how many entries of the ledger were removed; the caller commits.
-
-    The readings stay as they are. Their ledger goes, since its windows no longer exist: a window that a buffer still
-    holds is stored again, and finds its rows there unchanged. The collector must be stopped.
-    """
-    removed = connection.execute("DELETE FROM scada.window_ledger WHERE site = %s", (site,)).rowcount
-    connection.execute(
-        "INSERT INTO platform.settings AS s (name, value) VALUES (%s, %s)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value, set_at = now()",
-        (f"window:{site}", Jsonb(int(window.total_seconds()))),
-    )
-    return removed
 
 
 def _minutes(window: timedelta) -> str:

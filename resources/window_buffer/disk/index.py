@@ -102,6 +102,11 @@ class Index:
         with self._lock:
             self._db.close()
 
+    def backup(self, target: sqlite3.Connection) -> None:
+        """Copy the whole index into another database."""
+        with self._lock:
+            self._db.backup(target)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run a block as one durable transaction; nested blocks join the outer one."""

@@ -31,7 +31,7 @@ def agree(index: Index, folder: Path, collector: str, grid: WindowGrid) -> None:
     if held and was_us != grid.length_us:
         raise ConfigError(
             f"window buffer {folder} holds {held} windows of {timedelta(microseconds=was_us)}, but window is "
-            f"{grid.length}: set it back until they are stored, or set GL_HOME to another folder"
+            f"{grid.length}: set it back, or store them with the old length and then run `gl window migrate`"
         )
     with index.transaction():
         index.set_meta(collector=collector, window_us=grid.length_us)

@@ -385,7 +385,7 @@ def test_open_when_another_writer_has_the_folder_then_error_names_its_pid(tmp_pa
     ("settings", "message"),
     [
         ({"collector": "other"}, "collector.name is other"),
-        ({"grid": WindowGrid(15 * MINUTE)}, "set it back until they are stored"),
+        ({"grid": WindowGrid(15 * MINUTE)}, "gl window migrate"),
     ],
     ids=["collector", "window"],
 )
