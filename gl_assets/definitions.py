@@ -18,9 +18,10 @@ from gl_assets.erp.schedules import build_erp_schedules
 from gl_assets.event_log_pruning import event_log_pruning_job
 from gl_assets.jobs import JOBS
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
+from gl_assets.retention import build_retention_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.sensor_readings import build_sensor_readings
-from gl_assets.schedules import SCHEDULES
+from gl_assets.schedules import build_upkeep_schedules
 from resources.integrations import Integrations, load_integrations
 from resources.wiring import build_resources
 from sensors.triggers.closed_windows import build_closed_windows_sensor
@@ -41,8 +42,14 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 *AGENT_ASSETS,
             ],
             asset_checks=[*build_erp_checks(config), *AGENT_CHECKS],
-            jobs=[*JOBS, event_log_pruning_job, *build_erp_jobs(config), *AGENT_JOBS],
-            schedules=[*SCHEDULES, *build_erp_schedules(config)],
+            jobs=[
+                *JOBS,
+                event_log_pruning_job,
+                build_retention_job(config),
+                *build_erp_jobs(config),
+                *AGENT_JOBS,
+            ],
+            schedules=[*build_upkeep_schedules(config), *build_erp_schedules(config)],
             sensors=[
                 build_closed_windows_sensor(config),
                 build_hour_complete_sensor(config),

@@ -63,6 +63,34 @@ class BufferConfig(StrictModel):
     """Longest time a polled value waits for its fsync."""
 
 
+_KeptFor = Annotated[Duration, Field(ge=timedelta(days=1))]
+
+
+class RetentionConfig(StrictModel):
+    """How long rows stay in the database, by the time they are of; for ever where absent.
+
+    The limits are those of the database: sites that share one share them. TimescaleDB drops whole chunks (6 hours of
+    readings, 7 days of texts, 30 days of hours), so a row may stay that much longer, and never shorter.
+    """
+
+    readings: _KeptFor | None = None
+    """Readings with numbers (scada.sensor_readings)."""
+    texts: _KeptFor | None = None
+    """Readings with texts (scada.text_readings)."""
+    hours: _KeptFor | None = None
+    """Hourly readings (scada.hourly_readings): small, and worth more years than what they were made from."""
+    rejected: _KeptFor | None = None
+    """Rejected readings (scada.rejected_readings)."""
+
+    @model_validator(mode="after")
+    def _hours_outlive_readings(self) -> Self:
+        if self.readings is not None and self.hours is not None and self.hours < self.readings:
+            raise ValueError(
+                "retention.hours is shorter than retention.readings: hours would be missing beside readings"
+            )
+        return self
+
+
 class QualityConfig(StrictModel):
     """Limits of the gates."""
 
@@ -124,6 +152,8 @@ class Integrations(StrictModel):
     """The acquisition process."""
     buffer: BufferConfig = BufferConfig()
     """The durable window buffer."""
+    retention: RetentionConfig = RetentionConfig()
+    """How long rows stay in the database; for ever if absent."""
     sources: dict[Name, SourceConfig] = Field(default_factory=dict)
     """Name of the source -> its configuration."""
     boilers: dict[Name, BoilerConfig] = Field(default_factory=dict)

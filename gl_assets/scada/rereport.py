@@ -60,7 +60,7 @@ def _entry(window: StoredWindow, length: timedelta) -> EventLogEntry:
         event_specific_data=StepMaterializationData(materialization),
         job_name=RUNLESS_JOB_NAME,
     )
-    return EventLogEntry(
+    return EventLogEntry(  # type: ignore[no-untyped-call] # Dagster's, a record without annotations
         error_info=None,
         user_message="",
         level=20,

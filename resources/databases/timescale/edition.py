@@ -30,12 +30,12 @@ _MISSING = {
     Edition.COMMUNITY: (),
     Edition.APACHE: (
         "compression: rows take about 108 bytes instead of about 20",
-        "retention policies: the platform's retention schedule drops old chunks instead",
+        "retention policies: not missed, since the platform's own retention schedule drops old chunks in every edition",
         "continuous aggregates: scada.hourly_readings is computed by the platform in every edition",
     ),
     Edition.PLAIN: (
-        "hypertables: scada.readings is one ordinary table; old rows are deleted row by row",
-        "compression, retention policies and continuous aggregates, as in the Apache edition",
+        "hypertables: scada.readings is one ordinary table; the retention schedule deletes old rows one by one",
+        "compression and continuous aggregates, as in the Apache edition",
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
@@ -13,6 +14,14 @@ log = structlog.get_logger(__name__)
 
 SUMMARISE_ROWS = 10_000
 """Windows smaller than this leave it to autovacuum: a scan passes over their few blocks quickly."""
+
+KEPT_TABLES = {
+    "readings": ("scada.readings", "time", True),
+    "texts": ("scada.text_readings", "time", True),
+    "hours": ("scada.hourly_readings", "hour", True),
+    "rejected": ("scada.rejected_readings", "window_start", False),
+}
+"""Kind of row -> its table, the column of its time, and whether it is a hypertable where there are any."""
 
 _LOCK_TIMEOUT = "100ms"
 """Waiting longer would make PostgreSQL cancel the autovacuum that holds the lock."""
@@ -53,11 +62,29 @@ def analyze(connection: psycopg.Connection) -> None:
     connection.execute("ANALYZE scada.readings, scada.sensors, scada.origins")
 
 
-def drop_before(connection: psycopg.Connection, instant: datetime) -> int:
-    """Remove readings before `instant` and return how many chunks (plain PostgreSQL: rows) went.
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What went."""
 
-    Of a chunk that holds later readings too, nothing is removed. The ledger keeps its rows: past counts stay.
+    number: int
+    unit: str
+    """`chunks`, or `rows` where the table has none."""
+    chunks: tuple[str, ...] = ()
+    """Names of the chunks, oldest first."""
+
+
+def drop_before(connection: psycopg.Connection, instant: datetime, kind: str = "readings") -> Dropped:
+    """Remove the rows of a kind (a key of KEPT_TABLES) before `instant`, of all sites, and return what went.
+
+    Of a chunk that holds later rows too, nothing is removed. The ledger keeps its entries: past counts stay.
     """
-    if detect(connection).has_hypertables:
-        return len(connection.execute("SELECT drop_chunks('scada.readings', %s::timestamptz)", (instant,)).fetchall())
-    return connection.execute("DELETE FROM scada.readings WHERE time < %s", (instant,)).rowcount
+    table, column, chunked = KEPT_TABLES[kind]
+    if chunked and detect(connection).has_hypertables:
+        rows = connection.execute("SELECT drop_chunks(%s::regclass, %s::timestamptz)", (table, instant)).fetchall()
+        names = tuple(str(row[0]).rpartition(".")[2] for row in rows)
+        dropped = Dropped(len(names), "chunks", names)
+    else:
+        removed = connection.execute(f"DELETE FROM {table} WHERE {column} < %s", (instant,)).rowcount
+        dropped = Dropped(removed, "rows")
+    log.info("old_rows_dropped", table=table, before=instant.isoformat(), number=dropped.number, unit=dropped.unit)
+    return dropped

@@ -191,4 +191,7 @@ def stored_windows(connection: psycopg.Connection, *, site: str) -> list[StoredW
         " array_agg(collector ORDER BY collector) FROM scada.window_ledger WHERE site = %s GROUP BY 1 ORDER BY 1",
         (site,),
     )
-    return [StoredWindow(*row[:5], tuple(row[5])) for row in found]
+    return [
+        StoredWindow(start, rows, rejected, revision, partial, tuple(collectors))
+        for start, rows, rejected, revision, partial, collectors in found
+    ]

@@ -47,9 +47,13 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "sensor_readings_job",
         "hourly_readings_job",
         "event_log_pruning_job",
+        "retention_job",
         "broadcast_command",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["event_log_pruning_schedule"]
+    assert sorted(schedule.name for schedule in repository.schedule_defs) == [
+        "event_log_pruning_schedule",
+        "retention_schedule",
+    ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "closed_windows_sensor",
         "hour_complete_sensor",

@@ -133,8 +133,8 @@ def test_maintenance_when_readings_are_old_then_whole_chunks_go(database_url: st
     maintenance.summarise(connection, START)
     maintenance.analyze(connection)
 
-    assert maintenance.drop_before(connection, START) == 0
-    assert maintenance.drop_before(connection, START + timedelta(days=1)) == 1
+    assert maintenance.drop_before(connection, START).number == 0
+    assert maintenance.drop_before(connection, START + timedelta(days=1)).number == 1
     assert stored(database_url) == []
 
 
@@ -144,7 +144,7 @@ def test_maintenance_when_plain_postgresql_then_old_rows_are_deleted(empty_datab
         store.replace_window(window([(0, 1, 1.0), (0, 5, 1.0)]))
     with connect(empty_database_url, autocommit=True) as plain:
         maintenance.summarise(plain, START)
-        assert maintenance.drop_before(plain, START + timedelta(seconds=2)) == 1
+        assert maintenance.drop_before(plain, START + timedelta(seconds=2)) == maintenance.Dropped(1, "rows")
 
 
 def test_summarise_when_the_chunk_is_locked_then_it_is_left_to_autovacuum(
