@@ -52,15 +52,15 @@ def run(
     Returns:
         `buffer_vs_disk` (durable readings/s over a bare sequential write of the same bytes with the same fsyncs),
         `buffer_append_per_s`, `disk_append_per_s`, `buffer_read_per_s` (a window of 1,000,000 readings), the same
-        with every reading once more (`buffer_read_duplicated_per_s`, distinct readings counted), `rss_growth_mb`
+        with every reading once more (`buffer_read_duplicated_per_s`, distinct readings counted), `buffer_rss_growth_mb`
         (while 1,000,000 readings of one window are taken in), `buffer_bytes_per_reading`.
     """
     say = progress or (lambda line: None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="gl-bench-") as scratch:
         place = Path(scratch)
         found = {**_append_figures(place, rounds, say), **_read_figures(place, rounds, say)}
-        found["rss_growth_mb"] = _rss_growth_mb(place)
-        say(f"memory: {found['rss_growth_mb']:.1f} MB more over 1,000,000 readings")
+        found["buffer_rss_growth_mb"] = _rss_growth_mb(place)
+        say(f"memory: {found['buffer_rss_growth_mb']:.1f} MB more over 1,000,000 readings")
     return found
 
 

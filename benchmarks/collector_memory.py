@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ READINGS = 1_000_000
 _MIB = 1_048_576
 
 
-def run() -> dict[str, float]:
+def run(*, progress: Callable[[str], None] | None = None) -> dict[str, float]:
     """Return `rss_mb`, the highest of the process, and `rss_growth_mb`, that less its size when idle."""
+    if progress is not None:
+        progress("collector takes in 1,000,000 readings of one window")
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.collector_memory", "--child", folder],

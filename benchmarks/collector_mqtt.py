@@ -36,7 +36,7 @@ IN_FLIGHT = 20
 _LIMIT_S = 300
 
 
-def run() -> dict[str, float]:
+def run(progress: Callable[[str], None]) -> dict[str, float]:
     """Return `collector_vs_paho`, the ratio of both rates with 20 in flight, and the rates, messages/s (medians).
 
     `collector_default_messages_per_s` is the collector's with the `receive_maximum` it asks for by default.
@@ -44,7 +44,7 @@ def run() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        broker = EmbeddedBroker(folder / "broker", find_programs(_say), BrokerOptions(insecure_anonymous=True))
+        broker = EmbeddedBroker(folder / "broker", find_programs(progress), BrokerOptions(insecure_anonymous=True))
         broker.start()
         try:
             bare = [_bare(broker) for _ in range(ROUNDS)]
@@ -175,4 +175,4 @@ def _config(broker: EmbeddedBroker, client_id: str, in_flight: int) -> Integrati
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run()) + "\n")
+    sys.stdout.write(json.dumps(run(_say)) + "\n")

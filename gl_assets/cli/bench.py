@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -36,13 +37,34 @@ def store(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
     a bare COPY of the same rows; the layout over a table with text keys; three queries; pandas.to_sql. Takes several
     minutes, in a scratch database on GL_DATABASE_URL's server or on an embedded server of its own.
     """
+    run = _benchmark("store")
+    show("store", run(_progress(), repeats=repeats, parts=only or PARTS), as_json=as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--broadcasts", default=50, show_default=True, type=click.IntRange(1, 1000), help="Commands to send.")
+def agents(as_json: bool, broadcasts: int) -> None:
+    """From a command to the last of 99 signed and stored answers, over a bare paho round trip to as many clients."""
+    show("agents", _benchmark("agents")(_progress(), broadcasts=broadcasts), as_json=as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def collector(as_json: bool) -> None:
+    """MQTT messages per second into the durable buffer, over a bare paho subscriber that acknowledges and counts."""
+    show("collector", _benchmark("collector_mqtt")(_progress()), as_json=as_json)
+
+
+def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
     try:
-        from benchmarks.store import run
+        module = importlib.import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as error:
         raise ConfigError(
             "gl bench runs from the repository, where the folder `benchmarks` is: change into it first"
         ) from error
-    show(run(_progress(), repeats=repeats, parts=only or PARTS), as_json=as_json)
+    run: Callable[..., dict[str, Any]] = module.run
+    return run
 
 
 def _progress() -> Callable[[str], None]:
@@ -50,14 +72,14 @@ def _progress() -> Callable[[str], None]:
     return lambda line: console.print(f"[dim]{line} ...[/dim]")
 
 
-def show(result: dict[str, Any], *, as_json: bool) -> None:
+def show(name: str, result: dict[str, Any], *, as_json: bool) -> None:
     """Print a result, and exit with code 1 if it missed a target."""
     if as_json:
         click.echo(json.dumps(result))
     else:
-        table = Table("figure", "value", title="gl bench store")
-        for name, value in flat(result):
-            table.add_row(name, value)
+        table = Table("figure", "value", title=f"gl bench {name}")
+        for figure, value in flat(result):
+            table.add_row(figure, value)
         Console().print(table)
     if result.get("missed"):
         click.echo(f"missed: {', '.join(result['missed'])}", err=True)

@@ -24,7 +24,7 @@ from resources.window_buffer.reader import BufferReader
 
 _DRAIN_S = 60.0
 _QUIET_S = 10.0
-_STORE_S = 180.0
+_STORE_S = 300.0
 
 
 class DemoRun:
@@ -42,8 +42,12 @@ class DemoRun:
         port = load_state(platform.home / "demo").ports["control"]
         self._plant = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_DRAIN_S + 30, trust_env=False)
 
-    def run(self, seconds: float) -> dict[str, Any]:
+    def run(self, seconds: float, *, until: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         """Let the plant send for `seconds`, then stop it, drain, store, and return the JSON result.
+
+        Args:
+            seconds: How long the plant sends at least.
+            until: It goes on sending as long as this is false.
 
         Raises:
             PlatformError: A part did not finish in time.
@@ -52,8 +56,8 @@ class DemoRun:
         dagster = DagsterClient(self._platform.ui_url)
         runs = self._launch(dagster)
         self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
-        while time.monotonic() < ends:
-            time.sleep(min(1.0, max(0.0, ends - time.monotonic())))
+        while time.monotonic() < ends or not until():
+            time.sleep(0.5)
         sent = self._freeze()
         self._say("stopping the collector and closing the last windows")
         self._supervision.stop_program("collector")
