@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from resources.core.errors import PlatformError
+from resources.core.errors import PlatformError, UnreachableError
 
 _LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
@@ -56,9 +56,13 @@ class DagsterClient:
         """Return whether all of these runs have ended.
 
         Raises:
-            PlatformError: One of them failed.
+            PlatformError: One of them failed, or Dagster does not know it.
+            UnreachableError: Nothing answers there.
         """
         states = {run: self._ask(_RUNS, {"id": run})["runOrError"].get("status") for run in run_ids}
+        unknown = [run for run, state in states.items() if state is None]
+        if unknown:
+            raise PlatformError(f"Dagster does not know the runs {', '.join(unknown)}: were they deleted?")
         failed = [run for run, state in states.items() if state in ("FAILURE", "CANCELED")]
         if failed:
             raise PlatformError(f"runs that failed: {', '.join(failed)}; open them in the Dagster UI for the reason")
@@ -76,7 +80,16 @@ class DagsterClient:
         return {"passed": passed, "failed": failed}
 
     def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).raise_for_status().json()
+        try:
+            reply = self._http.post("/graphql", json={"query": query, "variables": variables})
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                f"Dagster at {self._http.base_url}: no answer ({error}); look at logs/dagster-webserver.log in GL_HOME",
+                source="dagster",
+            ) from error
+        if not reply.headers.get("content-type", "").startswith("application/json"):
+            raise PlatformError(f"Dagster at {self._http.base_url} answered {reply.status_code} without JSON")
+        answer = reply.json()
         if "errors" in answer:
             raise PlatformError(f"Dagster refused a query: {answer['errors'][0]['message']}")
         data: dict[str, Any] = answer["data"]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from gl_assets.cli.state import console
@@ -20,6 +21,7 @@ from resources.core.errors import ConfigError, PlatformError
 from resources.core.home import gl_home
 from resources.databases.timescale.connection import URL_VARIABLE, connect, database_url, describe
 from resources.databases.timescale.edition import detect, missing_features, timescale_version
+from resources.databases.timescale.migrate import is_current
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms
 from resources.integrations import Integrations, load_integrations
@@ -81,9 +83,15 @@ def look_at_database() -> Iterator[Finding]:
     with connect(url) as connection:
         edition = detect(connection)
         server = connection.execute("SHOW server_version").fetchone()
+        now = connection.execute("SELECT clock_timestamp()").fetchone()
+        skew_s = (now[0] - datetime.now(UTC)).total_seconds() if now else 0.0
+        current = is_current(connection)
         version = timescale_version(connection)
     product = f"TimescaleDB {version} ({edition} edition)" if version else "no TimescaleDB"
     yield Finding("database", "ok", f"{describe(url)}: PostgreSQL {server[0] if server else '?'}, {product}")
+    yield _clock("database", skew_s)
+    if not current:
+        yield Finding("database", "warning", "its schema is not this version's: `gl up` or `gl ingest` migrates it")
     for line in missing_features(edition):
         yield Finding("database", "warning", f"not in this edition: {line}")
 
@@ -136,8 +144,12 @@ def _facts(what: str, facts: SourceFacts) -> Iterator[Finding]:
         level = "warning" if left < _CERTIFICATE_WARNING else "ok"
         yield Finding(what, level, f"certificate {facts.certificate_subject} expires in {left.days} days")
     if facts.clock_skew_s is not None:
-        level = "warning" if abs(facts.clock_skew_s) > _SKEW_WARNING_S else "ok"
-        yield Finding(what, level, f"its clock differs from ours by {facts.clock_skew_s:+.1f} s")
+        yield _clock(what, facts.clock_skew_s)
+
+
+def _clock(what: str, skew_s: float) -> Finding:
+    level = "warning" if abs(skew_s) > _SKEW_WARNING_S else "ok"
+    return Finding(what, level, f"its clock differs from ours by {skew_s:+.1f} s")
 
 
 def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]]:
@@ -185,5 +197,6 @@ def _print(findings: list[Finding]) -> None:
     colours = {"ok": "green", "warning": "yellow", "error": "red"}
     table = Table(box=None, padding=(0, 2), show_header=False)
     for finding in findings:
-        table.add_row(f"[{colours[finding.level]}]{finding.level}[/]", finding.what, finding.says)
+        # a message may hold brackets, which are no markup
+        table.add_row(f"[{colours[finding.level]}]{finding.level}[/]", finding.what, escape(finding.says))
     console.print(table)

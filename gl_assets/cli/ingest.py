@@ -8,11 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from gl_assets.cli import counts
 from gl_assets.cli.demo import print_counts
 from gl_assets.cli.state import console, databases, only_one, say
 from resources.core.home import gl_home
+from resources.core.logs import setup_logging
+from resources.core.scrubbing import secrets_in
 from resources.integrations import Integrations, load_integrations
 from resources.window_buffer.reader import BufferReader
 
@@ -22,9 +25,18 @@ if TYPE_CHECKING:
     from gl_assets.scada.run import WindowsRun
     from sensors.collector.state import SourceState
 
+_MOST_SHOWN = 10
+
 
 @click.command()
-@click.option("--for", "seconds", default=30.0, show_default=True, help="Seconds to collect for.")
+@click.option(
+    "--for",
+    "seconds",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    help="Seconds to collect for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end of stdout.")
 def ingest(*, seconds: float, as_json: bool) -> None:
     """Collect for a while, close every window that holds readings, store them, print the counts.
@@ -34,6 +46,7 @@ def ingest(*, seconds: float, as_json: bool) -> None:
     or a window could not be stored.
     """
     config = load_integrations()
+    setup_logging(config.logs.level, config.logs.dir, secrets=secrets_in(config))
     with only_one(gl_home(), "gl ingest"), databases() as found:
         _collect(config, seconds)
         say("storing the closed windows")
@@ -46,10 +59,19 @@ def ingest(*, seconds: float, as_json: bool) -> None:
         click.echo(json.dumps(result))
     else:
         print_counts(result)
-    for window, reason in zip(outcome.failed, outcome.reasons, strict=False):
-        console.print(f"[red]window {window} is not stored: {reason}[/red]")
+    for line in faults(outcome):
+        console.print(f"[red]{escape(line)}[/red]")
     if result["lost"] or result["duplicated"] or outcome.failed:
         sys.exit(1)
+
+
+def faults(outcome: WindowsRun) -> list[str]:
+    """Return what to tell of windows that are not stored: which, and why; a run of many windows fails once."""
+    if not outcome.failed:
+        return []
+    shown = ", ".join(outcome.failed[:_MOST_SHOWN])
+    more = f" and {len(outcome.failed) - _MOST_SHOWN} more" if len(outcome.failed) > _MOST_SHOWN else ""
+    return [f"{len(outcome.failed)} windows are not stored: {shown}{more}", *outcome.reasons]
 
 
 def _collect(config: Integrations, seconds: float) -> None:

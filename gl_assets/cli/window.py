@@ -89,7 +89,7 @@ def migrate(*, confirm: bool, other_collectors_stopped: bool, as_json: bool) -> 
         click.echo(json.dumps(asdict(result), default=_plain))
         return
     for line in result.sentences():
-        console.print(line)
+        console.print(line, markup=False)
     if not confirm and not result.is_nothing:
         console.print("Nothing has been changed. Do it with `gl window migrate --confirm`.")
 
