@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
@@ -29,6 +30,16 @@ class DagsterClient:
     def __init__(self, url: str) -> None:
         """Take its address."""
         self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close its connections."""
+        self._http.close()
 
     def launch(
         self, job: str, *, config: dict[str, Any] | None = None, partitions: tuple[str, str] | None = None

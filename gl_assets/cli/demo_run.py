@@ -53,19 +53,19 @@ class DemoRun:
             PlatformError: A part did not finish in time.
         """
         ends = time.monotonic() + seconds
-        dagster = DagsterClient(self._platform.ui_url)
-        runs = self._launch(dagster)
-        self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
-        while time.monotonic() < ends or not until():
-            time.sleep(0.5)
-        sent = self._freeze()
-        self._say("stopping the collector and closing the last windows")
-        self._supervision.stop_program("collector")
-        self._close_windows()
-        self._say("waiting until every window is stored")
-        self._until(lambda: not self._unstored(), _STORE_S, lambda: f"windows not stored: {self._unstored()[:5]}")
-        self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")
-        return self._result(sent, dagster)
+        with DagsterClient(self._platform.ui_url) as dagster:
+            runs = self._launch(dagster)
+            self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
+            while time.monotonic() < ends or not until():
+                time.sleep(0.5)
+            sent = self._freeze()
+            self._say("stopping the collector and closing the last windows")
+            self._supervision.stop_program("collector")
+            self._close_windows()
+            self._say("waiting until every window is stored")
+            self._until(lambda: not self._unstored(), _STORE_S, lambda: f"windows not stored: {self._unstored()[:5]}")
+            self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")
+            return self._result(sent, dagster)
 
     def _launch(self, dagster: DagsterClient) -> list[str]:
         """Launch one command to all agents and the ERP pull of the last three business days."""
