@@ -163,7 +163,7 @@ class Migration:
         if result.old is not None:
             self._progress(f"counting what is stored by windows of {minutes(self._config.window)}")
             result.ledger = regrid(connection, site=site, old=result.old, new=self._config.window)
-        windows = stored_windows(connection, site=site)
+        windows = reportable(self._config, stored_windows(connection, site=site), datetime.now(UTC))
         if is_unreported(connection, site=site):
             result.reported = len(windows)
         if result.confirmed:
@@ -197,6 +197,12 @@ class Migration:
             return
         with connect(self._url) as connection:
             note_reported(connection, site=self._config.site)
+
+
+def reportable(config: Integrations, windows: list[StoredWindow], now: datetime) -> list[StoredWindow]:
+    """Return the windows that are partitions: from the configured `start` on, and over. One that lasts comes later."""
+    first = config.grid.start_of(config.start)
+    return [one for one in windows if first <= one.window_start and one.window_start + config.window <= now]
 
 
 def minutes(length: timedelta) -> str:

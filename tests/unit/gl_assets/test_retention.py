@@ -55,8 +55,7 @@ def left(url: str) -> dict[str, list[timedelta]]:
     }
     with psycopg.connect(url, options="-c timezone=UTC") as connection:
         return {
-            kind: sorted(NOW - row[0] for row in connection.execute(f"SELECT {what}"))
-            for kind, what in columns.items()
+            kind: sorted(NOW - row[0] for row in connection.execute(f"SELECT {what}")) for kind, what in columns.items()
         }
 
 

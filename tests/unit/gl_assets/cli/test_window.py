@@ -17,12 +17,14 @@ from click.testing import CliRunner, Result
 
 from gl_assets.cli.main import cli
 from gl_assets.cli.state import only_one, prepare_dagster_home
+from gl_assets.cli.window_migration import reportable
 from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.scada.run import open_instance, run_windows
 from resources.core.errors import ConfigError, DataError
 from resources.core.readings import READINGS_SCHEMA
 from resources.databases.timescale import hours
 from resources.databases.timescale.gate_results import GateResult, record_results, red_gates
+from resources.databases.timescale.regrid import StoredWindow
 from resources.window_buffer.model import BufferLockedError
 from resources.window_buffer.reader import BufferReader
 from tests.integration.dagster_plant import HOUR, VALUES, Plant, configuration, configuration_text
@@ -311,6 +313,12 @@ def test_migrate_when_an_hour_was_due_then_it_stays_due(stored: Plant, database_
     migrate("--confirm")
     with psycopg.connect(database_url) as connection:
         assert [state.hour for state in hours.due_hours(connection, ASSETS, site="plant")] == [HOUR]
+
+
+def test_reportable_when_a_window_is_no_partition_then_it_is_left_out():
+    windows = [StoredWindow(HOUR + n * QUARTER, 1, 0, 1, False, ("c1",)) for n in range(-1, 3)]
+    found = reportable(configuration(), windows, HOUR + 2 * QUARTER + timedelta(minutes=14))
+    assert [window.window_start for window in found] == [HOUR, HOUR + QUARTER]
 
 
 def test_show_when_nothing_was_ever_stored_then_it_shows_that(home: Path):
