@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import stamina
 
 from resources.core.errors import PlatformError, UnreachableError
 
@@ -70,7 +71,7 @@ class DagsterClient:
             PlatformError: One of them failed, or Dagster does not know it.
             UnreachableError: Nothing answers there.
         """
-        states = {run: self._ask(_RUNS, {"id": run})["runOrError"].get("status") for run in run_ids}
+        states = {run: self._read(_RUNS, {"id": run})["runOrError"].get("status") for run in run_ids}
         unknown = [run for run, state in states.items() if state is None]
         if unknown:
             raise PlatformError(f"Dagster does not know the runs {', '.join(unknown)}: were they deleted?")
@@ -82,13 +83,20 @@ class DagsterClient:
     def checks(self) -> dict[str, int]:
         """Return how many asset checks passed and failed on the latest materialisation of their asset."""
         passed = failed = 0
-        for node in self._ask(_CHECKS, {})["assetNodes"]:
+        for node in self._read(_CHECKS, {})["assetNodes"]:
             for check in node["assetChecksOrError"].get("checks", []):
                 execution = check["executionForLatestMaterialization"]
                 if execution is not None and execution["status"] in ("SUCCEEDED", "FAILED"):
                     succeeded = execution["status"] == "SUCCEEDED"
                     passed, failed = passed + succeeded, failed + (not succeeded)
         return {"passed": passed, "failed": failed}
+
+    def _read(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        # after a restart of the database the webserver finds its pooled connections dead one by one
+        for attempt in stamina.retry_context(on=UnreachableError, attempts=6, timeout=60.0, wait_initial=0.5):
+            with attempt:
+                return self._ask(query, variables)
+        raise AssertionError("stamina returns or raises")
 
     def _ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -101,6 +109,8 @@ class DagsterClient:
         if not reply.headers.get("content-type", "").startswith("application/json"):
             raise PlatformError(f"Dagster at {self._http.base_url} answered {reply.status_code} without JSON")
         answer = reply.json()
+        if "OperationalError" in str(answer.get("errors", "")):
+            raise UnreachableError("Dagster cannot reach its database at the moment", source="dagster")
         if "errors" in answer:
             raise PlatformError(f"Dagster refused a query: {answer['errors'][0]['message']}")
         data: dict[str, Any] = answer["data"]
