@@ -38,7 +38,7 @@ check: setup
 
 test: setup
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
 	@for package in $(PACKAGES); do \

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -33,6 +34,9 @@ def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
     if rows:
+        last = max(row["hour"] for row in rows).replace(tzinfo=None)
+        # always the same span: a single hour would otherwise be drawn amid years
+        axes.set_xlim(last - timedelta(hours=48), last + timedelta(hours=1))  # type: ignore[arg-type]
         axes.legend(loc="best", fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
