@@ -34,7 +34,9 @@ def demo(*, seconds: float, as_json: bool, seed: int, keep: bool) -> None:
     """
     home = gl_home() / "demo-run"
     os.environ.setdefault("GL_SERVERS_HOME", str(servers_home()))
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT as well: a shell that starts a command in the background has it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with only_one(home, "a demo"):
         platform = Platform(home, Options(demo=True, ui_port=0, seed=seed), say)
         _empty(home)

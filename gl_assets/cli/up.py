@@ -33,7 +33,9 @@ def up(*, demo: bool, port: int, host: str, expose_without_login: bool, seed: in
     """
     refuse_public_address(host, exposed=expose_without_login, what="the Dagster UI")
     options = Options(demo=demo, ui_host=host, ui_port=port, seed=seed, exposed=expose_without_login)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT as well: a shell that starts a command in the background has it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with only_one(gl_home(), "starting another"):
         platform = Platform(gl_home(), options, say)
         try:

@@ -36,7 +36,7 @@ def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
     if rows:
         last = max(row["hour"] for row in rows).replace(tzinfo=None)
         # always the same span: a single hour would otherwise be drawn amid years
-        axes.set_xlim(last - timedelta(hours=48), last + timedelta(hours=1))  # type: ignore[arg-type]
+        axes.set_xlim(last - timedelta(hours=48), last + timedelta(hours=1))
         axes.legend(loc="best", fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
