@@ -34,7 +34,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/interrogate -q resources gl_assets sensors benchmarks
-	$(BIN)/pytest -q tests/unit -m "not slow"
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit -m "not slow"
 
 test: setup
 	rm -f .coverage .coverage.*

@@ -20,6 +20,9 @@ from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs
 from resources.transport.certificates import CertificateAuthority
 
+# tables are as wide as they like, whatever terminal the tests run in
+os.environ["COLUMNS"] = "250"
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TEMPLATE = "gl_template"
 _numbers = itertools.count(1)
