@@ -47,7 +47,7 @@ class DemoRun:
 
         Args:
             seconds: How long the plant sends at least.
-            until: It goes on sending as long as this is false.
+            until: It goes on sending as long as this is false; asked once the command and the ERP pull are done.
 
         Raises:
             PlatformError: A part did not finish in time.
@@ -56,7 +56,8 @@ class DemoRun:
         with DagsterClient(self._platform.ui_url) as dagster:
             runs = self._launch(dagster)
             self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
-            while time.monotonic() < ends or not until():
+            self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")
+            while not until() or time.monotonic() < ends:
                 time.sleep(0.5)
             sent = self._freeze()
             self._say("stopping the collector and closing the last windows")
@@ -64,7 +65,6 @@ class DemoRun:
             self._close_windows()
             self._say("waiting until every window is stored")
             self._until(lambda: not self._unstored(), _STORE_S, lambda: f"windows not stored: {self._unstored()[:5]}")
-            self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")
             return self._result(sent, dagster)
 
     def _launch(self, dagster: DagsterClient) -> list[str]:
