@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.table import Table
 
 from gl_assets.cli.demo_run import DemoRun
 from gl_assets.cli.platform import Options, Platform
-from gl_assets.cli.state import console, only_one, say
+from gl_assets.cli.state import console, interrupt_on_signals, only_one, say
 from resources.core.home import gl_home
 from resources.embedded.programs import servers_home
 
@@ -34,9 +32,7 @@ def demo(*, seconds: float, as_json: bool, seed: int, keep: bool) -> None:
     """
     home = gl_home() / "demo-run"
     os.environ.setdefault("GL_SERVERS_HOME", str(servers_home()))
-    # SIGINT as well: a shell that starts a command in the background has it ignored
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupt_on_signals()
     with only_one(home, "a demo"):
         platform = Platform(home, Options(demo=True, ui_port=0, seed=seed), say)
         _empty(home)
@@ -79,10 +75,6 @@ def _empty(home: Any) -> None:
     for path in home.iterdir():
         if path.name != "up.lock":
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def print_counts(result: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class DemoRun:
             PlatformError: A part did not finish in time.
         """
         ends = time.monotonic() + seconds
-        with DagsterClient(self._platform.ui_url) as dagster:
+        with self._plant, DagsterClient(self._platform.ui_url) as dagster:
             runs = self._launch(dagster)
             self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
             self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -158,3 +161,13 @@ def refuse_public_address(host: str, *, exposed: bool, what: str) -> None:
             f"{what} has no login: {host} would open it to the network. Put a proxy with a login before it, "
             "or say --expose-without-login"
         )
+
+
+def interrupt_on_signals() -> None:
+    """Let SIGTERM end a command as Ctrl-C does, and SIGINT too where a shell had it ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from gl_assets.cli.platform import Options, Platform
-from gl_assets.cli.state import console, only_one, refuse_public_address, say
+from gl_assets.cli.state import console, interrupt_on_signals, only_one, refuse_public_address, say
 from resources.core.errors import PlatformError
 from resources.core.home import gl_home
 
@@ -33,9 +30,7 @@ def up(*, demo: bool, port: int, host: str, expose_without_login: bool, seed: in
     """
     refuse_public_address(host, exposed=expose_without_login, what="the Dagster UI")
     options = Options(demo=demo, ui_host=host, ui_port=port, seed=seed, exposed=expose_without_login)
-    # SIGINT as well: a shell that starts a command in the background has it ignored
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupt_on_signals()
     with only_one(gl_home(), "starting another"):
         platform = Platform(gl_home(), options, say)
         try:
@@ -49,10 +44,6 @@ def up(*, demo: bool, port: int, host: str, expose_without_login: bool, seed: in
             with console.status("stopping"):
                 platform.stop()
     say("stopped")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _show(platform: Platform) -> None:
