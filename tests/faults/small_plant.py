@@ -201,6 +201,11 @@ class SmallPlant:
         """Gaps of a source; to be asked before `contents`, which opens the buffer again and so notes one more."""
         return [gap for gap in BufferReader(self.home / "buffer").gaps() if gap.source == source]
 
+    def outages(self, source: str) -> list[Gap]:
+        """The gaps without those of a machine that is too busy: polls left out, a slow first connection."""
+        busy = ("polls were skipped", "the first connection took this long")
+        return [gap for gap in self.gaps(source) if not any(reason in gap.reason for reason in busy)]
+
     def counts(self) -> dict[str, SourceCounts]:
         return BufferReader(self.home / "buffer").counts()
 

@@ -58,7 +58,7 @@ async def test_collector_when_killed_then_mqtt_loses_nothing_and_the_rest_stands
     await collector.until_rows("opc_ua", 10)
     await finish(plant, collector)
 
-    gaps = {source: plant.gaps(source) for source in ("modbus", "opc_ua")}
+    gaps = {source: plant.outages(source) for source in ("modbus", "opc_ua")}
     arrived = plant.contents()
     assert dict(arrived["mqtt.count"]) == plant.published
     for rows in arrived.values():
@@ -125,7 +125,7 @@ async def test_collector_when_ended_by_sigterm_then_nothing_comes_twice(
     collector.start()
     await collector.until_connected()
     await finish(plant, collector)
-    (gap,) = plant.gaps("modbus")
+    (gap,) = plant.outages("modbus")
     assert gap.until is not None
     assert plant.counts()["mqtt"].buffered >= ended_with
     assert dict(plant.contents()["mqtt.count"]) == plant.published

@@ -68,7 +68,7 @@ async def test_broker_when_restarted_in_mid_stream_then_connected_again_and_noth
         assert collector.states["opc_ua"].failures == collector.states["modbus"].failures == {}
 
     await collecting(plant, during)
-    gaps = plant.gaps("mqtt")
+    gaps = plant.outages("mqtt")
     arrived = plant.contents()["mqtt.count"]
     assert dict(arrived) == plant.published
     assert len(arrived) == len(plant.published)
@@ -93,7 +93,7 @@ async def test_devices_when_restarted_then_connected_again_and_their_absence_is_
 
     collector = await collecting(plant, during)
     for source, sensor_id in (("opc_ua", "opc.count"), ("modbus", "modbus.count")):
-        (gap,) = plant.gaps(source)
+        (gap,) = plant.outages(source)
         assert gap.until is not None
         assert gap.since < gap.until
         assert collector.states[source].connections == 2

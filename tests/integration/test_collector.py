@@ -88,10 +88,10 @@ async def test_health_when_a_source_is_away_then_503_and_the_others_go_on(plant:
     stop.set()
     await running
     assert not (plant.home / "collector.json").exists()
-    (gap,) = plant.gaps("modbus")
+    (gap,) = plant.outages("modbus")
     assert gap.until is not None
     assert "unreachable" in gap.reason
-    assert plant.gaps("opc_ua") == []
+    assert plant.outages("opc_ua") == []
 
 
 async def test_collector_when_another_one_has_the_folder_then_refused(plant: SmallPlant) -> None:
