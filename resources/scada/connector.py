@@ -7,10 +7,10 @@ the object is kept between calls, because it remembers what must outlive a conne
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from resources.core.readings import ReadingBatch
 
@@ -97,3 +97,76 @@ class SourceFacts:
     """The peer's clock less ours; None where the protocol does not tell."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Anything else worth a line: server product, number of nodes found, session kept."""
+
+
+# -- what a connector may be able to do beyond reading; each is a protocol of its own, asked for by isinstance ---------
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a source listens: enough for a cheap look whether anybody is there."""
+
+    host: str
+    port: int
+
+
+@runtime_checkable
+class HasAddress(Protocol):
+    """A connector whose peer can be looked for by opening a TCP connection and closing it again."""
+
+    def addresses(self) -> Sequence[Address]:
+        """Return every address that the source may be reached at, the preferred one first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """Something that a source offers and that could become a tag."""
+
+    address: Mapping[str, str]
+    """The tag's own keys in `integrations.yaml` (`{"node_id": "nsu=...;s=..."}`), enough to read it."""
+    path: str
+    """Names from the root of the source down to the item, joined by `/`: what include and exclude match."""
+    data_type: str
+    """The protocol's name of its type."""
+    unit: str | None = None
+    """UCUM code, where the source tells."""
+    is_text: bool = False
+    writable: bool = False
+    description: str = ""
+
+
+@runtime_checkable
+class CanDiscover(Protocol):
+    """A connector that can list what its source offers."""
+
+    async def discover(self) -> Sequence[FoundItem]:
+        """Return everything readable, over a connection of its own; raises as `ScadaClient.run`."""
+        ...
+
+
+@runtime_checkable
+class HasHistory(Protocol):
+    """A connector whose source keeps history."""
+
+    def history(self, sensor_ids: Sequence[str], since: datetime, until: datetime) -> AsyncIterator[ReadingBatch]:
+        """Yield the stored readings of `[since, until)`, over a connection of its own; raises as `ScadaClient.run`."""
+        ...
+
+
+@runtime_checkable
+class CanWrite(Protocol):
+    """A connector that can write; who may write what is decided before it is called (`resources.scada.writes`)."""
+
+    async def write(self, sensor_id: str, value: float | str) -> None:
+        """Write one engineering value, over a connection of its own.
+
+        Raises:
+            ProtocolError: The source refused the value; the message has its own word for why.
+            SourceError: As `ScadaClient.run`.
+        """
+        ...
+
+    async def read(self, sensor_ids: Iterable[str] | None = None) -> ReadingBatch:
+        """Read the present values once, over a connection of its own; raises as `ScadaClient.run`."""
+        ...
