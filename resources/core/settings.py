@@ -11,10 +11,19 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from resources.core.errors import ConfigError
 from resources.core.tags import SENSOR_ID_PATTERN
@@ -23,6 +32,7 @@ from resources.core.units import parse_unit
 _SECRET = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -89,6 +99,20 @@ def _duration_text(value: timedelta) -> str:
     return f"{value / timedelta(seconds=1):.6f}".rstrip("0").rstrip(".") + "s"
 
 
+def _fingerprint(value: object) -> str:
+    text = value.replace(":", "").replace(" ", "").lower() if isinstance(value, str) else ""
+    if _SHA256.match(text) is None:
+        raise ValueError(
+            "a SHA-256 fingerprint is 64 hexadecimal digits, with or without colons: `openssl x509 -noout -fingerprint "
+            "-sha256 -in FILE` and `gl certs list` show it"
+        )
+    return text
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _unit(value: str) -> str:
     try:
         parse_unit(value)
@@ -105,6 +129,9 @@ Duration = Annotated[
 ]
 """A field that accepts `500ms`, `5s`, `15m`, `24h`, `2d`."""
 
+Fingerprints = Annotated[tuple[Annotated[str, BeforeValidator(_fingerprint)], ...], BeforeValidator(_one_or_more)]
+"""A field that accepts one or several SHA-256 fingerprints; kept as 64 lower-case digits each."""
+
 Unit = Annotated[str, AfterValidator(_unit)]
 """A field that accepts a UCUM code."""
 
@@ -115,13 +142,42 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]
 """The name of a source or system: a letter, then letters, digits, `_` and `-`."""
 
 
+class Writable(StrictModel):
+    """Within which bounds a tag may be written (`gl write`); a tag without this block is never written."""
+
+    minimum: float = Field(allow_inf_nan=False)
+    """Least value that may be written, in `unit`."""
+    maximum: float = Field(allow_inf_nan=False)
+    """Greatest value that may be written, in `unit`."""
+    max_step: float = Field(gt=0, allow_inf_nan=False)
+    """Greatest change in one write, in `unit`, against the value read just before."""
+    tolerance: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How far the value read back may be off, in `unit`; the rounding of a float32 is allowed besides."""
+    read_back_timeout: Duration = timedelta(seconds=10)
+    """How long the written value is waited for when it is read back."""
+    minimum_interval: Duration = timedelta(0)
+    """Least time between two writes, so that steps in quick succession do not add up to a leap."""
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.minimum >= self.maximum:
+            raise ValueError(f"writable.minimum {self.minimum:g} is not below writable.maximum {self.maximum:g}")
+        if self.read_back_timeout <= timedelta(0):
+            raise ValueError("writable.read_back_timeout must be longer than 0s")
+        return self
+
+
 class TagConfig(StrictModel):
     """What every tag of every protocol has; the protocol adds where to find it."""
 
     sensor_id: SensorId
     """Unique in the whole configuration; the key in every table."""
     unit: Unit
-    """Engineering unit after scale and offset, a UCUM code."""
+    """Engineering unit after scale and offset, a UCUM code; a text tag needs none."""
+    data: Literal["number", "text"] = "number"
+    """What the tag's readings are: numbers (booleans are 0 and 1), or texts, which are kept in scada.text_readings."""
+    states: dict[str, int] = Field(default_factory=dict)
+    """State as the source names it -> the number stored for it; a state that is not listed is rejected."""
     description: str = ""
     """What the tag measures, for people."""
     canonical_unit: Unit | None = None
@@ -136,6 +192,36 @@ class TagConfig(StrictModel):
     """Values above are rejected, in `unit`."""
     equipment: str | None = None
     """The equipment the tag belongs to, as in `process_heat`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_text_has_no_unit(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("data") == "text" and values.get("unit") is None:
+            return {**values, "unit": "1"}
+        return values
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"tag {self.sensor_id}: minimum {self.minimum:g} is above maximum {self.maximum:g}")
+        odd = [name for name in self._numeric_keys() if getattr(self, name) != type(self).model_fields[name].default]
+        if self.is_text and (odd or self.states):
+            raise ValueError(
+                f"tag {self.sensor_id}: a text has no {', '.join([*odd, *(['states'] if self.states else [])])}: "
+                "leave it out, or set data: number"
+            )
+        if self.states and (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError(f"tag {self.sensor_id}: states give numbers as they are: leave out scale and offset")
+        return self
+
+    @staticmethod
+    def _numeric_keys() -> tuple[str, ...]:
+        return ("scale", "offset", "minimum", "maximum", "canonical_unit")
+
+    @property
+    def is_text(self) -> bool:
+        """True where the tag's readings are texts."""
+        return self.data == "text"
 
 
 def load_yaml(path: Path, model: type[Model]) -> Model:
