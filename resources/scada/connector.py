@@ -119,6 +119,36 @@ class HasAddress(Protocol):
         ...
 
 
+@runtime_checkable
+class HasEndpoints(HasAddress, Protocol):
+    """A connector of a source that can be reached at several addresses."""
+
+    def use(self, position: int) -> None:
+        """Let the next connection go to `addresses()[position]`; the one that is open stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a connected peer said when it was asked whether it is well."""
+
+    service_level: int | None = None
+    """OPC UA ServiceLevel, 0 to 255; None where the protocol has none."""
+
+
+@runtime_checkable
+class HasHealth(Protocol):
+    """A connector that can ask its peer over the connection that `run` holds, beside reading and cheaply."""
+
+    async def check_health(self) -> Health:
+        """Return what the peer answers; the caller sets the time limit.
+
+        Raises:
+            SourceError: The peer does not answer as it should, or there is no connection.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FoundItem:
     """Something that a source offers and that could become a tag."""

@@ -8,7 +8,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.settings import Duration, TagConfig
+from resources.scada.config import SourceOptions
 
 DataType = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "bool"]
 
@@ -58,7 +59,7 @@ class ModbusTag(TagConfig):
         return end if self.time_register is None else max(end, self.time_register + TIME_WORDS)
 
 
-class ModbusConfig(StrictModel):
+class ModbusConfig(SourceOptions):
     """One Modbus TCP or TLS server, one unit, and the registers polled from it."""
 
     kind: Literal["modbus"]
@@ -81,7 +82,9 @@ class ModbusConfig(StrictModel):
     poll_interval: Duration = timedelta(seconds=1)
     """Time between two polls of everything, on a fixed grid."""
     timeout: Duration = timedelta(seconds=3)
-    """Longest wait for one answer, and for a connection."""
+    """Longest wait for one answer."""
+    connect_timeout: Duration = timedelta(seconds=3)
+    """Longest time for a connection attempt."""
     max_registers: int = Field(125, ge=1, le=125)
     """Most registers the device gives in one request; of coils and discrete inputs 16 times as many."""
     max_gap: int = Field(8, ge=0, le=125)

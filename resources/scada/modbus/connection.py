@@ -47,7 +47,7 @@ class _Client(AsyncModbusTcpClient):
             port=config.port,
             sslctx=context,
             reconnect_delay=0.0,
-            timeout_connect=config.timeout.total_seconds(),
+            timeout_connect=config.connect_timeout.total_seconds(),
         )
         super().__init__(config.host, framer=FramerType.SOCKET, retries=0, trace_connect=self._on_connect)
         self.lost: asyncio.Event = asyncio.Event()

@@ -7,7 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.settings import Duration, TagConfig
+from resources.scada.config import SourceOptions
 from resources.transport.broker import BrokerConfig
 
 
@@ -27,7 +28,7 @@ class MqttTag(TagConfig):
     rejected where it does not fit. None: payloads are in `unit` already."""
 
 
-class MqttConfig(StrictModel):
+class MqttConfig(SourceOptions):
     """One broker and the topics subscribed there, with a persistent session."""
 
     kind: Literal["mqtt"]
@@ -43,8 +44,6 @@ class MqttConfig(StrictModel):
     """How long the broker keeps messages while the collector is away (MQTT 5)."""
     receive_maximum: int = Field(65_535, ge=1, le=65_535)
     """Messages the broker may send before the first is acknowledged (MQTT 5; a 3.1.1 broker has its own limit)."""
-    connect_timeout: Duration = timedelta(seconds=10)
-    """Longest time for a connection and for the broker's answers to CONNECT and SUBSCRIBE."""
     tags: tuple[MqttTag, ...] = Field(min_length=1)
     """The values; several tags may share a topic."""
 

@@ -8,7 +8,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Secret, StrictModel, TagConfig
+from resources.core.settings import Duration, Secret, TagConfig
+from resources.scada.config import SourceOptions
 
 
 class OpcUaTag(TagConfig):
@@ -18,7 +19,7 @@ class OpcUaTag(TagConfig):
     """`nsu=<namespace URI>;s=Boiler1.SteamFlow` (or i=, g=, b=): the namespace by URI, since its index may change."""
 
 
-class OpcUaConfig(StrictModel):
+class OpcUaConfig(SourceOptions):
     """One OPC UA server and the nodes read from it."""
 
     kind: Literal["opc_ua"]
@@ -52,8 +53,6 @@ class OpcUaConfig(StrictModel):
     """Most monitored items created by one request; the server's own limit counts where it is lower."""
     retry_bad_items_after: Duration = timedelta(seconds=60)
     """A node that the server refuses (unknown, no access) is tried again after this long."""
-    connect_timeout: Duration = timedelta(seconds=10)
-    """Longest time for a connection attempt and for one request."""
     tags: tuple[OpcUaTag, ...] = Field(min_length=1)
     """The nodes."""
 
