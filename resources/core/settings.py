@@ -192,6 +192,8 @@ class TagConfig(StrictModel):
     """Values above are rejected, in `unit`."""
     equipment: str | None = None
     """The equipment the tag belongs to, as in `process_heat`."""
+    writable: Writable | None = None
+    """Bounds within which `gl write` may write the tag; read-only if absent."""
 
     @model_validator(mode="before")
     @classmethod
@@ -216,7 +218,7 @@ class TagConfig(StrictModel):
 
     @staticmethod
     def _numeric_keys() -> tuple[str, ...]:
-        return ("scale", "offset", "minimum", "maximum", "canonical_unit")
+        return ("scale", "offset", "minimum", "maximum", "canonical_unit", "writable")
 
     @property
     def is_text(self) -> bool:
