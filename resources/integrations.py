@@ -205,7 +205,9 @@ class Integrations(StrictModel):
             ConfigError: A sensor_id occurs twice.
         """
         return SensorCatalog(
-            Sensor(tag.sensor_id, tag.unit, name) for name, source in self.sources.items() for tag in source.tags
+            Sensor(tag.sensor_id, tag.unit, name, tag.is_text)
+            for name, source in self.sources.items()
+            for tag in source.tags
         )
 
 

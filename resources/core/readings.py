@@ -109,6 +109,36 @@ def readings_batch(
     )
 
 
+def texts_batch(
+    times_us: Sequence[int],
+    sensor_keys: Sequence[int],
+    values: Sequence[str | None],
+    statuses: Sequence[int],
+    received_us: int,
+) -> pa.RecordBatch:
+    """Return text readings as one record batch of TEXTS_SCHEMA.
+
+    Args:
+        times_us: Source times, microseconds since 1970 UTC.
+        sensor_keys: Numbers from the SensorCatalog, of sensors with `is_text`.
+        values: The texts; None where there is no value at all, which goes with status BAD only. A NUL, which the
+            database cannot hold, is left out, and half of a surrogate pair becomes a question mark.
+        statuses: Status codes.
+        received_us: Receive time of all, microseconds.
+    """
+    clean = [None if v is None else v.replace("\x00", "").encode("utf-8", "replace").decode() for v in values]
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(times_us, pa.int64()).cast(TIMESTAMP),
+            pa.array(sensor_keys, pa.int32()),
+            pa.array(clean, pa.string()),
+            pa.array(statuses, pa.uint8()),
+            pa.array([received_us] * len(clean), pa.int64()).cast(TIMESTAMP),
+        ],
+        schema=TEXTS_SCHEMA,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """One thing that could not become a reading; `raw` is JSON text of the original."""

@@ -44,5 +44,5 @@ class ModbusResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _client(self) -> tuple[ModbusClient, SensorCatalog]:
         config = ModbusConfig.model_validate(self.settings)
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source) for tag in config.tags)
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
         return ModbusClient(self.source, config, catalog), catalog

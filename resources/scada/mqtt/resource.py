@@ -57,5 +57,5 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return MqttConfig.model_validate(self.settings)
 
     def _client(self, config: MqttConfig) -> tuple[MqttClient, SensorCatalog]:
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source) for tag in config.tags)
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
         return MqttClient(self.source, config, catalog), catalog

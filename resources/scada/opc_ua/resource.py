@@ -44,5 +44,5 @@ class OpcUaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _client(self) -> tuple[OpcUaClient, SensorCatalog]:
         config = OpcUaConfig.model_validate(self.settings)
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source) for tag in config.tags)
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
         return OpcUaClient(self.source, config, catalog), catalog

@@ -110,3 +110,8 @@ def test_load_when_the_file_is_missing_then_named(tmp_path: Path) -> None:
 def test_example_path_when_asked_then_in_the_root_of_the_repository() -> None:
     assert example_path().name == "integrations.example.yaml"
     assert (example_path().parent / "pyproject.toml").exists()
+
+
+def test_catalog_when_a_tag_is_text_then_its_sensor_is() -> None:
+    text = HEAD + SOURCES + "      - {sensor_id: f1.state, data: text, topic: plant/furnace/state}\n"
+    assert [sensor.sensor_id for sensor in parse(text).catalog().sensors if sensor.is_text] == ["f1.state"]

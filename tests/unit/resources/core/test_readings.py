@@ -15,6 +15,7 @@ from resources.core.readings import (
     Status,
     readings_batch,
     rejects_batch,
+    texts_batch,
 )
 
 
@@ -68,3 +69,12 @@ def test_status_names_when_indexed_by_status_then_the_tables_words() -> None:
 def test_texts_schema_when_compared_then_only_the_value_differs() -> None:
     assert [f.name for f in TEXTS_SCHEMA] == [f.name for f in READINGS_SCHEMA]
     assert TEXTS_SCHEMA.field("value").type == "string"
+
+
+def test_texts_batch_when_built_then_of_the_schema_and_fit_for_the_database() -> None:
+    batch = texts_batch([1, 2, 3], [4, 5, 4], ["run\x00ning", None, "\ud83d"], [0, 2, 0], 9)
+    assert batch.schema == TEXTS_SCHEMA
+    assert batch.column("value").to_pylist() == ["running", None, "?"]
+    assert batch.column("sensor_key").to_pylist() == [4, 5, 4]
+    assert batch.column("received_at").cast("int64").to_pylist() == [9, 9, 9]
+    batch.validate(full=True)

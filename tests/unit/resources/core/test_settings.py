@@ -146,3 +146,30 @@ def test_load_yaml_when_the_file_is_right_then_frozen(tmp_path: Path) -> None:
     assert pump.parts == {"a": 1.0}
     with pytest.raises(ValueError, match="frozen"):
         pump.name = "q"  # type: ignore[misc]
+
+
+def tag(**keys: object) -> TagConfig:
+    return TagConfig.model_validate({"sensor_id": "a", "unit": "bar"} | keys)
+
+
+def test_tag_when_text_then_it_needs_no_unit() -> None:
+    text = TagConfig.model_validate({"sensor_id": "a", "data": "text"})
+    assert text.is_text
+    assert text.unit == "1"
+    assert not tag().is_text
+
+
+def test_tag_when_text_with_keys_of_a_number_then_they_are_named() -> None:
+    with pytest.raises(ValueError, match="tag a: a text has no scale, maximum, states: leave it out"):
+        tag(data="text", scale=2, maximum=3, states={"ON": 1})
+
+
+def test_tag_when_states_are_named_then_neither_scale_nor_offset() -> None:
+    assert tag(states={"OFF": 0, "ON": 1}).states == {"OFF": 0, "ON": 1}
+    with pytest.raises(ValueError, match="tag a: states give numbers as they are"):
+        tag(states={"ON": 1}, offset=1)
+
+
+def test_tag_when_its_limits_cross_then_refused() -> None:
+    with pytest.raises(ValueError, match="tag a: minimum 3 is above maximum 2"):
+        tag(minimum=3, maximum=2)
