@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock, from_micros, to_micros
-from resources.core.errors import ProtocolError, SourceError
+from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Emit, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.endpoints import parse_address
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.connection import ModbusConnection, RefusedBlockError
 from resources.scada.modbus.exceptions import PERMANENT, words
@@ -41,6 +43,30 @@ class ModbusClient:
         self._last_receive_us = 0
         self._failed: dict[int, int] = {}
         """Position of a tag that the device refuses -> the exception code last told."""
+        self._addresses = (Address(config.host, config.port), *map(parse_address, config.other_endpoints))
+        self._polling: ModbusConnection | None = None
+        """The connection that `run` polls by, or has polled by: a closed one says so when it is asked."""
+
+    def addresses(self) -> Sequence[Address]:
+        """Return where the unit, or the gateways to it, are."""
+        return self._addresses
+
+    def use(self, position: int) -> None:
+        """Let the next connection go to that address."""
+        host, port = self._addresses[position].host, self._addresses[position].port
+        self._config = self._config.model_copy(update={"host": host, "port": port})
+
+    async def check_health(self) -> Health:
+        """Read the first tag by the connection of `run`; a refusal is an answer too.
+
+        Raises:
+            SourceError: No connection, or no answer.
+        """
+        if self._polling is None:
+            raise UnreachableError(f"source {self.name}: no connection to ask by", source=self.name)
+        with suppress(RefusedBlockError):
+            await self._polling.read(plan(self._config, [0])[0])
+        return Health()
 
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect and poll until cancelled; see `resources.scada.connector.ScadaClient.run`."""
@@ -58,6 +84,7 @@ class ModbusClient:
                     await self._finish(poll, tags, emit, status)
                     raise
                 if polls == 0:
+                    self._polling = connection
                     status.connected(
                         {"endpoint": connection.endpoint, "security": self._security(), "requests": str(len(scheduled))}
                     )

@@ -17,7 +17,8 @@ from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import AuthError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Emit, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.endpoints import parse_address
 from resources.scada.mqtt import reasons
 from resources.scada.mqtt.codec import MessageDecoder
 from resources.scada.mqtt.config import MqttConfig
@@ -43,14 +44,43 @@ class MqttClient:
         self._config = config
         self._clock = clock or SystemClock()
         self._decoder = MessageDecoder(name, config.tags, catalog)
-        broker = config.broker
-        self.endpoint = f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}"
+        self._addresses = (Address(config.broker.host, config.broker.port), *map(parse_address, config.other_endpoints))
+        self._reading: BrokerSession | None = None
+        """The session that `run` reads by, or has read by: a closed one says so when it is asked."""
+
+    @property
+    def endpoint(self) -> str:
+        """The broker that the next connection goes to."""
+        broker = self._config.broker
+        return f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}"
+
+    def addresses(self) -> Sequence[Address]:
+        """Return where the broker, or those that stand in for it, are."""
+        return self._addresses
+
+    def use(self, position: int) -> None:
+        """Let the next connection go to that broker."""
+        host, port = self._addresses[position].host, self._addresses[position].port
+        broker = self._config.broker.model_copy(update={"host": host, "port": port})
+        self._config = self._config.model_copy(update={"broker": broker})
+
+    async def check_health(self) -> Health:
+        """Ask the broker for a PINGRESP on the connection of `run`.
+
+        Raises:
+            SourceError: There is no connection, or it broke.
+        """
+        if self._reading is None:
+            raise UnreachableError(f"source {self.name}: no connection to ask by", source=self.name)
+        await self._reading.ping()
+        return Health()
 
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect, subscribe and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
         session, resumed = await self._open(self._config.client_id, clean=False)
         facts = {"endpoint": self.endpoint, "security": self.security, "session": "resumed" if resumed else "new"}
         async with session:
+            self._reading = session
 
             def granted(codes: dict[str, int]) -> None:
                 self._note_refusals(codes, status)

@@ -53,6 +53,7 @@ class BrokerSession(asyncio.Protocol):
         self._paused = False
         self._keepalive: asyncio.TimerHandle | None = None
         self._heard = True
+        self._pongs: list[asyncio.Future[None]] = []
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -103,6 +104,11 @@ class BrokerSession(asyncio.Protocol):
             self._write(wire.acknowledgements(wire.PUBCOMP, [int.from_bytes(packet.body[:2], "big")]))
         elif packet.kind == wire.DISCONNECT:
             self._fail(reasons.disconnected(packet.body, source=self._source, peer=self._peer))
+        elif packet.kind == wire.PINGRESP:
+            for pong in self._pongs:
+                if not pong.done():
+                    pong.set_result(None)
+            self._pongs.clear()
         elif packet.kind == wire.SUBACK and self._on_suback is not None:
             self._on_suback(packet.body)
         elif packet.kind == wire.CONNACK and self._connack is not None and not self._connack.done():
@@ -117,8 +123,9 @@ class BrokerSession(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
         self._arrived.set()
-        if self._connack is not None and not self._connack.done():
-            self._connack.set_exception(self._error)
+        for waiting in (self._connack, *self._pongs):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(self._error)
 
     def _write(self, packets: bytes) -> None:
         if self._transport is not None and packets:
@@ -169,6 +176,20 @@ class BrokerSession(asyncio.Protocol):
             self._keepalive = loop.call_later(interval_s * 0.75, tick)
 
         self._keepalive = loop.call_later(interval_s * 0.75, tick)
+
+    async def ping(self) -> None:
+        """Ask the broker for a sign of life; returns when it came, at once while we do not read.
+
+        Raises:
+            SourceError: The connection is gone.
+        """
+        transport = self.transport
+        if self._paused:
+            return  # what it sends lies unread: that says nothing about the broker
+        pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
+        transport.write(wire.PINGREQ_PACKET)
+        await pong
 
     async def take(self, limit: int) -> list[Message]:
         """Return the messages that have arrived, at least one, at most `limit`, in order.

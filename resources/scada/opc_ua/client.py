@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC
@@ -15,10 +15,11 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from resources.core.clock import Clock, SystemClock, to_micros
-from resources.core.errors import PlatformError, ProtocolError
+from resources.core.errors import PlatformError, ProtocolError, UnreachableError
 from resources.core.readings import ReadingBatch, Reject, rejects_batch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Emit, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.endpoints import parse_address
 from resources.scada.opc_ua.codec import Columns, Published
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words, translate
@@ -31,6 +32,7 @@ from resources.scada.rejects import raw_value
 log = structlog.get_logger(__name__)
 
 _NAMESPACES, _CURRENT_TIME, _PRODUCT_NAME, _MOST_ITEMS, _MOST_READS = 2255, 2258, 2261, 11714, 11705
+_SERVICE_LEVEL = 2267
 _GOODBYE_S = 3.0
 """Longest wait for a server to close a session that we no longer need."""
 
@@ -49,6 +51,33 @@ class OpcUaClient:
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
         self._failed: dict[int, str] = {}
         """Position of a tag that is not monitored -> the reason last told."""
+        self._urls = (config.endpoint_url, *config.other_endpoints)
+        self._reading: Any = None
+        """The session that `run` reads by, None while there is none."""
+
+    def addresses(self) -> Sequence[Address]:
+        """Return where the configured endpoints are."""
+        return [parse_address(url) for url in self._urls]
+
+    def use(self, position: int) -> None:
+        """Let the next session go to that endpoint."""
+        self._config = self._config.model_copy(update={"endpoint_url": self._urls[position]})
+
+    async def check_health(self) -> Health:
+        """Return the ServiceLevel, read by the session of `run`.
+
+        Raises:
+            SourceError: No session, or no answer.
+        """
+        if self._reading is None:
+            raise UnreachableError(f"source {self.name}: no session to ask by", source=self.name)
+        try:
+            level = await _read_standard(self._reading, _SERVICE_LEVEL)
+        except (UaError, OSError) as error:
+            raise translate(
+                error, source=self.name, endpoint=self._config.endpoint_url, doing="asking for the service level"
+            ) from error
+        return Health(service_level=int(level) if level is not None else None)
 
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect, subscribe and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
@@ -58,6 +87,7 @@ class OpcUaClient:
             self._assembler.forget_first_values()
             await subscription.create()
             bad = await self._monitor(subscription, session, range(len(self._config.tags)), emit, status)
+            self._reading = session
             status.connected(
                 {
                     "endpoint": self._config.endpoint_url,
@@ -76,6 +106,7 @@ class OpcUaClient:
                 for task in done:
                     task.result()
             finally:
+                self._reading = None
                 retrying.cancel()
                 publishing.cancel()
                 await asyncio.gather(retrying, publishing, return_exceptions=True)
