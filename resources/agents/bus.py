@@ -367,4 +367,5 @@ def _tls_context(broker: BrokerConfig) -> ssl.SSLContext | None:
         allow_tls_1_2=broker.allow_tls_1_2,
         client_certificate=broker.client_certificate,
         client_key=broker.client_key,
+        pinned_sha256=broker.pinned_sha256,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, UnreachableError
+from resources.transport.pinning import PinnedCertificateError, fingerprint, pin
 
 _VERIFY_EXPIRED, _VERIFY_NOT_YET = 10, 9
 _VERIFY_HOST, _VERIFY_ADDRESS = 62, 64
@@ -33,10 +34,11 @@ class TlsFiles:
     client_certificate: Path | None = None
     client_key: Path | None = None
     allow_tls_1_2: bool = False
+    pinned_sha256: tuple[str, ...] = ()
 
 
 def client_context(source: str, files: TlsFiles) -> ssl.SSLContext:
-    """Return a context that verifies the peer and its host name, TLS 1.3 unless 1.2 is allowed.
+    """Return a context that verifies the peer, its host name and its pin, TLS 1.3 unless 1.2 is allowed.
 
     Raises:
         ConfigError: A file is missing or is not what it should be.
@@ -49,6 +51,7 @@ def client_context(source: str, files: TlsFiles) -> ssl.SSLContext:
             f"source {source}: ca_certificate {files.ca_certificate} cannot be used ({error}): give a PEM file"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if files.allow_tls_1_2 else ssl.TLSVersion.TLSv1_3
+    pin(context, files.pinned_sha256)
     if files.client_certificate is not None and files.client_key is not None:
         load_certificates(source, "client_certificate", files.client_certificate, check_validity=True)
         try:
@@ -136,6 +139,11 @@ def explain(error: BaseException | None, *, source: str, peer: str, doing: str =
 
 
 def _verification(error: ssl.SSLCertVerificationError) -> str:
+    if isinstance(error, PinnedCertificateError):
+        return (
+            f"the server's certificate is not the one pinned ({error.verify_message}): if it was renewed on purpose, "
+            "add the new fingerprint; otherwise somebody else answers there"
+        )
     if error.verify_code == _VERIFY_EXPIRED:
         return "the server's certificate has expired: have it renewed there"
     if error.verify_code == _VERIFY_NOT_YET:
@@ -172,3 +180,14 @@ def peer_certificate(transport_ssl: ssl.SSLObject | None) -> x509.Certificate | 
     """Return the certificate the peer showed, None without TLS."""
     der = transport_ssl.getpeercert(binary_form=True) if transport_ssl is not None else None
     return x509.load_der_x509_certificate(der) if der else None
+
+
+def certificate_facts(certificate: x509.Certificate | None) -> dict[str, str]:
+    """Return what `StatusSink.connected` is told of the certificate that the peer showed; nothing without one."""
+    if certificate is None:
+        return {}
+    return {
+        "certificate_subject": certificate.subject.rfc4514_string(),
+        "certificate_expires_at": certificate.not_valid_after_utc.isoformat(),
+        "certificate_sha256": fingerprint(certificate),
+    }

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Secret, StrictModel
+from resources.core.settings import Duration, Fingerprints, Secret, StrictModel
 
 
 class BrokerConfig(StrictModel):
@@ -28,6 +28,8 @@ class BrokerConfig(StrictModel):
     """PEM private key of the client certificate."""
     allow_tls_1_2: bool = False
     """True also accepts TLS 1.2, for an old broker; 1.3 is the minimum otherwise."""
+    pinned_sha256: Fingerprints = ()
+    """SHA-256 fingerprints of which the broker's certificate must have one, besides being verified; any if absent."""
     insecure_plain_tcp: bool = False
     """True talks without TLS: needs tls: false."""
     username: str | None = None
@@ -43,6 +45,8 @@ class BrokerConfig(StrictModel):
     def _plain_is_explicit(self) -> Self:
         if not self.tls and not self.insecure_plain_tcp:
             raise ValueError("tls: false needs insecure_plain_tcp: true beside it")
+        if not self.tls and self.pinned_sha256:
+            raise ValueError("pinned_sha256 needs TLS")
         if self.password is not None and self.username is None:
             raise ValueError("password needs username")
         return self

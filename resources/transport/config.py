@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Secret, StrictModel
+from resources.core.settings import Duration, Fingerprints, Secret, StrictModel
 
 
 class OAuthConfig(StrictModel):
@@ -35,6 +35,9 @@ class HttpConfig(StrictModel):
     """CA that signed the server's certificate; the system's if absent."""
     allow_tls_1_2: bool = False
     """True also accepts TLS 1.2, for an old server; 1.3 is the minimum otherwise."""
+    pinned_sha256: Fingerprints = ()
+    """SHA-256 fingerprints of which the server's certificate must have one, besides being verified; any if absent. A
+    token endpoint on another host needs its own in the list."""
     insecure_plain_http: bool = False
     """True allows an http:// address."""
     timeout: Duration = timedelta(seconds=30)
@@ -54,4 +57,6 @@ class HttpConfig(StrictModel):
     def _plain_is_explicit(self) -> Self:
         if self.base_url.startswith("http://") and not self.insecure_plain_http:
             raise ValueError("an http:// base_url needs insecure_plain_http: true beside it")
+        if self.base_url.startswith("http://") and self.pinned_sha256:
+            raise ValueError("pinned_sha256 needs an https:// base_url")
         return self

@@ -71,7 +71,11 @@ class HttpClient:
         self._config = config
         self._clock: Clock = clock or SystemClock()
         self._stats = stats
-        tls = client_context(ca_certificate=config.ca_certificate, allow_tls_1_2=config.allow_tls_1_2)
+        tls = client_context(
+            ca_certificate=config.ca_certificate,
+            allow_tls_1_2=config.allow_tls_1_2,
+            pinned_sha256=config.pinned_sha256,
+        )
         timeout_s = config.timeout.total_seconds()
         self._tokens = TokenSource(source, oauth, tls=tls, timeout_s=timeout_s, clock=self._clock) if oauth else None
         self._client = httpx.Client(

@@ -12,6 +12,7 @@ import httpx
 
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.foreign_text import foreign_text
+from resources.transport.pinning import PinnedCertificateError
 from resources.transport.retry_after import retry_after_s
 
 Raised = TypeVar("Raised", bound=BaseException)
@@ -48,11 +49,7 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
             return UnreachableError(f"{asking}: {meaning}", source=source)
     certificate = _cause(error, ssl.SSLCertVerificationError)
     if certificate is not None:
-        return AuthError(
-            f"{asking}: the server's certificate is not trusted ({foreign_text(certificate.verify_message)}); check "
-            "http.ca_certificate, and that base_url carries the name the certificate was issued for",
-            source=source,
-        )
+        return AuthError(f"{asking}: {_not_trusted(certificate)}", source=source)
     handshake = _cause(error, ssl.SSLError)
     if handshake is not None:
         return ProtocolError(
@@ -68,6 +65,18 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
         return ProtocolError(f"{asking}: not an http or https address", source=source)
     return UnreachableError(
         f"{asking}: the connection broke ({foreign_text(str(error) or type(error).__name__)})", source=source
+    )
+
+
+def _not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    if isinstance(error, PinnedCertificateError):
+        return (
+            f"the server's certificate is not the one pinned ({error.verify_message}); if it was renewed on purpose, "
+            "add the new fingerprint to http.pinned_sha256; otherwise somebody else answers there"
+        )
+    return (
+        f"the server's certificate is not trusted ({foreign_text(error.verify_message)}); check http.ca_certificate, "
+        "and that base_url carries the name the certificate was issued for"
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Collection
 from pathlib import Path
 
 from resources.core.errors import ConfigError
+from resources.transport.pinning import pin
 
 
 def client_context(
@@ -14,14 +16,16 @@ def client_context(
     allow_tls_1_2: bool = False,
     client_certificate: Path | None = None,
     client_key: Path | None = None,
+    pinned_sha256: Collection[str] = (),
 ) -> ssl.SSLContext:
-    """Return a context that verifies the server's chain and host name.
+    """Return a context that verifies the server's chain, host name and, where there is one, pin.
 
     Args:
         ca_certificate: PEM of the CA that signed the server; the system's store if absent.
         allow_tls_1_2: Also accepts TLS 1.2, with forward secrecy and AEAD ciphers only.
         client_certificate: PEM certificate (chain) shown to a server that asks for one.
         client_key: PEM private key of `client_certificate`.
+        pinned_sha256: Fingerprints of which the server's certificate must have one.
 
     Raises:
         ConfigError: A file is missing or is not PEM; the message names it.
@@ -34,6 +38,7 @@ def client_context(
         context.load_default_certs()
     else:
         _load_authority(context, ca_certificate)
+    pin(context, pinned_sha256)
     if client_certificate is not None:
         try:
             context.load_cert_chain(client_certificate, client_key)

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, TagConfig
+from resources.core.settings import Duration, Fingerprints, TagConfig
 from resources.scada.config import SourceOptions
 
 DataType = Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "bool"]
@@ -79,6 +79,8 @@ class ModbusConfig(SourceOptions):
     """PEM private key of the client certificate."""
     allow_tls_1_2: bool = False
     """True also accepts TLS 1.2, the least that Modbus/TCP Security asks for; 1.3 is the minimum otherwise."""
+    pinned_sha256: Fingerprints = ()
+    """SHA-256 fingerprints of which the server's certificate must have one, besides being verified; any if absent."""
     poll_interval: Duration = timedelta(seconds=1)
     """Time between two polls of everything, on a fixed grid."""
     timeout: Duration = timedelta(seconds=3)
@@ -98,6 +100,8 @@ class ModbusConfig(SourceOptions):
     def _tls_is_complete(self) -> Self:
         if self.tls and not self.ca_certificate:
             raise ValueError("tls needs ca_certificate")
+        if not self.tls and self.pinned_sha256:
+            raise ValueError("pinned_sha256 needs tls: true")
         if (self.client_certificate is None) != (self.client_key is None):
             raise ValueError("client_certificate and client_key go together")
         return self

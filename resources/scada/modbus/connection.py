@@ -66,7 +66,13 @@ class ModbusConnection:
         self.endpoint = (
             f"{'modbus+tls' if config.tls else 'modbus'}://{config.host}:{config.port} unit {config.unit_id}"
         )
-        files = TlsFiles(config.ca_certificate, config.client_certificate, config.client_key, config.allow_tls_1_2)
+        files = TlsFiles(
+            config.ca_certificate,
+            config.client_certificate,
+            config.client_key,
+            config.allow_tls_1_2,
+            config.pinned_sha256,
+        )
         self._client = _Client(config, client_context(source, files) if config.tls else None)
         self._loss: BaseException | None = None
         self._closed = asyncio.Event()

@@ -157,7 +157,13 @@ class MqttClient:
             session_expiry_s=0 if clean else min(0xFFFF_FFFE, int(self._config.session_expiry.total_seconds())),
             receive_maximum=self._config.receive_maximum,
         )
-        files = TlsFiles(broker.ca_certificate, broker.client_certificate, broker.client_key, broker.allow_tls_1_2)
+        files = TlsFiles(
+            broker.ca_certificate,
+            broker.client_certificate,
+            broker.client_key,
+            broker.allow_tls_1_2,
+            broker.pinned_sha256,
+        )
         context = client_context(self.name, files) if broker.tls else None
         try:
             async with asyncio.timeout(timeout_s):
