@@ -91,7 +91,7 @@ class ReadingAssembler:
         tag = self._tags[handle]
         value = columns.odd.get(row)
         status = status_words(columns.statuses[row]).partition(":")[0]
-        raw = raw_value(node_id=tag.node_id, value=value, type=type(value).__name__, status=status)
+        raw = raw_value(node_id=tag.place, value=value, type=type(value).__name__, status=status)
         reason = (
             f"the value is missing although the status is not bad ({status})"
             if value is None
