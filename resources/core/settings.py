@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,16 +20,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
     model_validator,
 )
 
 from resources.core.errors import ConfigError
 from resources.core.tags import SENSOR_ID_PATTERN
 from resources.core.units import parse_unit
+from resources.core.yaml_document import SECRET, Document
 
-_SECRET = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -78,7 +75,7 @@ class EnvSecret:
 def _secret(value: object) -> EnvSecret:
     if isinstance(value, EnvSecret):
         return value
-    match = _SECRET.match(value) if isinstance(value, str) else None
+    match = SECRET.match(value) if isinstance(value, str) else None
     if match is None:
         # the value itself must not appear in the message
         raise ValueError("a secret must be written as ${NAME_OF_AN_ENVIRONMENT_VARIABLE}, not as its value")
@@ -233,13 +230,7 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         ConfigError: The file is missing, is not YAML, or breaks the model; one line per fault:
             `integrations.yaml:14: sources.boiler_house.tags.3.unit: unknown unit 'foo' ...`.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); GL_CONFIG names the configuration file"
-        ) from error
-    return parse_yaml(text, model, name=path.name)
+    return Document.load(path).validated(model)
 
 
 def parse_yaml(text: str, model: type[Model], *, name: str) -> Model:
@@ -248,96 +239,4 @@ def parse_yaml(text: str, model: type[Model], *, name: str) -> Model:
     Raises:
         ConfigError: As `load_yaml`.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.load(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: not YAML: {getattr(error, 'problem', error)}") from error
-    lines: dict[tuple[str | int, ...], int] = {}
-    faults: list[str] = []
-    if node is not None:
-        _index(node, (), lines, faults, name)
-    data, unset = _interpolate(data if data is not None else {}, ())
-    faults += [
-        f"{name}:{_line(lines, where)}: {_dotted(where)}: environment variable {variable} is not set"
-        for where, variable in unset
-    ]
-    if faults:
-        raise ConfigError("\n".join(faults))
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(error, lines, name))) from error
-
-
-def _explain(error: ValidationError, lines: Mapping[tuple[str | int, ...], int], name: str) -> list[str]:
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    for fault in error.errors(include_input=False, include_url=False):
-        where = tuple(part for part in fault["loc"] if not isinstance(part, str) or part != "[key]")
-        message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-        # a list whose items are all wrong is called too short as well: the items say why
-        inside = any(other[: len(where)] == where and other != where for other, _ in found)
-        if fault["type"] != "too_short" or not inside:
-            found.append((where, message))
-    return [f"{name}:{_line(lines, where)}: {_dotted(where) or 'file'}: {message}" for where, message in found]
-
-
-def _line(lines: Mapping[tuple[str | int, ...], int], where: tuple[str | int, ...]) -> int:
-    # a discriminated union puts its tag into the path, so parts that the file does not have are passed over
-    known: tuple[str | int, ...] = ()
-    for part in where:
-        if (*known, part) in lines:
-            known = (*known, part)
-    return lines.get(known, 1)
-
-
-def _dotted(where: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in where)
-
-
-def _index(
-    node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], faults: list[str], name: str
-) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            where = (*path, str(key.value))
-            if where in lines:
-                twice = f"the key occurs twice (first on line {lines[where]})"
-                faults.append(f"{name}:{key.start_mark.line + 1}: {_dotted(where)}: {twice}")
-            lines[where] = key.start_mark.line + 1
-            _index(value, where, lines, faults, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            _index(value, (*path, number), lines, faults, name)
-
-
-def _interpolate(data: Any, path: tuple[str | int, ...]) -> tuple[Any, list[tuple[tuple[str | int, ...], str]]]:
-    """Replace `${NAME}` inside longer strings and `${NAME:-default}`; a bare `${NAME}` stays for secrets."""
-    unset: list[tuple[tuple[str | int, ...], str]] = []
-    if isinstance(data, dict):
-        done: dict[Any, Any] = {}
-        for key, value in data.items():
-            done[key], missing = _interpolate(value, (*path, str(key)))
-            unset += missing
-        return done, unset
-    if isinstance(data, list):
-        items = []
-        for number, value in enumerate(data):
-            item, missing = _interpolate(value, (*path, number))
-            items.append(item)
-            unset += missing
-        return items, unset
-    if isinstance(data, str) and "${" in data and not _SECRET.match(data):
-
-        def replace(match: re.Match[str]) -> str:
-            value = os.environ.get(match.group(1), match.group(2))
-            if value is None:
-                unset.append((path, match.group(1)))
-                return ""
-            return value
-
-        return _VARIABLE.sub(replace, data), unset
-    return data, unset
+    return Document.parse(text, name=name).validated(model)
