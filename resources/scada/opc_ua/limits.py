@@ -1,0 +1,60 @@
+"""What a server says of itself in namespace 0: its operation limits, and other standard variables.
+
+0 or a missing node means that the server names no limit. Source: OPC 10000-5, 6.3.2 and 6.3.11 (OperationLimits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+NAMESPACES = 2255
+"""Server_NamespaceArray."""
+START_TIME = 2257
+"""Server_ServerStatus_StartTime."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationLimits:
+    """The most that one request (or one subscription) may hold; 0: the server names no limit."""
+
+    nodes_per_read: int = 0
+    nodes_per_write: int = 0
+    nodes_per_browse: int = 0
+    paths_per_translate: int = 0
+    items_per_call: int = 0
+    nodes_per_history_read: int = 0
+    items_per_subscription: int = 0
+
+
+_NODES = {
+    "nodes_per_read": 11705,
+    "nodes_per_write": 11707,
+    "nodes_per_browse": 11710,
+    "paths_per_translate": 11712,
+    "items_per_call": 11714,
+    "nodes_per_history_read": 12165,
+    "items_per_subscription": 24104,
+}
+
+
+async def read_standards(services: Any, *identifiers: int) -> tuple[Any, ...]:
+    """Return the values of standard nodes of namespace 0, None where the server does not have one."""
+    found = await services.read_attributes([ua.NodeId(number) for number in identifiers], AttributeIds.Value)
+    return tuple(data.Value.Value if data.Value is not None else None for data in found)
+
+
+async def read_standard(services: Any, identifier: int) -> Any:
+    """Return the value of a standard node of namespace 0, None where the server does not have it."""
+    return (await read_standards(services, identifier))[0]
+
+
+async def read_limits(services: Any) -> OperationLimits:
+    """Return the server's limits."""
+    names = [field.name for field in fields(OperationLimits)]
+    # one by one: a server may allow no more than that in one request, which is what we are about to ask
+    values = [await read_standard(services, _NODES[name]) for name in names]
+    return OperationLimits(**{name: int(value or 0) for name, value in zip(names, values, strict=True)})
