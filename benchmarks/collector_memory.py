@@ -127,7 +127,7 @@ async def _measure(folder: Path) -> dict[str, float]:
         "rss_mb": round(peak / _MIB, 1),
         "rss_idle_mb": round(idle / _MIB, 1),
         "rss_growth_mb": round((peak - idle) / _MIB, 1),
-        "readings_per_s": round(READINGS / seconds),
+        "collector_take_in_per_s": round(READINGS / seconds),
     }
 
 

@@ -60,6 +60,8 @@ def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
     try:
         module = importlib.import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("benchmarks"):
+            raise
         raise ConfigError(
             "gl bench runs from the repository, where the folder `benchmarks` is: change into it first"
         ) from error
