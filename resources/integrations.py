@@ -22,6 +22,7 @@ from resources.erp.sap.config import SapConfig
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.opc_ua.config import OpcUaConfig
+from resources.transport.allowed_hosts import HostList, hosts_in
 
 MOST_PARTITIONS = 50_000
 """Most windows a configuration may make in two years: more, and the Dagster UI no longer answers."""
@@ -137,6 +138,18 @@ class LogsConfig(StrictModel):
     """Lowest level written."""
 
 
+class WritesConfig(StrictModel):
+    """Writing to the plant; what may be written is said per tag (`writable`)."""
+
+    from_dagster: bool = False
+    """True lets the job write_setpoint write, too; `gl write` may in either case."""
+
+
+def _hosts(entries: tuple[str, ...]) -> tuple[str, ...]:
+    HostList(entries)
+    return entries
+
+
 class Integrations(StrictModel):
     """Everything the platform reads and the limits it keeps."""
 
@@ -166,6 +179,10 @@ class Integrations(StrictModel):
     """Limits of the gates."""
     logs: LogsConfig = LogsConfig()
     """Where logs go."""
+    writes: WritesConfig = WritesConfig()
+    """Writing to the plant."""
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] | None = None
+    """Names, addresses and networks (CIDR) that sources, ERP systems and the agents' broker must be in; all if None."""
 
     @field_validator("start")
     @classmethod
@@ -187,6 +204,16 @@ class Integrations(StrictModel):
                 conversion(tag.unit, tag.canonical_unit or tag.unit)
             except ConfigError as error:
                 raise ValueError(f"tag {tag.sensor_id}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_are_allowed(self) -> Self:
+        if self.allowed_hosts is None:
+            return self
+        allowed = HostList(self.allowed_hosts)
+        for where, host in hosts_in({"sources": self.sources, "erp": self.erp, "agents": self.agents}):
+            if host not in allowed:
+                raise ValueError(f"{where}: host {host} is not in allowed_hosts: add it there if it is right")
         return self
 
     @property

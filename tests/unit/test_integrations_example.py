@@ -103,7 +103,7 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     plain = load_integrations()
     exempt = {"max_bytes", "dir", "start", "targets", "time_register", "scope", "unit_path", "interval", "unit_codes"}
     exempt |= {"ca_certificate", "client_certificate", "client_key"}
-    exempt |= {"readings", "texts", "hours", "rejected"}
+    exempt |= {"readings", "texts", "hours", "rejected", "allowed_hosts"}
     exempt |= {"other_endpoints", "connections_per_endpoint"}
     exempt |= {"element", "events", "field"}
     assert set(differences(plain, shown)) - exempt == set()
