@@ -1,8 +1,8 @@
 """Which of several addresses a source is read from: balanced by load, failed over by ServiceLevel and health.
 
 A source names its addresses in order of preference. One that answers is better than one that has just failed, a higher
-ServiceLevel better than a lower one, one with fewer connections of this collector better than a busier one; the order of
-the configuration decides what is left. A source stays where it is until that address fails, or tells a ServiceLevel
+ServiceLevel better than a lower one, one with fewer connections of this collector better than a busier one; the order
+of the configuration decides what is left. A source stays where it is until that address fails, or tells a ServiceLevel
 below "healthy" while another may be better: moving costs a gap.
 Source: OPC 10000-4, 6.6.2.4.2 (ServiceLevel: 0 maintenance, 1 no data, 2 to 199 degraded, 200 to 255 healthy).
 """
@@ -10,6 +10,7 @@ Source: OPC 10000-4, 6.6.2.4.2 (ServiceLevel: 0 maintenance, 1 no data, 2 to 199
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from resources.scada.connector import Address
 HEALTHY_LEVEL = 200
 """The least ServiceLevel of a server that works as it should."""
 
-REMEMBERED_S = 300.0
-"""A failure or a low ServiceLevel counts against an address for this long: then it may have been mended."""
+FAILURE_REMEMBERED_S = 300.0
+"""A failure counts against an address for this long: then it may have been mended."""
+
+LEVEL_REMEMBERED_S = 1800.0
+"""A ServiceLevel is believed for this long: asking the other server anew means moving there, which costs a gap."""
 
 
 def parse_address(text: str) -> Address:
@@ -81,7 +85,11 @@ class EndpointChoice:
     """The addresses of one source, and which to use next; marks are seconds of the monotonic clock."""
 
     def __init__(
-        self, addresses: Sequence[Address], loads: EndpointLoads, monotonic: Callable[[], float], limit: int | None = None
+        self,
+        addresses: Sequence[Address],
+        loads: EndpointLoads,
+        monotonic: Callable[[], float],
+        limit: int | None = None,
     ) -> None:
         """Choose among `addresses`; `limit` connections to one at most."""
         self.addresses = tuple(addresses)
@@ -135,17 +143,20 @@ class EndpointChoice:
     def _has_room(self, position: int) -> bool:
         return self._limit is None or self._loads.of(self.addresses[position]) < self._limit
 
-    def _rank(self, position: int) -> tuple[bool, int, int, int]:
+    def _rank(self, position: int) -> tuple[float, int, int, int]:
+        # of those that have failed the one that failed first: else the same dead one would be tried for ever
+        failed_at = self._known[position].failed_at
+        failure = failed_at if failed_at is not None and self._has_failed(position) else -math.inf
         # healthy is healthy: 255 is not to draw everything away from 240
         level = min(self._level(position), HEALTHY_LEVEL)
-        return self._has_failed(position), -level, self._loads.of(self.addresses[position]), position
+        return failure, -level, self._loads.of(self.addresses[position]), position
 
     def _has_failed(self, position: int) -> bool:
         failed_at = self._known[position].failed_at
-        return failed_at is not None and self._monotonic() - failed_at < REMEMBERED_S
+        return failed_at is not None and self._monotonic() - failed_at < FAILURE_REMEMBERED_S
 
     def _level(self, position: int) -> int:
         known = self._known[position]
-        if known.level is None or self._monotonic() - known.level_at >= REMEMBERED_S:
+        if known.level is None or self._monotonic() - known.level_at >= LEVEL_REMEMBERED_S:
             return HEALTHY_LEVEL
         return known.level

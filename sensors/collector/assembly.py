@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from http import HTTPStatus
@@ -33,7 +34,7 @@ from sensors.collector.metrics import CollectorMetrics, registry_of
 from sensors.collector.pipeline import Pipeline
 from sensors.collector.sources import build_clients
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor
+from sensors.collector.supervisor import SourceSupervisor, Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,12 @@ REPORT_EVERY_S = 60.0
 
 CANCEL_AGAIN_S = 5.0
 """A task that has not ended by then is cancelled again: longer than a connector takes to say goodbye."""
+
+ASK_S = 2.0
+"""Longest wait of /healthz/now for the sources' answers."""
+
+MORE_THREADS = 32
+"""Threads beside two a source for what blocks: a name server that does not answer holds one for half a minute."""
 
 Progress = Callable[[float, Mapping[str, SourceState]], None]
 """Called about once a second with the seconds since the start and the sources as they are."""
@@ -118,8 +125,17 @@ class Collector:
             patient=frozenset(name for name, s in config.sources.items() if isinstance(s, MqttConfig) and s.qos),
             observers=(self.live.offer,),
         )
+        around = Surroundings()
         self._supervisors = [
-            SourceSupervisor(client, self.pipeline, self.states[client.name], clock=self.clock) for client in clients
+            SourceSupervisor(
+                client,
+                self.pipeline,
+                self.states[client.name],
+                clock=self.clock,
+                around=around,
+                options=config.sources.get(client.name),
+            )
+            for client in clients
         ]
         self.mirror = (
             DatabaseMirror(
@@ -148,6 +164,8 @@ class Collector:
             ConfigError: The pages cannot be served as configured.
             PlatformError: The disk under the buffer failed; what was acknowledged is safe.
         """
+        threads = ThreadPoolExecutor(2 * len(self.states) + MORE_THREADS, thread_name_prefix="blocking")
+        asyncio.get_running_loop().set_default_executor(threads)
         try:
             async with AsyncExitStack() as ending:
                 if doors.serve:
@@ -198,7 +216,9 @@ class Collector:
                 live_view_lag_s=lambda: self.mirror.lag_s if self.mirror else 0.0,
             )
         )
-        server = PageServer({"/healthz": self._healthz, "/metrics": lambda: _metrics(registry)})
+        server = PageServer({
+            "/healthz": self._healthz, "/healthz/now": self._healthz_now, "/metrics": lambda: _metrics(registry)
+        })  # fmt: skip
         url = await server.start(host, self.config.collector.port)
         ending.push_async_callback(server.stop)
         address = self._home / "collector.json"
@@ -226,6 +246,15 @@ class Collector:
     async def _healthz(self) -> Answer:
         good, content = await asyncio.to_thread(health.report, self.contributors(), self.clock.now())
         return json_answer(content, HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _healthz_now(self) -> Answer:
+        """Ask every connected source first; one that does not answer in time is shown by the age of its last answer."""
+        asked = [asyncio.create_task(supervisor.ask()) for supervisor in self._supervisors]
+        try:
+            await asyncio.wait(asked, timeout=ASK_S)
+        finally:
+            await _cancelled(asked)
+        return await self._healthz()
 
     async def _progress_forever(self, progress: Progress | None) -> None:
         began = self.clock.monotonic()

@@ -7,13 +7,14 @@ something to say adds one. Red makes `/healthz` answer 503; a warning is shown a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from resources.core.clock import Clock
 from resources.transport.call_stats import read_stats
+from resources.transport.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector.state import SourceState
 
@@ -33,6 +34,8 @@ class Finding:
     name: str
     level: Level
     detail: str
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """The same for programs, where there is more to say."""
 
 
 Contributor = Callable[[], Iterable[Finding]]
@@ -58,19 +61,43 @@ def source_findings(
         if not state.connected:
             away_s = mark - (state.down_since if state.down_since is not None else state.started)
             level: Level = "red" if away_s > disconnected_limit.total_seconds() else "warning"
-            yield Finding(name, level, f"not connected for {away_s:.0f} s: {state.last_error or 'connecting'}")
+            why = f"not connected for {away_s:.0f} s: {state.last_error or 'connecting'}"
+            yield Finding(name, level, why + _next_attempt(state, mark), connection_facts(state, mark))
             continue
         heard = max(mark_ for mark_ in (state.last_received, state.connected_since, state.started) if mark_ is not None)
         silent_s = mark - heard
         if silent_s > silent_limit.total_seconds():
-            yield Finding(
-                name, "red", f"connected, but silent for {silent_s:.0f} s: check that the device sends values"
-            )
+            silent = f"connected, but silent for {silent_s:.0f} s: check that the device sends values"
+            yield Finding(name, "red", silent, connection_facts(state, mark))
         elif state.failed_items:
             first, why = next(iter(state.failed_items.items()))
-            yield Finding(name, "warning", f"{len(state.failed_items)} tags cannot be read, the first: {first}: {why}")
+            failed = f"{len(state.failed_items)} tags cannot be read, the first: {first}: {why}"
+            yield Finding(name, "warning", failed, connection_facts(state, mark))
         else:
-            yield Finding(name, "green", f"connected, {state.rows} rows")
+            yield Finding(name, "green", f"connected, {state.rows} rows", connection_facts(state, mark))
+
+
+def connection_facts(state: SourceState, mark: float) -> dict[str, object]:
+    """Return how a source's connection fares, for programs; what is not known is left out."""
+    facts: dict[str, object] = {
+        "endpoint": state.endpoint,
+        "circuit": state.circuit.value,
+        "failures_in_row": state.failures_in_row,
+        "next_attempt_s": None if state.next_attempt is None else round(max(0.0, state.next_attempt - mark), 1),
+        "service_level": state.service_level,
+        "health_ms": None if state.health_s is None else round(state.health_s * 1000, 1),
+        "health_at": None if state.health_at is None else state.health_at.isoformat(),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _next_attempt(state: SourceState, mark: float) -> str:
+    if state.next_attempt is None:
+        return ""
+    due = f"next attempt in {max(0.0, state.next_attempt - mark):.0f} s"
+    if state.circuit is not Circuit.OPEN:
+        return f"; {due}"
+    return f"; circuit open after {state.failures_in_row} failures, {due} or when its port opens"
 
 
 def buffer_findings(buffer: WindowBuffer) -> Iterable[Finding]:

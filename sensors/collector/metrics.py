@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock
 from resources.transport.call_stats import read_stats
+from resources.transport.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector.flow import Flow
 from sensors.collector.state import SourceState
@@ -45,6 +46,7 @@ class CollectorMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
         yield from self._source_families()
+        yield from self._connection_families()
         yield from self._flow_families()
         yield from self._buffer_families()
         yield from self._count_families()
@@ -84,6 +86,45 @@ class CollectorMetrics(Collector):
             "Tags that cannot be read while the rest of the source can.",
             ("source",),
             [((s.name,), len(s.failed_items)) for s in states],
+        )
+
+    def _connection_families(self) -> Iterator[Metric]:
+        states, mark = list(self._states.values()), self._clock.monotonic()
+        yield _gauge(
+            "gl_source_circuit",
+            "1 for the state that the source's circuit breaker is in.",
+            ("source", "state"),
+            [((s.name, circuit.value), s.circuit is circuit) for s in states for circuit in Circuit],
+        )
+        yield _gauge(
+            "gl_source_failures_in_row",
+            "Failed attempts since the last connection.",
+            ("source",),
+            [((s.name,), s.failures_in_row) for s in states],
+        )
+        yield _gauge(
+            "gl_source_next_attempt_seconds",
+            "Time to the next attempt, while the source is left alone.",
+            ("source",),
+            [((s.name,), max(0.0, s.next_attempt - mark)) for s in states if s.next_attempt is not None],
+        )
+        yield _counter(
+            "gl_source_looks",
+            "Times that the port was looked at while the source was left alone.",
+            ("source",),
+            [((s.name,), s.looks) for s in states],
+        )
+        yield _gauge(
+            "gl_source_health_seconds",
+            "Time that the last answer to a health check took.",
+            ("source",),
+            [((s.name,), s.health_s) for s in states if s.health_s is not None],
+        )
+        yield _gauge(
+            "gl_source_service_level",
+            "OPC UA ServiceLevel, 0 to 255; below 200 the server is not healthy.",
+            ("source",),
+            [((s.name,), s.service_level) for s in states if s.service_level is not None],
         )
 
     def _flow_families(self) -> Iterator[Metric]:

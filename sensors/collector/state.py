@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from resources.transport.circuit_breaker import Circuit
+
 
 @dataclass(slots=True)
 class SourceState:
@@ -37,6 +39,22 @@ class SourceState:
     """Message of the outage that goes on; None while the connection is up."""
     failed_items: dict[str, str] = field(default_factory=dict)
     """sensor_id -> why it cannot be read while the rest of the source can."""
+    circuit: Circuit = Circuit.CLOSED
+    """State of the circuit breaker."""
+    failures_in_row: int = 0
+    """Failed attempts since the last connection."""
+    next_attempt: float | None = None
+    """Mark: when the next attempt is due; None while one is made or the connection is up."""
+    looks: int = 0
+    """How often the port was looked at while the source was left alone."""
+    endpoint: str | None = None
+    """`host:port` that is in use or was tried last; None where the source has no address."""
+    service_level: int | None = None
+    """OPC UA ServiceLevel that the server told last."""
+    health_s: float | None = None
+    """How long the last answer to a health check took."""
+    health_at: datetime | None = None
+    """Wall time of the last answer to a health check."""
 
     def uptime_share(self, mark: float) -> float:
         """Return the share of the time since the start in which the connection was up, 0 to 1."""
@@ -60,6 +78,7 @@ class SourceState:
         self.connected = False
         self.connected_since = None
         self.failed_items.clear()
+        self.service_level = self.health_s = self.health_at = None
         if self.down_since is None:
             self.down_since = mark
 

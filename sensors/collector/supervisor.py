@@ -1,13 +1,14 @@
 """One task per source: connects, reads, and after a failure waits and connects again, as long as the collector runs.
 
-What goes wrong in one source stays in its task. A loss is one line in the log and a row in the gaps, a recovery is one
-line with the length of the outage; what repeats in between is counted.
+There is never more than one connection of a source: the next attempt begins when the last one has ended. What goes
+wrong in one source stays in its task. A loss is one line in the log and a row in the gaps, a recovery is one line with
+the length of the outage; what repeats in between is counted.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -24,9 +25,15 @@ from resources.core.errors import (
 )
 from resources.core.logs import security_log
 from resources.core.readings import ReadingBatch
-from resources.scada.connector import ScadaClient
+from resources.scada.config import SourceOptions
+from resources.scada.connector import HasAddress, HasEndpoints, ScadaClient
+from resources.scada.endpoints import EndpointChoice, EndpointLoads
+from resources.transport.tcp_look import PortLooker
 from sensors.collector.backoff import Backoff
+from sensors.collector.pauses import Pauses
+from sensors.collector.start_gate import StartGate
 from sensors.collector.state import SourceState
+from sensors.collector.watch import BetterEndpointError, Watch, until_either
 
 log = structlog.get_logger(__name__)
 
@@ -69,18 +76,47 @@ class SourcePort(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the supervisors of one process share."""
+
+    loads: EndpointLoads = field(default_factory=EndpointLoads)
+    gate: StartGate = field(default_factory=StartGate)
+    looker: PortLooker = field(default_factory=PortLooker)
+    backoff: Callable[[], Backoff] = Backoff
+
+
 class SourceSupervisor:
     """Keeps one source connected; it is the source's `StatusSink` as well."""
 
     def __init__(
-        self, client: ScadaClient, port: SourcePort, state: SourceState, *, clock: Clock, backoff: Backoff | None = None
+        self,
+        client: ScadaClient,
+        port: SourcePort,
+        state: SourceState,
+        *,
+        clock: Clock,
+        options: SourceOptions | None = None,
+        around: Surroundings | None = None,
     ) -> None:
         """Drive `client`, hand its batches to `port`, keep `state` up to date."""
         self.state = state
         self._client = client
         self._port = port
         self._clock = clock
-        self._backoff = backoff or Backoff()
+        self._options = options or SourceOptions()
+        self._around = around or Surroundings()
+        addresses = client.addresses() if isinstance(client, HasAddress) else ()
+        self._choice = (
+            EndpointChoice(addresses, self._around.loads, clock.monotonic, self._options.connections_per_endpoint)
+            if addresses
+            else None
+        )
+        self._pauses = Pauses(addresses, self._options, state, clock=clock, backoff=self._around.backoff())
+        self._watch: Watch | None = None
+        self._leave_gate: Callable[[], None] = _nothing
+        self._emitting = 0
+        self._position = 0
         self._last_good = clock.now()
         self._gap_since: datetime | None = None
         self._logged: set[str] = set()
@@ -92,18 +128,67 @@ class SourceSupervisor:
         try:
             while True:
                 try:
-                    await self._client.run(self._emit, self)
+                    await self._attempt()
                     raise UnreachableError(f"{self._client.kind} {self._client.name}: the connection ended by itself")
+                except BetterEndpointError as reason:
+                    self._moves(str(reason))
                 except (SourceError, ConfigError) as error:
-                    pause = self._lost(error)
+                    await self._pause(error, self._lost(error))
                 except Exception as error:  # noqa: BLE001  # a supervisor: no fault of one source may end the process
-                    pause = self._lost(error, fault="internal")
-                await asyncio.sleep(pause)
+                    await self._pause(error, self._lost(error, fault="internal"))
         finally:
             self.state.went_down(self._clock.monotonic())
 
+    async def ask(self) -> None:
+        """Have the peer asked whether it is well; returns when it has answered, at once if it is not connected."""
+        if self._watch is not None:
+            await self._watch.ask()
+
+    async def _attempt(self) -> None:
+        """Connect once, at the best address, and read until it fails."""
+        if self._choice is None:
+            await self._connect()
+            return
+        if self._choice.pick() is None:
+            self.state.last_error = (
+                f"all {self._options.connections_per_endpoint} connections that connections_per_endpoint allows are in "
+                "use by other sources"
+            )
+            self._log.warning("source_waits_for_a_connection", reason=self.state.last_error)
+        self._position = await self._choice.take()
+        address = self._choice.addresses[self._position]
+        self.state.endpoint = f"{address.host}:{address.port}"
+        try:
+            if isinstance(self._client, HasEndpoints):
+                self._client.use(self._position)
+            await self._connect()
+        finally:
+            await self._choice.give_back(self._position)
+
+    async def _connect(self) -> None:
+        self._leave_gate = await self._around.gate.enter()
+        self._pauses.attempt()
+        self._watch = Watch(
+            self._client, self._options, self.state, clock=self._clock, is_waiting=lambda: self._emitting > 0
+        )
+        try:
+            await until_either(self._client.run(self._emit, self), self._watch.run(self._choice, self._position))
+        finally:
+            self._watch = None
+            self._leave_gate()
+
+    async def _pause(self, error: Exception, pause_s: float) -> None:
+        back_at = await self._pauses.wait(error, pause_s, self._around.looker)
+        if back_at is not None and self._choice is not None:
+            self._choice.worked(back_at)
+            self._log.debug("source_seen_again", endpoint=self._choice.addresses[back_at])
+
     async def _emit(self, batch: ReadingBatch) -> None:
-        await self._port.emit(batch)
+        self._emitting += 1
+        try:
+            await self._port.emit(batch)
+        finally:
+            self._emitting -= 1
         # after the pipeline took it: an instant before which everything received is on its way to the disk
         self._last_good = self._clock.now()
         self.state.received(batch.rows, self._last_good, self._clock.monotonic())
@@ -113,6 +198,12 @@ class SourceSupervisor:
     def connected(self, facts: Mapping[str, str]) -> None:
         """Close the outage, if there was one."""
         mark, now = self._clock.monotonic(), self._clock.now()
+        self._leave_gate()
+        self._pauses.connected()
+        if self._choice is not None:
+            self._choice.worked(self._position)
+        if self._watch is not None:
+            self._watch.connected()
         outage_s = mark - (self.state.down_since if self.state.down_since is not None else self.state.started)
         self.state.went_up(mark, dict(facts))
         peer = ", ".join(f"{key}={value}" for key, value in facts.items())
@@ -154,17 +245,30 @@ class SourceSupervisor:
         """Note a failure; return how long to wait."""
         kind = fault or next((name for cls, name in _KINDS if isinstance(error, cls)), "source")
         if self.state.connected_since is not None and self._clock.monotonic() - self.state.connected_since >= STABLE_S:
-            self._backoff.reset()
+            self._pauses.proved()
         self.state.went_down(self._clock.monotonic())
         self.state.failed(kind, str(error))
         self._attempts += 1
+        self._open_gap(f"{kind}: {error}")
+        elsewhere = False
+        if self._choice is not None:
+            self._choice.failed(self._position)
+            elsewhere = self._choice.untried()
+        pause = self._pauses.failed(error, elsewhere=elsewhere)
+        self._report(kind, error, pause)
+        return pause
+
+    def _moves(self, reason: str) -> None:
+        """Note that the connection was given up for a better one."""
+        self.state.went_down(self._clock.monotonic())
+        self._open_gap(f"failover: {reason}")
+        self._log.info("source_moves", reason=reason)
+
+    def _open_gap(self, reason: str) -> None:
         if self._gap_since is None:
             # a wall clock that was stepped back must not make a gap that begins in the future
             self._gap_since = min(self._last_good, self._clock.now())
-            self._port.open_gap(self._client.name, self._gap_since, f"{kind}: {error}")
-        pause = self._backoff.pause_after(error)
-        self._report(kind, error, pause)
-        return pause
+            self._port.open_gap(self._client.name, self._gap_since, reason)
 
     def _report(self, kind: str, error: Exception, pause: float) -> None:
         if kind in self._logged:
@@ -181,3 +285,7 @@ class SourceSupervisor:
             )
         else:
             self._log.warning("source_lost", fault=kind, error=str(error), next_attempt_s=round(pause, 1))
+
+
+def _nothing() -> None:
+    return None

@@ -32,10 +32,16 @@ def test_pause_when_reset_then_short_again() -> None:
     assert backoff.pause_after(AWAY) < 1.0
 
 
-@pytest.mark.parametrize("error", [AuthError("refused"), ConfigError("variable unset")], ids=["auth", "config"])
-def test_pause_when_a_person_has_to_mend_it_then_a_minute_from_the_first(error: Exception) -> None:
+def test_pause_when_a_person_has_to_mend_it_then_a_minute_each_time() -> None:
     backoff = Backoff()
-    assert [backoff.pause_after(error) for _ in range(5)] == [REFUSED_S] * 5
+    assert [backoff.pause_after(ConfigError("variable unset")) for _ in range(5)] == [REFUSED_S] * 5
+
+
+def test_pause_when_credentials_are_refused_then_ever_longer_so_that_no_account_is_locked() -> None:
+    backoff = Backoff()
+    assert [backoff.pause_after(AuthError("refused")) for _ in range(6)] == [60, 120, 240, 480, 900, 900]
+    backoff.reset()
+    assert backoff.pause_after(AuthError("refused")) == REFUSED_S
 
 
 def test_pause_when_the_protocol_was_broken_then_not_at_once() -> None:

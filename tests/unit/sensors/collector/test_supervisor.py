@@ -13,10 +13,11 @@ from structlog.typing import EventDict
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ConfigError, ProtocolError, ThrottledError, UnreachableError
 from resources.core.readings import ReadingBatch, readings_batch
+from resources.scada.config import CircuitBreakerConfig, SourceOptions
 from resources.scada.connector import Emit, StatusSink
 from sensors.collector.backoff import Backoff
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor
+from sensors.collector.supervisor import SourceSupervisor, Surroundings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -97,7 +98,14 @@ class Bench:
         self.source = ScriptedSource(*steps)
         self.backoff = Impatient()
         self.state = SourceState("boilers", "modbus", self.clock.monotonic())
-        self.supervisor = SourceSupervisor(self.source, self.port, self.state, clock=self.clock, backoff=self.backoff)
+        self.supervisor = SourceSupervisor(
+            self.source,
+            self.port,
+            self.state,
+            clock=self.clock,
+            options=SourceOptions(circuit_breaker=CircuitBreakerConfig(failures=100)),
+            around=Surroundings(backoff=lambda: self.backoff),
+        )
         self.events: list[EventDict] = []
 
     @asynccontextmanager
