@@ -28,7 +28,7 @@ from resources.core.clock import to_micros
 
 _NUMBERS = {1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d"}
 """Built-in type of a Variant -> struct code: Boolean, SByte, Byte, Int16 ... Double."""
-_VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+VALUE_BIT, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _DATA_CHANGE, _STATUS_CHANGE = 811, 820
 _HEAD = struct.Struct("<IBB")
 _I32, _U32 = struct.Struct("<i"), struct.Struct("<I")
@@ -76,6 +76,10 @@ class Published:
     columns: Columns
     status_change: int | None
     """The subscription's new status, if the server tells of one."""
+    is_keep_alive: bool = False
+    """It carries no notification: `sequence_number` is that of the next one."""
+    available: tuple[int, ...] = ()
+    """Sequence numbers that the server still holds for Republish."""
 
 
 def read_publish_response(data: bytes) -> Published:
@@ -85,18 +89,36 @@ def read_publish_response(data: bytes) -> Published:
         ValueError: The bytes are not a PublishResponse.
     """
     try:
-        buffer = Buffer(data)
-        nodeid_from_binary(buffer)
-        struct_from_binary(ua.ResponseHeader, buffer)
-        return _read_result(data, buffer.cur_pos)
+        position = _past_header(data)
+        subscription_id = _U32.unpack_from(data, position)[0]
+        count = max(0, _I32.unpack_from(data, position + 4)[0])
+        available = struct.unpack_from(f"<{count}I", data, position + 8)
+        # past the available sequence numbers and MoreNotifications
+        return _read_message(data, position + 8 + 4 * count + 1, subscription_id, available)
     except (struct.error, IndexError, UaError, NotEnoughData) as error:
         raise ValueError(f"not a PublishResponse: {error}") from error
 
 
-def _read_result(data: bytes, position: int) -> Published:
-    subscription_id = _U32.unpack_from(data, position)[0]
-    available = max(0, _I32.unpack_from(data, position + 4)[0])
-    position += 8 + 4 * available + 1  # past the available sequence numbers and MoreNotifications
+def read_republish_response(data: bytes, subscription_id: int) -> Published:
+    """Return what the body of a RepublishResponse message holds; it does not name its subscription itself.
+
+    Raises:
+        ValueError: The bytes are not a RepublishResponse.
+    """
+    try:
+        return _read_message(data, _past_header(data), subscription_id, ())
+    except (struct.error, IndexError, UaError, NotEnoughData) as error:
+        raise ValueError(f"not a RepublishResponse: {error}") from error
+
+
+def _past_header(data: bytes) -> int:
+    buffer = Buffer(data)
+    nodeid_from_binary(buffer)
+    struct_from_binary(ua.ResponseHeader, buffer)
+    return int(buffer.cur_pos)
+
+
+def _read_message(data: bytes, position: int, subscription_id: int, available: tuple[int, ...]) -> Published:
     sequence_number = _U32.unpack_from(data, position)[0]
     position += 12  # past the sequence number and PublishTime
     parts = max(0, _I32.unpack_from(data, position)[0])
@@ -113,7 +135,7 @@ def _read_result(data: bytes, position: int) -> Published:
         elif kind == _STATUS_CHANGE:
             status_change = _U32.unpack_from(data, position)[0]
         position += length
-    return Published(subscription_id, sequence_number, columns, status_change)
+    return Published(subscription_id, sequence_number, columns, status_change, not parts, available)
 
 
 def _read_items(data: bytes, position: int, columns: Columns) -> None:
@@ -122,7 +144,7 @@ def _read_items(data: bytes, position: int, columns: Columns) -> None:
     handles, values, statuses, ticks = columns.handles, columns.values, columns.statuses, columns.ticks
     for _ in range(count):
         handle, mask, kind = _HEAD.unpack_from(data, position)
-        layout = _layout(mask, kind) if mask & _VALUE else None
+        layout = layout_of(mask, kind) if mask & VALUE_BIT else None
         if layout is None:
             buffer = Buffer(data, position + 4)
             columns.add(handle, struct_from_binary(ua.DataValue, buffer))
@@ -137,11 +159,11 @@ def _read_items(data: bytes, position: int, columns: Columns) -> None:
         position += 6 + size
 
 
-_Layout = tuple[Callable[[bytes, int], tuple[Any, ...]], int, int, int, int]
+Layout = tuple[Callable[[bytes, int], tuple[Any, ...]], int, int, int, int]
 
 
 @lru_cache(maxsize=1024)
-def _layout(mask: int, kind: int) -> _Layout | None:
+def layout_of(mask: int, kind: int) -> Layout | None:
     """Return (unpack, size, index of status, source time, server time; 0 = absent), None for the long way."""
     number = _NUMBERS.get(kind)
     if number is None or mask & ~0x3F:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations
 
 NAMESPACES = 2255
 """Server_NamespaceArray."""
@@ -43,7 +45,9 @@ _NODES = {
 
 async def read_standards(services: Any, *identifiers: int) -> tuple[Any, ...]:
     """Return the values of standard nodes of namespace 0, None where the server does not have one."""
-    found = await services.read_attributes([ua.NodeId(number) for number in identifiers], AttributeIds.Value)
+    found = await services.read_attributes(
+        [ua.NodeId.from_string(f"i={number}") for number in identifiers], AttributeIds.Value
+    )
     return tuple(data.Value.Value if data.Value is not None else None for data in found)
 
 
@@ -54,7 +58,27 @@ async def read_standard(services: Any, identifier: int) -> Any:
 
 async def read_limits(services: Any) -> OperationLimits:
     """Return the server's limits."""
-    names = [field.name for field in fields(OperationLimits)]
-    # one by one: a server may allow no more than that in one request, which is what we are about to ask
-    values = [await read_standard(services, _NODES[name]) for name in names]
-    return OperationLimits(**{name: int(value or 0) for name, value in zip(names, values, strict=True)})
+    identifiers = [_NODES[field.name] for field in fields(OperationLimits)]
+    # the first alone: it says how many of the others may be asked for together
+    values = [_number(await read_standard(services, identifiers[0]))]
+    most = values[0] or len(identifiers)
+    for start in range(1, len(identifiers), most):
+        values += map(_number, await read_standards(services, *identifiers[start : start + most]))
+    return OperationLimits(*values)
+
+
+async def read_in_parts(services: Any, nodes: Sequence[Any], attribute: AttributeIds, most: int) -> list[Any]:
+    """Return one attribute of `nodes` as DataValues, at most `most` a request, and fewer where that is too many."""
+    found: list[Any] = []
+    while len(found) < len(nodes):
+        try:
+            found += await services.read_attributes(list(nodes[len(found) : len(found) + most]), attribute)
+        except (BadTooManyOperations, BadResponseTooLarge, BadEncodingLimitsExceeded):
+            if most == 1:
+                raise
+            most = max(1, most // 2)
+    return found
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, int) and value > 0 else 0

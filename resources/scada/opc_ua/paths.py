@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asyncua import ua
+from asyncua import ua as opc_ua
 from asyncua.ua.uaerrors import BadTooManyOperations
 
 from resources.scada.opc_ua.data_config import NodeTag
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.limits import read_standard
 from resources.scada.opc_ua.nodes import UnknownNodeError, resolve
+
+ua: Any = opc_ua
+"""asyncua's generated types accept plain Python values, which their annotations do not say."""
 
 _MOST_PATHS = 11712
 """MaxNodesPerTranslateBrowsePathsToNodeIds."""

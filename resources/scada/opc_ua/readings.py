@@ -29,12 +29,15 @@ class ReadingAssembler:
         self._offset = np.array([tag.offset for tag in tags])
         self._reported = np.zeros(len(tags), dtype=np.bool_)
 
-    def forget_first_values(self) -> None:
-        """Take the next value of every item for the first one again: a new subscription begins."""
-        self._reported[:] = False
+    def forget_first_values(self, positions: Sequence[int] | None = None) -> None:
+        """Take the next value of these items (of all, if None) for the first one again: they are subscribed anew."""
+        self._reported[slice(None) if positions is None else list(positions)] = False
 
-    def batches(self, columns: Columns, received_us: int) -> list[ReadingBatch]:
-        """Return one batch of first values, if there are any, and one of the rest; rows keep their order."""
+    def batches(self, columns: Columns, received_us: int, *, of_subscription: bool = True) -> list[ReadingBatch]:
+        """Return one batch of first values, if there are any, and one of the rest; rows keep their order.
+
+        Values that no subscription has sent (`of_subscription` false: history) are none of them first values.
+        """
         handles = np.array(columns.handles, dtype=np.int64)
         times = times_us(columns, received_us)
         codes = np.array(columns.statuses, dtype=np.uint32)
@@ -44,7 +47,7 @@ class ReadingAssembler:
         missing[list(columns.odd)] = True
         known = handles < len(self._tags)
         refused = missing & (severity != int(Status.BAD)) | ~known
-        first = self._first(handles, known)
+        first = self._first(handles, known) if of_subscription else np.zeros(len(handles), dtype=np.bool_)
         rejects = [self._reject(columns, row, int(times[row]), received_us) for row in np.flatnonzero(refused).tolist()]
         values = np.array(columns.values, dtype=np.float64)
         batches = []
