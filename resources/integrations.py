@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, field_validator, mode
 from resources.agents.config import AgentsConfig
 from resources.core.errors import ConfigError
 from resources.core.home import config_path
+from resources.core.origins import HISTORY_SUFFIX
 from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig, load_yaml
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.units import conversion
@@ -51,6 +52,13 @@ class CollectorConfig(StrictModel):
     """/healthz is red once a source has not been connected for this long."""
     silent_limit: Duration = timedelta(minutes=10)
     """/healthz is red once a connected source has sent nothing for this long."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_not_of_history(cls, value: str) -> str:
+        if value.endswith(HISTORY_SUFFIX):
+            raise ValueError(f"a collector's name may not end in {HISTORY_SUFFIX}: history is stored under such names")
+        return value
 
 
 class BufferConfig(StrictModel):

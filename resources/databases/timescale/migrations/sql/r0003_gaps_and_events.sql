@@ -1,8 +1,10 @@
 -- What is known of the filling of a gap from its source's history. changed_at: when the collector last changed the row.
--- worked_to: windows up to here have been filled (where the source has history) and judged anew.
+-- filled_to: up to here history has been read and stored. judged_to: windows up to here have been judged with the gap.
 ALTER TABLE scada.gaps
     ADD COLUMN changed_at      timestamptz NOT NULL DEFAULT now(),
-    ADD COLUMN worked_to       timestamptz,
+    ADD COLUMN filled_to       timestamptz,
+    ADD COLUMN judged_to       timestamptz,
+    ADD COLUMN rows_read       bigint NOT NULL DEFAULT 0,
     ADD COLUMN rows_filled     bigint NOT NULL DEFAULT 0,
     ADD COLUMN without_history text[] NOT NULL DEFAULT '{}',
     ADD COLUMN attempts        int4 NOT NULL DEFAULT 0,
@@ -10,7 +12,7 @@ ALTER TABLE scada.gaps
     ADD COLUMN last_error      text;
 CREATE INDEX gaps_until ON scada.gaps (site, collector, "to");
 -- nothing to be done about gaps of the time before: they are judged with their windows as those are stored again
-UPDATE scada.gaps SET worked_to = "to" WHERE "to" IS NOT NULL AND filled_at IS NULL;
+UPDATE scada.gaps SET judged_to = "to" WHERE "to" IS NOT NULL AND filled_at IS NULL;
 
 -- What a source says of itself: alarms, conditions and other events. Columns are null for the platform's own events.
 ALTER TABLE scada.events
