@@ -21,6 +21,7 @@ from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.retention import build_retention_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.sensor_readings import build_sensor_readings
+from gl_assets.scada.write_setpoint import build_write_setpoint
 from gl_assets.schedules import build_upkeep_schedules
 from resources.integrations import Integrations, load_integrations
 from resources.wiring import build_resources
@@ -46,6 +47,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 *JOBS,
                 event_log_pruning_job,
                 build_retention_job(config),
+                build_write_setpoint(config),
                 *build_erp_jobs(config),
                 *AGENT_JOBS,
             ],

@@ -74,7 +74,12 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """URL of a new, migrated database."""
-    yield from _database(postgres, _TEMPLATE)
+    yield from fresh_database(postgres)
+
+
+def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """Yield the URL of a new, migrated database: for fixtures that several tests share."""
+    yield from _database(server, _TEMPLATE)
 
 
 def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:

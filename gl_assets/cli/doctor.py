@@ -15,15 +15,13 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from gl_assets.cli.state import console
+from gl_assets.cli.state import console, running_database_url
 from resources.core.clock import SystemClock
-from resources.core.errors import ConfigError, PlatformError
+from resources.core.errors import PlatformError
 from resources.core.home import gl_home
-from resources.databases.timescale.connection import URL_VARIABLE, connect, database_url, describe
+from resources.databases.timescale.connection import URL_VARIABLE, connect, describe
 from resources.databases.timescale.edition import detect, missing_features, timescale_version
 from resources.databases.timescale.migrate import is_current
-from resources.embedded.postgres import EmbeddedPostgres
-from resources.embedded.programs import ServerPrograms
 from resources.integrations import Integrations, load_integrations
 from resources.scada.connector import SourceFacts
 
@@ -74,7 +72,7 @@ def examine(config: Integrations) -> Iterator[Finding]:
 
 def look_at_database() -> Iterator[Finding]:
     """Yield which database answers, its edition and what that lacks."""
-    url = _any_database_url()
+    url = running_database_url()
     if url is None:
         yield Finding(
             "database", "warning", f"{URL_VARIABLE} is not set and no embedded server runs: `gl up` starts one"
@@ -106,15 +104,6 @@ def look_at_disk() -> Iterator[Finding]:
         yield Finding("disk", "error", f"{says}: the buffer needs at least 1 GiB; make room or set GL_HOME elsewhere")
     else:
         yield Finding("disk", "ok", says)
-
-
-def _any_database_url() -> str | None:
-    try:
-        return database_url()
-    except ConfigError:
-        # no program is started here: attaching needs none
-        server = EmbeddedPostgres(gl_home() / "postgres", ServerPrograms(gl_home(), False, None, None))
-        return server.url() if server.attach() else None
 
 
 def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:

@@ -23,6 +23,8 @@ COMMANDS = {
     "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
     "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings with their reasons."),
     "agents": ("gl_assets.cli.agents:agents", "Agents: list, health, send a command, keys."),
+    "write": ("gl_assets.cli.write:write", "Write a value to a tag that may be written; rehearsed unless --confirm."),
+    "writes": ("gl_assets.cli.write:writes", "Who tried to write what, and what became of it."),
     "bench": ("gl_assets.cli.bench:bench", "Benchmarks: ratios against a bare limit in one run."),
 }
 """Command name -> (module:object, what `gl --help` says of it)."""

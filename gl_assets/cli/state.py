@@ -17,11 +17,11 @@ from rich.console import Console
 
 from resources.core.errors import ConfigError
 from resources.core.home import gl_home
-from resources.databases.timescale.connection import URL_VARIABLE, connect
+from resources.databases.timescale.connection import URL_VARIABLE, connect, database_url
 from resources.databases.timescale.edition import Edition
 from resources.databases.timescale.migrate import migrate
 from resources.embedded.postgres import EmbeddedPostgres
-from resources.embedded.programs import find_programs
+from resources.embedded.programs import ServerPrograms, find_programs
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -126,6 +126,19 @@ def databases(progress: Progress = say) -> Iterator[Databases]:
     finally:
         if server is not None and not running:
             server.stop()
+
+
+def running_database_url() -> str | None:
+    """Return the database that is there: GL_DATABASE_URL, or the embedded server if it runs; nothing is started.
+
+    Raises:
+        ConfigError: GL_DATABASE_URL is not the URL of a PostgreSQL.
+    """
+    if os.environ.get(URL_VARIABLE):
+        return database_url()
+    # no program is started: attaching needs none
+    server = EmbeddedPostgres(gl_home() / "postgres", ServerPrograms(gl_home(), False, None, None))
+    return server.url() if server.attach() else None
 
 
 def prepare_database(found: Databases) -> Edition:

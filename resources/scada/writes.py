@@ -138,8 +138,13 @@ class WriteGuard:
         """Write to `targets` (sensor_id -> target), recorded in `audit`."""
         self._targets, self._audit = targets, audit
 
-    def execute(self, request: WriteRequest, requester: Requester) -> WriteReport:
+    def execute(self, request: WriteRequest, requester: Requester, *, barred: str | None = None) -> WriteReport:
         """Carry out a request; return what became of it, refusals included. Not to be called in an event loop.
+
+        Args:
+            request: What is to be written.
+            requester: Who wants it.
+            barred: Why this requester may not write at all; None if it may.
 
         Raises:
             PlatformError: The attempt could not be recorded: before sending, nothing was sent; after, the message says
@@ -160,6 +165,8 @@ class WriteGuard:
         }
         write = _Write(self._audit, self._audit.begin(attempt), request, target)
         try:
+            if barred is not None:
+                raise RefusedError(barred)
             outcome, reason = write.carry_out()
         except RefusedError as refused:
             outcome, reason = Outcome.REFUSED, str(refused)

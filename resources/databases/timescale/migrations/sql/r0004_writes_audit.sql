@@ -22,6 +22,8 @@ CREATE TABLE scada.writes_audit (
     reason         text,
     completed_at   timestamptz
 );
+-- a run sends one value, once: whatever repeats its step is refused before it sends
+CREATE UNIQUE INDEX writes_audit_run ON scada.writes_audit (run_id) WHERE sent_at IS NOT NULL;
 CREATE INDEX writes_audit_sensor ON scada.writes_audit (site, sensor_id, requested_at);
 
 -- What was asked for never changes, a completed row is final, and no row goes: not by mistake.
