@@ -20,7 +20,7 @@ from resources.core.clock import Clock, SystemClock
 from resources.core.logs import performance_log
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
-from resources.scada.connector import ScadaClient
+from resources.scada.connector import KeepsState, ScadaClient
 from resources.scada.mqtt.config import MqttConfig
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import ClosedWindow, SourceCounts
@@ -101,6 +101,9 @@ class Collector:
         self.clock: Clock = clock or SystemClock()
         catalog = config.catalog()
         clients = build(config, catalog, self.clock)
+        for client in clients:
+            if isinstance(client, KeepsState):
+                client.keep_state_in(home / "sources" / client.name)
         self.buffer = WindowBuffer(
             home / "buffer",
             collector=config.collector.name,

@@ -7,30 +7,40 @@ then the socket is no longer read.
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock, to_micros
-from resources.core.errors import AuthError, UnreachableError
+from resources.core.errors import AuthError, ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, FoundItem, Health, SourceFacts, StatusSink
 from resources.scada.endpoints import parse_address
 from resources.scada.mqtt import reasons
-from resources.scada.mqtt.codec import MessageDecoder
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.dialing import Caller, Dialer, endpoint_of
+from resources.scada.mqtt.packets import Subscription
+from resources.scada.mqtt.payloads import Look, Outgoing, PayloadDecoder
+from resources.scada.mqtt.receipts import Receipts, Run
 from resources.scada.mqtt.session import BrokerSession
 from resources.scada.mqtt.topics import matches
-from resources.scada.mqtt.wire import Connect, Message
-from resources.scada.tls import TlsFiles, client_context, explain, peer_certificate
+from resources.scada.tls import certificate_facts, peer_certificate
 
 log = structlog.get_logger(__name__)
 
 _MOST_PER_BATCH = 5_000
 """Messages decoded in one go: more would hold the event loop for longer than a tenth of a second."""
+
+DISCOVERY_S = 10.0
+"""How long `discover` listens."""
+
+Found = TypeVar("Found")
+Grants = Sequence[tuple[Subscription, int]]
+"""Each subscription with the broker's code: the QoS granted, or from 128 on the reason of its refusal."""
 
 
 class MqttClient:
@@ -43,16 +53,26 @@ class MqttClient:
         self.name = name
         self._config = config
         self._clock = clock or SystemClock()
-        self._decoder = MessageDecoder(name, config.tags, catalog)
+        self._decoder = _decoder(name, config, catalog, self._clock)
+        self._dialer = Dialer(name, config)
+        self._broker = config.broker
         self._addresses = (Address(config.broker.host, config.broker.port), *map(parse_address, config.other_endpoints))
+        self._receipts: dict[str, Receipts] = {}
+        """Endpoint -> what the session there has left from its last connection."""
         self._reading: BrokerSession | None = None
         """The session that `run` reads by, or has read by: a closed one says so when it is asked."""
 
     @property
     def endpoint(self) -> str:
         """The broker that the next connection goes to."""
-        broker = self._config.broker
-        return f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}"
+        return endpoint_of(self._broker)
+
+    @property
+    def security(self) -> str:
+        """How the connection is secured, in words."""
+        broker = self._broker
+        tls = "plain TCP" if not broker.tls else "TLS 1.2 or 1.3" if broker.allow_tls_1_2 else "TLS 1.3"
+        return f"{tls}, {'user ' + broker.username if broker.username else 'anonymous'}"
 
     def addresses(self) -> Sequence[Address]:
         """Return where the broker, or those that stand in for it, are."""
@@ -61,8 +81,11 @@ class MqttClient:
     def use(self, position: int) -> None:
         """Let the next connection go to that broker."""
         host, port = self._addresses[position].host, self._addresses[position].port
-        broker = self._config.broker.model_copy(update={"host": host, "port": port})
-        self._config = self._config.model_copy(update={"broker": broker})
+        self._broker = self._broker.model_copy(update={"host": host, "port": port})
+
+    def keep_state_in(self, folder: Path) -> None:
+        """Keep in `folder` what must outlive the process; see `resources.scada.connector.KeepsState`."""
+        self._decoder.keep_state_in(folder)
 
     async def check_health(self) -> Health:
         """Ask the broker for a PINGRESP on the connection of `run`.
@@ -77,47 +100,125 @@ class MqttClient:
 
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect, subscribe and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
-        session, resumed = await self._open(self._config.client_id, clean=False)
-        facts = {"endpoint": self.endpoint, "security": self.security, "session": "resumed" if resumed else "new"}
+        opening = self._decoder.opening()
+        receipts = self._receipts.setdefault(self.endpoint, Receipts())
+        caller = Caller(self._config.client_id, opening.clean, opening.will, receipts)
+        session, broker = await self._dialer.open(caller, self._broker)
         async with session:
             self._reading = session
+            facts = self._facts(session, resumed=broker.resumed)
 
-            def granted(codes: dict[str, int]) -> None:
-                self._note_refusals(codes, status)
-                if not resumed:
+            def granted(grants: Grants) -> None:
+                self._note_refusals(grants, status)
+                if not broker.resumed:
                     status.connected(facts)
+                self._decoder.connected(session, status)
 
-            session.subscribe(self._config.topic_filters, self._config.qos, granted)
-            if resumed:
+            session.subscribe(opening.subscriptions, granted)
+            if broker.resumed:
                 status.connected(facts)
-            while True:
-                messages = await session.take(_MOST_PER_BATCH)
-                for batch in self._batches(session, messages):
-                    if not batch.only_if_newer:
-                        status.counted(sent=batch.rows)
-                    await emit(batch)
+            try:
+                while True:
+                    messages = await session.take(_MOST_PER_BATCH, self._decoder.due_in_s())
+                    await self._hand_on(session.accept(messages), emit, status)
+            except asyncio.CancelledError:
+                for message in self._decoder.closing():
+                    session.publish(message)
+                raise
+            finally:
+                self._decoder.lost()
 
-    async def read(self, topic: str, timeout_s: float = 10.0) -> ReadingBatch:
-        """Return the readings of the next message on `topic`, the retained one if there is one.
+    async def _hand_on(self, run: Run, emit: Emit, status: StatusSink) -> None:
+        """Emit what comes of `run`; it is acknowledged when all of it is durable."""
+        left = 1
+        try:
+            decoded = self._decoder.decode(run.fresh, to_micros(self._clock.now()))
+            parts = [part for part in decoded if part.rows]
+            left = len(parts)
+            acknowledge = _after(left, run.durable) if run.owes else None
+            for part in parts:
+                batch = ReadingBatch(
+                    self.name, part.readings, part.texts, part.rejects, part.only_if_newer, acknowledge
+                )
+                left -= 1  # a driver takes what it is given, even while it is cancelled
+                if not batch.only_if_newer:
+                    status.counted(sent=batch.rows)
+                await emit(batch)
+        finally:
+            if left:
+                run.abandon()
+        if not parts:
+            run.durable()
 
-        Uses a short-lived session beside the collector's own, client id `<client_id>-look`.
+    async def read(self, sensor_ids: Iterable[str] | None = None, timeout_s: float = 10.0) -> ReadingBatch:
+        """Return the present values of some sensors: what the broker has retained, or the next message.
+
+        Uses a short-lived session beside the collector's own, client id `<client_id>-look`. A sensor that says
+        nothing in `timeout_s` has no row.
 
         Raises:
-            UnreachableError: No message came in `timeout_s`.
+            UnreachableError: No sensor said anything in `timeout_s`.
+            KeyError: A sensor is not one of this source.
             SourceError: As `run`.
         """
-        session, _ = await self._open(self._config.client_id + "-look", clean=True)
+        wanted = [tag.sensor_id for tag in self._config.tags] if sensor_ids is None else list(sensor_ids)
+        found = await self._look(self._decoder.reader(wanted), timeout_s)
+        if found is None:
+            topics = sorted({tag.topic for tag in self._config.tags if tag.sensor_id in wanted and tag.topic})
+            where = ", ".join(topics[:5]) or ", ".join(wanted[:5])
+            raise UnreachableError(
+                f"source {self.name}: no message on {where} at {self.endpoint} in {timeout_s:g} s: check the topic "
+                "and its sender",
+                source=self.name,
+            )
+        return found
+
+    async def discover(self, seconds: float = DISCOVERY_S) -> Sequence[FoundItem]:
+        """Return what the topic filters bring in `seconds`, retained messages included; see `CanDiscover`."""
+        return await self._look(self._decoder.explorer(), seconds) or ()
+
+    async def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
+        """Publish over a connection of its own; return the reason code (0; 0x10: nobody has subscribed the topic).
+
+        Returns when the broker has taken the message over (QoS 1 and 2).
+
+        Raises:
+            ProtocolError: The broker refuses the message.
+            SourceError: As `run`.
+        """
+        caller = Caller(f"{self._config.client_id}-send-{secrets.token_hex(3)}")
+        session, _ = await self._dialer.open(caller, self._broker)
         async with session:
-            session.subscribe((topic,), self._config.qos, self._refuse_all_refused)
+            answer: asyncio.Future[int | SourceError] = asyncio.get_running_loop().create_future()
+            session.publish(Outgoing(topic, payload, qos, retain), answer.set_result)
+            timeout_s = self._config.connect_timeout.total_seconds()
             try:
-                messages = await asyncio.wait_for(session.take(1), timeout_s)
+                outcome = await asyncio.wait_for(answer, timeout_s)
             except TimeoutError as error:
                 raise UnreachableError(
-                    f"source {self.name}: no message on {topic} at {self.endpoint} in {timeout_s:g} s: check the topic "
-                    "and its sender",
+                    f"source {self.name}: publishing {topic} at {self.endpoint}: not acknowledged in {timeout_s:g} s: "
+                    "check the broker; whether the message got through is not known",
                     source=self.name,
                 ) from error
-            return next(self._batches(session, messages))
+            if isinstance(outcome, SourceError):
+                raise outcome
+            return outcome
+
+    async def write(self, sensor_id: str, value: float | str) -> None:
+        """Publish an engineering value on a tag's command topic; see `resources.scada.connector.CanWrite`.
+
+        Raises:
+            ProtocolError: The tag takes no commands, the broker refuses, or nobody listens there.
+            SourceError: As `run`.
+        """
+        message = self._decoder.command(sensor_id, value)
+        code = await self.publish(message.topic, message.payload, message.qos, message.retain)
+        if code == reasons.NO_MATCHING_SUBSCRIBERS and not message.retain:
+            raise ProtocolError(
+                f"source {self.name}: writing {sensor_id}: nobody has subscribed {message.topic} at {self.endpoint}, "
+                "so no device took the value: check command_topic and the device",
+                source=self.name,
+            )
 
     async def probe(self) -> SourceFacts:
         """Return what a connection (session of its own, nothing subscribed) finds.
@@ -125,7 +226,7 @@ class MqttClient:
         Raises:
             SourceError: As `run`.
         """
-        session, _ = await self._open(self._config.client_id + "-look", clean=True)
+        session, _ = await self._dialer.open(Caller(self._config.client_id + "-look"), self._broker)
         async with session:
             certificate = peer_certificate(session.transport.get_extra_info("ssl_object"))
             return SourceFacts(
@@ -135,92 +236,90 @@ class MqttClient:
                 security=self.security,
                 certificate_subject=certificate.subject.rfc4514_string() if certificate else None,
                 certificate_expires_at=certificate.not_valid_after_utc if certificate else None,
-                details={"mqtt": self._config.broker.protocol, "client_id": self._config.client_id},
+                details={"mqtt": _spoken(session), "client_id": self._config.client_id},
             )
 
-    @property
-    def security(self) -> str:
-        """How the connection is secured, in words."""
-        broker = self._config.broker
-        tls = "plain TCP" if not broker.tls else "TLS 1.2 or 1.3" if broker.allow_tls_1_2 else "TLS 1.3"
-        return f"{tls}, {'user ' + broker.username if broker.username else 'anonymous'}"
+    async def _look(self, look: Look[Found], seconds: float) -> Found | None:
+        session, _ = await self._dialer.open(Caller(self._config.client_id + "-look"), self._broker)
+        async with session:
 
-    async def _open(self, client_id: str, *, clean: bool) -> tuple[BrokerSession, bool]:
-        broker, timeout_s = self._config.broker, self._config.connect_timeout.total_seconds()
-        connect = Connect(
-            client_id=client_id,
-            keepalive_s=max(1, round(broker.keepalive.total_seconds())),
-            version=5 if broker.protocol == "5" else 4,
-            clean_start=clean,
-            username=broker.username,
-            password=broker.password.reveal() if broker.password is not None else None,
-            session_expiry_s=0 if clean else min(0xFFFF_FFFE, int(self._config.session_expiry.total_seconds())),
-            receive_maximum=self._config.receive_maximum,
-        )
-        files = TlsFiles(
-            broker.ca_certificate,
-            broker.client_certificate,
-            broker.client_key,
-            broker.allow_tls_1_2,
-            broker.pinned_sha256,
-        )
-        context = client_context(self.name, files) if broker.tls else None
-        try:
-            async with asyncio.timeout(timeout_s):
-                _, session = await asyncio.get_running_loop().create_connection(
-                    lambda: BrokerSession(self.name, self.endpoint, connect.version),
-                    broker.host,
-                    broker.port,
-                    ssl=context,
-                )
-        except OSError as error:
-            raise explain(error, source=self.name, peer=self.endpoint) from error
-        try:
-            return session, await session.handshake(connect, timeout_s)
-        except BaseException:
-            await session.close()
-            raise
+            def granted(grants: Grants) -> None:
+                self._refuse_all_refused(grants)
+                for message in look.asks():
+                    session.publish(message)
 
-    def _refuse_all_refused(self, granted: dict[str, int]) -> None:
-        if all(code >= 0x80 for code in granted.values()):
-            first, code = next(iter(granted.items()))
-            if code == 0x80:  # what a 3.1.1 broker says for lack of a better word
-                raise AuthError(
-                    f"source {self.name}: {self.endpoint} refuses the subscription to {first}: have the "
-                    "broker's administrator allow it",
-                    source=self.name,
-                )
-            raise reasons.error_of(code, source=self.name, tried=f"subscribing to {first} at {self.endpoint}")
+            if wanted := look.subscriptions():
+                session.subscribe(wanted, granted)
+            try:
+                async with asyncio.timeout(seconds):
+                    done = False
+                    while not done:
+                        run = session.accept(await session.take(_MOST_PER_BATCH))
+                        done = look.heard(run.fresh, to_micros(self._clock.now()))
+                        run.durable()
+            except TimeoutError:
+                pass
+            return look.found()
 
-    def _note_refusals(self, granted: dict[str, int], status: StatusSink) -> None:
-        self._refuse_all_refused(granted)
-        for topic_filter, code in granted.items():
-            if code < self._config.qos:
+    def _facts(self, session: BrokerSession, *, resumed: bool) -> dict[str, str]:
+        certificate = peer_certificate(session.transport.get_extra_info("ssl_object"))
+        return {
+            "endpoint": self.endpoint,
+            "security": self.security,
+            "session": "resumed" if resumed else "new",
+            "mqtt": _spoken(session),
+        } | certificate_facts(certificate)
+
+    def _refuse_all_refused(self, grants: Grants) -> None:
+        if not grants or any(code < 0x80 for _, code in grants):
+            return
+        wanted, code = grants[0]
+        if code == reasons.UNSPECIFIED:  # what a 3.1.1 broker says for lack of a better word
+            raise AuthError(
+                f"source {self.name}: {self.endpoint} refuses the subscription to {wanted.topic_filter}: have the "
+                "broker's administrator allow it",
+                source=self.name,
+            )
+        tried = f"subscribing to {wanted.topic_filter} at {self.endpoint}"
+        raise reasons.error_of(code, source=self.name, tried=tried)
+
+    def _note_refusals(self, grants: Grants, status: StatusSink) -> None:
+        self._refuse_all_refused(grants)
+        for wanted, code in grants:
+            if code < wanted.qos:
                 log.warning(
                     "subscription_downgraded",
                     source=self.name,
-                    topic_filter=topic_filter,
-                    asked=self._config.qos,
+                    topic_filter=wanted.topic_filter,
+                    asked=wanted.qos,
                     granted=code,
                 )
             if code < 0x80:
                 continue
+            refused = f"the broker refuses the subscription to {wanted.topic_filter} (reason 0x{code:02x})"
             for tag in self._config.tags:
-                if matches(topic_filter, tag.topic):
-                    status.item_failed(
-                        tag.sensor_id, f"the broker refuses the subscription to {topic_filter} (reason 0x{code:02x})"
-                    )
+                if tag.topic and matches(wanted.topic_filter, tag.topic):
+                    status.item_failed(tag.sensor_id, refused)
 
-    def _batches(self, session: BrokerSession, messages: Sequence[Message]) -> Iterator[ReadingBatch]:
-        """Yield one batch for each run of retained or fresh messages; nearly always one."""
-        received_us = to_micros(self._clock.now())
-        for retained, run in itertools.groupby(messages, key=attrgetter("retain")):
-            same = list(run)
-            decoded = self._decoder.decode(same, received_us)
-            yield ReadingBatch(
-                self.name,
-                readings=decoded.readings,
-                rejects=decoded.rejects,
-                only_if_newer=retained,
-                acknowledge=session.owe(same),
-            )
+
+def _decoder(name: str, config: MqttConfig, catalog: SensorCatalog, clock: Clock) -> PayloadDecoder:
+    from resources.scada.mqtt.tag_decoder import TagDecoder
+
+    return TagDecoder(name, config, catalog, clock)
+
+
+def _spoken(session: BrokerSession) -> str:
+    return "5" if session.version == 5 else "3.1.1"
+
+
+def _after(parts: int, durable: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `durable` when it has been called itself `parts` times."""
+    left = parts
+
+    def one_more() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            durable()
+
+    return one_more

@@ -131,7 +131,7 @@ def publish_packet(topic: str, payload: bytes, *, qos: int, retain: bool, packet
 
 
 def acknowledgements(kind: int, packet_ids: Sequence[int]) -> bytes:
-    """Return a PUBACK, PUBREC, PUBREL or PUBCOMP for each id, in order, as one run of bytes (success, both versions)."""
+    """Return a PUBACK, PUBREC, PUBREL or PUBCOMP for each id, in order, in one piece (success, both versions)."""
     # the flags of a PUBREL are 0010, of the others 0000 [MQTT-2.1.3-1]
     first = bytes((kind << 4 | (2 if kind == 6 else 0), 2))
     return b"".join([first + packet_id.to_bytes(2, "big") for packet_id in packet_ids])

@@ -15,16 +15,19 @@ back (reordering) answers for them itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
-from resources.scada.connector import StatusSink
+from resources.core.readings import ReadingBatch
+from resources.scada.connector import FoundItem, StatusSink
 from resources.scada.mqtt.packets import Subscription, Will
 from resources.scada.mqtt.wire import Message
+
+Found_co = TypeVar("Found_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Decoded:
     only_if_newer: bool = False
     """First values, births, retained messages (see `ReadingBatch`)."""
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are, rejects included."""
+        return sum(part.num_rows for part in (self.readings, self.texts, self.rejects) if part is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -64,6 +72,26 @@ class Outbox(Protocol):
 
     def publish(self, message: Outgoing) -> None:
         """Send a message; returns at once. QoS 1 and 2 are brought to an end by the session."""
+        ...
+
+
+class Look(Protocol[Found_co]):
+    """A short look at the broker, over a clean session of its own beside the one that reads; made for one use."""
+
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Return what must be heard."""
+        ...
+
+    def asks(self) -> Sequence[Outgoing]:
+        """Return what is published once the subscriptions are granted (rebirth requests)."""
+        ...
+
+    def heard(self, messages: Sequence[Message], received_us: int) -> bool:
+        """Take messages; return True once everything that was looked for is there."""
+        ...
+
+    def found(self) -> Found_co | None:
+        """Return what was found when the time was over or all was there; None: nothing at all."""
         ...
 
 
@@ -107,4 +135,12 @@ class PayloadDecoder(Protocol):
         Raises:
             ProtocolError: The tag cannot be set this way; the message says why.
         """
+        ...
+
+    def reader(self, sensor_ids: Iterable[str]) -> Look[ReadingBatch]:
+        """Return a look for the present values of some sensors; KeyError if one is not of this source."""
+        ...
+
+    def explorer(self) -> Look[Sequence[FoundItem]]:
+        """Return a look for everything that could become a tag; it is over when its time is."""
         ...

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.mqtt.client import MqttClient
-from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.config import MqttConfig, TopicFilter
 from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
 
 
@@ -34,20 +34,34 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             KeyError: The sensor is not one of this source, or the message held no value for it.
             SourceError: The broker cannot be reached, refuses, or no message came in time.
         """
-        topic = {tag.sensor_id: tag.topic for tag in self._config().tags}[sensor_id]
-        return {value.sensor_id: value for value in self.read_topic(topic, timeout_s)}[sensor_id]
+        return {value.sensor_id: value for value in self._read([sensor_id], timeout_s)}[sensor_id]
 
     def read_topic(self, topic: str, timeout_s: float = 10.0) -> list[SensorValue]:
         """Return the values in the next message on a topic; raises as `read_sensor`."""
+        wanted = [tag.sensor_id for tag in self._config().tags if tag.topic == topic]
+        if not wanted:
+            raise KeyError(f"no tag of source {self.source} names the topic {topic}")
+        return self._read(wanted, timeout_s)
+
+    def _read(self, sensor_ids: list[str], timeout_s: float) -> list[SensorValue]:
         client, catalog = self._client(self._config())
-        return sensor_values(asyncio.run(client.read(topic, timeout_s)).readings, catalog)
+        return sensor_values(asyncio.run(client.read(sensor_ids, timeout_s)).readings, catalog)
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
+        """Publish; return the broker's reason code (0; 0x10: nobody has subscribed the topic).
+
+        Raises:
+            SourceError: The broker cannot be reached, or refuses.
+        """
+        client, _ = self._client(self._config())
+        return asyncio.run(client.publish(topic, payload, qos, retain))
 
     def subscribe_topic(self, topic_filter: str, seconds: float) -> list[SensorValue]:
         """Return the values of all messages that a topic filter brings in `seconds`; raises as `read_sensor`."""
         config = self._config()
         changes = {
             "client_id": config.client_id[:59] + "-look",
-            "topic_filters": (topic_filter,),
+            "topic_filters": (TopicFilter(filter=topic_filter),),
             "session_expiry": timedelta(0),
         }
         client, catalog = self._client(config.model_copy(update=changes))

@@ -11,7 +11,7 @@ from resources.embedded.programs import ServerPrograms
 from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.resource import MqttResource
 from tests.contract.scada.recorder import Recorder, running, until
-from tests.contract.scada.rigs import FLOW, TEMPERATURE, MqttRig
+from tests.contract.scada.rigs import BAD, FLOW, TEMPERATURE, MqttRig
 from tests.contract.scada.test_every_connector import SECOND_US, START_US
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -176,8 +176,8 @@ async def test_run_when_nobody_speaks_tls_there_then_protocol_error(mqtt_rig: Mq
 
 async def test_read_when_no_message_comes_then_unreachable_error_names_the_topic(mqtt_rig: MqttRig) -> None:
     client, _ = _ready(mqtt_rig)
-    with pytest.raises(UnreachableError, match="no message on rig/never"):
-        await client.read("rig/never", timeout_s=0.2)
+    with pytest.raises(UnreachableError, match="no message on rig/bad"):
+        await client.read([BAD], timeout_s=0.2)
 
 
 async def test_run_when_the_acl_hides_a_topic_then_nothing_of_it_arrives_and_others_do(

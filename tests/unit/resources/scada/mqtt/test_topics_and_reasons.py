@@ -2,8 +2,8 @@ import pytest
 
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.scada.mqtt import reasons
+from resources.scada.mqtt.packets import Connect
 from resources.scada.mqtt.topics import matches
-from resources.scada.mqtt.wire import Connect
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,10 @@ FIVE, OLD = Connect("c", 30, 5), Connect("c", 30, 4)
         (FIVE, b"\x00\xf0\x00", ProtocolError, "reason 0xf0"),
         (OLD, b"\x00\x04", AuthError, "wrong user name or password"),
         (OLD, b"\x00\x05", AuthError, "not authorized"),
-        (OLD, b"\x00\x01", ProtocolError, "does not speak this MQTT version"),
+        (OLD, b"\x00\x01", reasons.VersionRefusedError, "does not speak MQTT 3.1.1"),
+        (FIVE, b"\x00\x01", reasons.VersionRefusedError, "does not speak MQTT 5"),
+        (FIVE, b"\x00\x84\x00", reasons.VersionRefusedError, "does not speak MQTT 5"),
+        (FIVE, b"\x00\x00", reasons.VersionRefusedError, "does not speak MQTT 5"),
         (OLD, b"\x00\x09", UnreachableError, "unspecified"),
         (OLD, b"\x00", ProtocolError, "no MQTT broker"),
     ],
@@ -45,9 +48,9 @@ def test_accepted_when_the_broker_refuses_then_the_error_says_why(
 
 
 def test_accepted_when_the_broker_sets_the_keepalive_then_it_counts() -> None:
-    assert reasons.accepted(b"\x00\x00\x03\x13\x00\x0a", FIVE, source="m", peer="p") == 10
-    assert reasons.accepted(b"\x00\x00\x00", FIVE, source="m", peer="p") == 30
-    assert reasons.accepted(b"\x00\x00", OLD, source="m", peer="p") == 30
+    assert reasons.accepted(b"\x00\x00\x03\x13\x00\x0a", FIVE, source="m", peer="p").keepalive_s == 10
+    assert reasons.accepted(b"\x00\x00\x00", FIVE, source="m", peer="p").keepalive_s == 30
+    assert reasons.accepted(b"\x00\x00", OLD, source="m", peer="p").keepalive_s == 30
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from resources.scada.mqtt import wire
+from resources.scada.mqtt import packets, wire
 
 
 def _publish(
@@ -10,8 +10,8 @@ def _publish(
     if qos:
         body += packet_id.to_bytes(2, "big")
     if five:
-        body += wire._varint(len(properties)) + properties
-    return wire._packet(0x30 | qos << 1, body + payload)
+        body += packets.encode_varint(len(properties)) + properties
+    return packets.packet(0x30 | qos << 1, body + payload)
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
@@ -51,19 +51,19 @@ def test_feed_when_the_stream_is_no_mqtt_then_it_is_refused(stream: bytes) -> No
 
 
 def test_acknowledgements_when_several_then_one_run_of_packets_in_order() -> None:
-    assert wire.acknowledgements(wire.PUBACK, [10, 256]) == bytes.fromhex("4002000a 40020100")
+    assert packets.acknowledgements(wire.PUBACK, [10, 256]) == bytes.fromhex("4002000a 40020100")
 
 
 def test_connect_packet_when_version_5_then_session_expiry_and_receive_maximum_are_in_it() -> None:
-    connect = wire.Connect("c", 30, 5, username="u", password="p", session_expiry_s=3600, receive_maximum=100)
-    body = bytes.fromhex("0004") + b"MQTT" + bytes.fromhex("05 c0 001e 08 11 00000e10 21 0064 0001") + b"c"
+    connect = packets.Connect("c", 30, 5, username="u", password="p", session_expiry_s=3600, receive_maximum=100)
+    body = bytes.fromhex("0004") + b"MQTT" + bytes.fromhex("05 c0 001e 0d 11 00000e10 21 0064 27 01000000 0001") + b"c"
     body += bytes.fromhex("0001") + b"u" + bytes.fromhex("0001") + b"p"
-    assert wire.connect_packet(connect) == bytes([0x10, len(body)]) + body
+    assert packets.connect_packet(connect) == bytes([0x10, len(body)]) + body
     assert "'p'" not in repr(connect)
 
 
 def test_connect_packet_when_version_3_and_clean_then_the_flag_is_set() -> None:
-    packet = wire.connect_packet(wire.Connect("c", 30, 4, clean_start=True))
+    packet = packets.connect_packet(packets.Connect("c", 30, 4, clean_start=True))
     assert packet == bytes.fromhex("10 0d 0004") + b"MQTT" + bytes.fromhex("04 02 001e 0001") + b"c"
 
 
