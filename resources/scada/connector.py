@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from resources.core.readings import ReadingBatch
@@ -24,8 +25,12 @@ That keeps counts exact: a connector counts `sent` and calls without a pause in 
 class StatusSink(Protocol):
     """Where a connector says how it fares; every method returns at once and never raises."""
 
-    def connected(self, facts: Mapping[str, str]) -> None:
-        """Note that the connection is up and reading; `facts` are for logs and people (endpoint, security, session)."""
+    def connected(self, facts: Mapping[str, str], *, unbroken: bool = False) -> None:
+        """Note that the connection is up and reading; `facts` are for logs and people (endpoint, security, session).
+
+        `unbroken`: the peer has kept for us everything since the connection before, and delivers it: the time in
+        between is no gap.
+        """
         ...
 
     def item_failed(self, sensor_id: str, reason: str) -> None:
@@ -164,6 +169,15 @@ class FoundItem:
     is_text: bool = False
     writable: bool = False
     description: str = ""
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """A connector that knows something beside readings that must outlive the process."""
+
+    def keep_state_in(self, folder: Path) -> None:
+        """Take a folder of its own, which need not exist yet; called once, before the first `run`."""
+        ...
 
 
 @runtime_checkable
