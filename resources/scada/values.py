@@ -77,7 +77,7 @@ class _Collected:
         if batch.acknowledge is not None:
             batch.acknowledge()
 
-    def connected(self, facts: Mapping[str, str]) -> None:
+    def connected(self, facts: Mapping[str, str], *, unbroken: bool = False) -> None:
         pass
 
     def item_failed(self, sensor_id: str, reason: str) -> None:

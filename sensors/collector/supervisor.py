@@ -195,8 +195,8 @@ class SourceSupervisor:
 
     # -- what the connector says of itself (StatusSink) --------------------------------------------------------------
 
-    def connected(self, facts: Mapping[str, str]) -> None:
-        """Close the outage, if there was one."""
+    def connected(self, facts: Mapping[str, str], *, unbroken: bool = False) -> None:
+        """Close the outage, if there was one; one in which nothing was missed leaves no gap."""
         mark, now = self._clock.monotonic(), self._clock.now()
         self._leave_gate()
         self._pauses.connected()
@@ -210,8 +210,9 @@ class SourceSupervisor:
         if self._gap_since is None and outage_s > SLOW_FIRST_S:
             # the buffer notes the time without a collector up to its start, not up to the first connection
             self._port.open_gap(self._client.name, self._last_good, "the first connection took this long")
-        # also one that a collector which was killed has left open
-        self._port.close_gap(self._client.name, now if self._gap_since is None else max(now, self._gap_since))
+        # also one that a collector which was killed has left open; one that ends where it began is removed
+        end = now if self._gap_since is None else self._gap_since if unbroken else max(now, self._gap_since)
+        self._port.close_gap(self._client.name, end)
         self._gap_since, self._last_good = None, now
         if self._logged:
             self._log.info("source_recovered", outage_s=round(outage_s, 1), attempts=self._attempts, peer=peer)

@@ -106,6 +106,8 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     exempt |= {"readings", "texts", "hours", "rejected", "allowed_hosts"}
     exempt |= {"other_endpoints", "connections_per_endpoint"}
     exempt |= {"element", "events", "field"}
+    exempt |= {"trust_store", "server_application_uri", "max_items_per_subscription", "server_deadband"}
+    exempt |= {"sampling_interval", "queue_size"}
     assert set(differences(plain, shown)) - exempt == set()
 
 

@@ -53,8 +53,8 @@ class Recorder:
                 self.owed.append(batch.acknowledge)
         await self.open_gate.wait()
 
-    def connected(self, facts: Mapping[str, str]) -> None:
-        self.facts.append(facts)
+    def connected(self, facts: Mapping[str, str], *, unbroken: bool = False) -> None:
+        self.facts.append({**facts, "unbroken": str(unbroken)})
 
     def item_failed(self, sensor_id: str, reason: str) -> None:
         self.failed.append((sensor_id, reason))

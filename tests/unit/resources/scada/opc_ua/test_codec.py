@@ -95,7 +95,9 @@ def test_read_when_the_example_of_the_docstring_comes_then_it_means_what_it_says
 
 
 def test_read_when_it_is_a_keep_alive_then_columns_are_empty() -> None:
-    assert read_publish_response(_response(sequence=3)) == Published(5, 3, Columns(), None)
+    assert read_publish_response(_response(sequence=3)) == Published(
+        5, 3, Columns(), None, is_keep_alive=True, available=(7, 8, 9)
+    )
 
 
 def test_read_when_several_notifications_come_then_all_are_read() -> None:
