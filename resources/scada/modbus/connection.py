@@ -1,81 +1,67 @@
-"""One connection to a Modbus server: registers and bits as words, errors as errors of the platform."""
+"""One connection to a Modbus server: requests to its units, errors as errors of the platform."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-from pymodbus import FramerType, ModbusException
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.pdu import ModbusPDU
-from pymodbus.transport import CommParams, CommType
-
-from resources.core.errors import ProtocolError, UnreachableError
-from resources.scada.modbus.codec import Words
+from resources.core.errors import ProtocolError, SourceError, UnreachableError
+from resources.scada.connector import Address
+from resources.scada.endpoints import parse_address
 from resources.scada.modbus.config import ModbusConfig
-from resources.scada.modbus.exceptions import words
 from resources.scada.modbus.planner import Block
+from resources.scada.modbus.wire.exceptions import UNIT_IS_SILENT, RefusedError
+from resources.scada.modbus.wire.framing import FramingError, RtuFraming, TcpFraming
+from resources.scada.modbus.wire.link import Link, LinkLostError
+from resources.scada.modbus.wire.pdu import MalformedAnswerError, Request, Words, read, words_of
 from resources.scada.tls import TlsFiles, client_context, explain
 
-_GOODBYE_S = 3.0
-"""Longest wait for a server to take the end of TLS."""
+_SCHEMES = {"tcp": "modbus", "tls": "modbus+tls", "rtu_over_tcp": "modbus+rtu", "rtu": "modbus+serial"}
+_PARITIES = {"even": "E", "odd": "O", "none": "N"}
 
 
-class RefusedBlockError(Exception):
-    """The device answered a request with an exception code; its connection is fine."""
+class SilentUnitError(UnreachableError):
+    """One unit gave no answer; the connection may be fine, and other units may answer."""
 
-    def __init__(self, code: int) -> None:
-        """Keep the code."""
-        super().__init__(words(code))
+    def __init__(self, message: str, *, source: str, code: int | None = None) -> None:
+        """Keep the exception code with which a gateway said so, None if nothing came."""
+        super().__init__(message, source=source)
         self.code = code
 
 
-class _Client(AsyncModbusTcpClient):
-    """The client of pymodbus over TCP or TLS, without its own reconnecting and retrying.
-
-    pymodbus' TLS client takes every TLS record for one whole frame. Modbus/TCP Security frames are those of Modbus TCP,
-    length included, so the socket framer is right for both, and waits for the rest of a frame.
-    """
-
-    def __init__(self, config: ModbusConfig, context: ssl.SSLContext | None) -> None:
-        self.comm_params = CommParams(
-            comm_type=CommType.TLS if context is not None else CommType.TCP,
-            comm_name=config.host,
-            host=config.host,
-            port=config.port,
-            sslctx=context,
-            reconnect_delay=0.0,
-            timeout_connect=config.connect_timeout.total_seconds(),
-        )
-        super().__init__(config.host, framer=FramerType.SOCKET, retries=0, trace_connect=self._on_connect)
-        self.lost: asyncio.Event = asyncio.Event()
-
-    def _on_connect(self, connected: bool) -> None:
-        if not connected:
-            self.lost.set()
+def addresses(config: ModbusConfig) -> tuple[Address, ...]:
+    """Return where the server may be reached, the preferred address first; nothing for a serial line."""
+    if config.host is None:
+        return ()
+    return (Address(config.host, config.port), *(parse_address(text) for text in config.other_endpoints))
 
 
 class ModbusConnection:
-    """Reads blocks from one unit; make it with `open`."""
+    """Asks the units behind one address; open it with `async with`."""
 
-    def __init__(self, source: str, config: ModbusConfig) -> None:
-        """Prepare; nothing is opened yet."""
+    def __init__(self, source: str, config: ModbusConfig, position: int = 0) -> None:
+        """Prepare; nothing is opened yet. `position` is that of the address in `addresses`."""
         self._source, self._config = source, config
-        self.endpoint = (
-            f"{'modbus+tls' if config.tls else 'modbus'}://{config.host}:{config.port} unit {config.unit_id}"
-        )
-        files = TlsFiles(
-            config.ca_certificate,
-            config.client_certificate,
-            config.client_key,
-            config.allow_tls_1_2,
-            config.pinned_sha256,
-        )
-        self._client = _Client(config, client_context(source, files) if config.tls else None)
-        self._loss: BaseException | None = None
-        self._closed = asyncio.Event()
+        known = addresses(config)
+        self._address = known[position] if known else None
+        place = config.serial_port if self._address is None else f"{self._address.host}:{self._address.port}"
+        self.endpoint = f"{_SCHEMES[config.medium]}://{place}"
+        self._context: ssl.SSLContext | None = None
+        if config.medium == "tls":
+            files = TlsFiles(
+                config.ca_certificate,
+                config.client_certificate,
+                config.client_key,
+                config.allow_tls_1_2,
+                config.pinned_sha256,
+            )
+            self._context = client_context(source, files)
+        self._timeouts: dict[int, float] = {}
+        self._link: Link | None = None
+        self.answered_at = 0.0
+        """When the last answer came, in the loop's time."""
 
     async def open(self) -> Self:
         """Connect; return self.
@@ -85,97 +71,134 @@ class ModbusConnection:
             AuthError: A certificate was refused.
             ProtocolError: TLS where there is none.
         """
-        manager: Any = self._client.ctx
-        create, lost = manager.call_create, manager.connection_lost
-
-        # pymodbus logs why a connection failed or was lost and goes on; we want to say why
-        async def remembering() -> Any:
-            try:
-                return await create()
-            except BaseException as error:
-                self._loss = error
-                raise
-
-        def remembering_loss(error: Exception | None) -> None:
-            self._loss = error
-            self._closed.set()
-            lost(error)
-
-        manager.call_create, manager.connection_lost = remembering, remembering_loss
-        if not await self._client.connect():
-            loss = TimeoutError() if isinstance(self._loss, asyncio.CancelledError) else self._loss
-            raise explain(loss or TimeoutError(), source=self._source, peer=self.endpoint)
+        loop = asyncio.get_running_loop()
+        try:
+            if self._address is None:
+                self._link = self._open_line()
+                return self
+            link = Link(RtuFraming() if self._config.has_line else TcpFraming())
+            async with asyncio.timeout(self._config.connect_timeout.total_seconds()):
+                await loop.create_connection(lambda: link, self._address.host, self._address.port, ssl=self._context)
+        except OSError as error:
+            raise self._lost(error, "connecting") from error
+        self._link = link
         return self
+
+    def _open_line(self) -> Link:
+        # pyserial is loaded where a line is configured
+        from resources.scada.modbus.wire.serial_line import LineSettings, open_line
+
+        config = self._config
+        assert config.serial_port is not None
+        settings = LineSettings(config.serial_port, config.baudrate, _PARITIES[config.parity], config.stop_bits)
+        link = Link(RtuFraming(), silence_s=settings.silence_s)
+        try:
+            open_line(settings, link)
+        except (OSError, ValueError) as error:
+            raise UnreachableError(
+                f"source {self._source}: opening {config.serial_port} failed ({error}): check serial_port, that the "
+                "adapter is plugged in, that this user may open it (group dialout), and that no other program or "
+                "source has it",
+                source=self._source,
+            ) from error
+        return link
 
     async def read(self, block: Block) -> Words:
         """Return the registers of a block, or its bits as 0 and 1, as words.
 
         Raises:
-            RefusedBlockError: The device answered with an exception code.
-            UnreachableError: No answer in time, or the connection is gone.
+            RefusedError: The device answered with an exception code.
+            SilentUnitError: No answer in time, or a gateway says that the unit gives none.
+            UnreachableError: The connection is gone.
             AuthError: The server refused our certificate (TLS 1.3 says so only after the handshake).
             ProtocolError: An answer that does not fit the request.
         """
-        try:
-            answer = await self._ask(block)
-        except ModbusException as error:
-            if self._loss is not None or self._client.lost.is_set():
-                raise explain(self._loss, source=self._source, peer=self.endpoint, doing="reading") from error
-            raise UnreachableError(
-                f"source {self._source}: {self.endpoint}: no reply to read {block.count} of {block.table} "
-                f"from {block.address} on in {self._config.timeout.total_seconds():g} s: check unit_id, "
-                "cabling and load of the device",
-                source=self._source,
-            ) from error
-        if answer.isError():
-            raise RefusedBlockError(int(getattr(answer, "exception_code", 0)))
-        found = answer.registers if answer.registers else answer.bits
-        if len(found) < block.count:
-            raise ProtocolError(
-                f"source {self._source}: {self.endpoint}: asked for {block.count} of {block.table} from "
-                f"{block.address} on, {len(found)} came back: lower max_registers, or check the device",
+        request = read(block.table, block.address, block.count)
+        what = f"read {block.count} of {block.table} from {block.address} on"
+        return words_of(block.table, block.count, await self.ask(block.unit_id, request, what, self._config.attempts))
+
+    async def ask(self, unit_id: int, request: Request, what: str, attempts: int = 1) -> bytes:
+        """Return the data of the answer to any request; `what` names it in messages. Raises as `read`."""
+        timeout_s = self._timeouts.get(unit_id)
+        if timeout_s is None:
+            timeout_s = self._timeouts[unit_id] = self._config.limits(unit_id).timeout_s
+        answer = await self._exchange(unit_id, request, attempts, timeout_s)
+        if answer is None:
+            times = "" if attempts == 1 else f" ({attempts} times)"
+            raise SilentUnitError(
+                f"{self._at(unit_id)}: no reply to {what} in {timeout_s:g} s{times}: check unit_id, cabling and load "
+                "of the device",
                 source=self._source,
             )
-        return np.array(found[: block.count], dtype=np.uint16)
-
-    async def _ask(self, block: Block) -> ModbusPDU:
-        client = self._client
-        if client.lost.is_set() or not client.connected:
-            raise explain(self._loss, source=self._source, peer=self.endpoint, doing="reading")
-        ask = {
-            "holding_register": client.read_holding_registers,
-            "input_register": client.read_input_registers,
-            "coil": client.read_coils,
-            "discrete_input": client.read_discrete_inputs,
-        }[block.table]
-        answering = asyncio.ensure_future(ask(block.address, count=block.count, device_id=self._config.unit_id))
-        lost = asyncio.ensure_future(client.lost.wait())
         try:
-            # pymodbus lets a request whose connection broke wait for its time-out
-            await asyncio.wait({answering, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                raise explain(self._loss, source=self._source, peer=self.endpoint, doing="reading")
-            return answering.result()
-        finally:
-            for task in (answering, lost):
-                task.cancel()
-            await asyncio.gather(answering, lost, return_exceptions=True)
+            return request.data(answer)
+        except RefusedError as refused:
+            if refused.code not in UNIT_IS_SILENT:
+                raise
+            message = f"{self._at(unit_id)}: no reply to {what}: {refused}"
+            raise SilentUnitError(message, source=self._source, code=refused.code) from refused
+        except MalformedAnswerError as error:
+            raise ProtocolError(
+                f"{self._at(unit_id)}: {what}: {error}: lower max_registers, or check the device", source=self._source
+            ) from error
+
+    async def _exchange(self, unit_id: int, request: Request, attempts: int, timeout_s: float) -> bytes | None:
+        """Return the answer, None if none came."""
+        link = self._opened()
+        for _ in range(attempts):
+            try:
+                answer = await link.ask(unit_id, request, timeout_s)
+            except TimeoutError:
+                continue
+            except LinkLostError as error:
+                raise self._lost(error.__cause__, "reading") from error
+            except FramingError as error:
+                raise ProtocolError(
+                    f"source {self._source}: {self.endpoint} does not speak Modbus TCP: {error} came back; check the "
+                    "port, and whether it wants transport: rtu_over_tcp",
+                    source=self._source,
+                ) from error
+            self.answered_at = asyncio.get_running_loop().time()
+            return answer
+        return None
+
+    def _opened(self) -> Link:
+        if self._link is None:
+            raise UnreachableError(f"source {self._source}: {self.endpoint} is not connected", source=self._source)
+        return self._link
+
+    async def wait_until(self, when: float) -> None:
+        """Return at `when` (monotonic seconds).
+
+        Raises:
+            UnreachableError: The connection was lost before.
+        """
+        link = self._opened()
+        if when <= asyncio.get_running_loop().time() and not link.ended.is_set():
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(when):
+                await link.ended.wait()
+            raise self._lost(link.loss, "reading")
+
+    def _at(self, unit_id: int) -> str:
+        return f"source {self._source}: {self.endpoint} unit {unit_id}"
+
+    def _lost(self, error: BaseException | None, doing: str) -> SourceError:
+        return explain(error, source=self._source, peer=self.endpoint, doing=doing)
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:
         """The TLS of the connection, None if it is plain or closed."""
-        transport: Any = self._client.ctx.transport
-        return transport.get_extra_info("ssl_object") if transport is not None else None
+        found: ssl.SSLObject | None = self._link.ssl_object if self._link is not None else None
+        return found
 
     async def close(self) -> None:
         """Close; returns once the socket is closed."""
-        transport: Any = self._client.ctx.transport
-        self._client.close()
-        if transport is not None:
-            try:
-                await asyncio.wait_for(self._closed.wait(), _GOODBYE_S)
-            except TimeoutError:
-                transport.abort()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
     async def __aenter__(self) -> Self:
         """Open."""

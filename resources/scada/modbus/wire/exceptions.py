@@ -5,14 +5,24 @@ Source: MODBUS Application Protocol V1.1b3, 7.
 
 from __future__ import annotations
 
+NO_SUCH_FUNCTION = 1
+"""The device does not know the function at all."""
+
+STILL_WORKING = 5
+"""The device has taken the request and goes on working on it."""
+
 PERMANENT = frozenset({1, 2, 3})
 """The request itself is refused: the same request will be refused again."""
 
+UNIT_IS_SILENT = frozenset({10, 11})
+"""A gateway's word for a unit behind it that it cannot reach: the same as no answer from that unit."""
+
 _WORDS = {
-    1: "illegal function: the device does not have this table, or this client may not read it",
+    1: "illegal function: the device does not have this table, or this client may not use it so",
     2: "illegal data address: the device has no such register; check table and address (zero-based)",
-    3: "illegal data value: the device does not give so many registers at once; lower max_registers",
-    4: "server device failure: the device could not read its own register",
+    3: "illegal data value: the device does not give or take this, or not so many registers at once; lower "
+    "max_registers",
+    4: "server device failure: the device could not access its own register",
     5: "acknowledge: the device is still working on an earlier request",
     6: "server device busy",
     7: "negative acknowledge",
@@ -20,6 +30,15 @@ _WORDS = {
     10: "gateway path unavailable: the gateway cannot reach this unit; check unit_id",
     11: "gateway target failed to respond: the unit behind the gateway is silent; check unit_id and cabling",
 }
+
+
+class RefusedError(Exception):
+    """The device answered a request with an exception code; its connection is fine."""
+
+    def __init__(self, code: int) -> None:
+        """Keep the code."""
+        super().__init__(words(code))
+        self.code = code
 
 
 def words(code: int) -> str:
