@@ -96,17 +96,22 @@ def readings_batch(
         missing: True where there is no value at all (null).
     """
     times = np.ascontiguousarray(times_us, dtype=np.int64)
-    received = np.broadcast_to(np.asarray(received_us, dtype=np.int64), times.shape)
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(times).cast(TIMESTAMP),
+            pa.array(times).view(TIMESTAMP),
             pa.array(np.ascontiguousarray(sensor_keys, dtype=np.int32)),
             pa.array(np.ascontiguousarray(values, dtype=np.float64), mask=missing),
-            pa.array(np.ascontiguousarray(np.broadcast_to(np.asarray(statuses, dtype=np.uint8), times.shape))),
-            pa.array(np.ascontiguousarray(received)).cast(TIMESTAMP),
+            pa.array(_column(statuses, np.uint8, times.size)),
+            pa.array(_column(received_us, np.int64, times.size)).view(TIMESTAMP),
         ],
         schema=READINGS_SCHEMA,
     )
+
+
+def _column(values: npt.ArrayLike, dtype: npt.DTypeLike, size: int) -> npt.NDArray[np.generic]:
+    """Return `values` as a column, one number as many times as there are rows."""
+    column = np.asarray(values, dtype=dtype)
+    return np.full(size, column) if column.ndim == 0 else np.ascontiguousarray(column)
 
 
 def texts_batch(
@@ -129,11 +134,11 @@ def texts_batch(
     clean = [None if v is None else v.replace("\x00", "").encode("utf-8", "replace").decode() for v in values]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(times_us, pa.int64()).cast(TIMESTAMP),
+            pa.array(times_us, pa.int64()).view(TIMESTAMP),
             pa.array(sensor_keys, pa.int32()),
             pa.array(clean, pa.string()),
             pa.array(statuses, pa.uint8()),
-            pa.array([received_us] * len(clean), pa.int64()).cast(TIMESTAMP),
+            pa.array([received_us] * len(clean), pa.int64()).view(TIMESTAMP),
         ],
         schema=TEXTS_SCHEMA,
     )
@@ -155,12 +160,12 @@ def rejects_batch(rejects: Sequence[Reject]) -> pa.RecordBatch:
     """Return rejects as one record batch of REJECTS_SCHEMA."""
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([r.time_us for r in rejects], pa.int64()).cast(TIMESTAMP),
+            pa.array([r.time_us for r in rejects], pa.int64()).view(TIMESTAMP),
             pa.array([r.sensor_id for r in rejects], pa.string()),
             pa.array([r.source for r in rejects], pa.string()),
             pa.array([r.raw for r in rejects], pa.string()),
             pa.array([list(r.reasons) for r in rejects], pa.list_(pa.string())),
-            pa.array([r.received_us for r in rejects], pa.int64()).cast(TIMESTAMP),
+            pa.array([r.received_us for r in rejects], pa.int64()).view(TIMESTAMP),
         ],
         schema=REJECTS_SCHEMA,
     )

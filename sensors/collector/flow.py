@@ -43,7 +43,7 @@ class Flow:
             return
         for part in (batch.readings, batch.texts):
             if part is not None and part.num_rows:
-                self._open.append((batch.source, part.column("time").cast("int64").to_numpy()))
+                self._open.append((batch.source, part.column("time").view("int64").to_numpy()))
 
     def cut(self) -> Cut:
         """Return the batches noted so far, and begin anew."""

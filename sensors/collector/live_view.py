@@ -79,7 +79,7 @@ class LiveView:
             self._dirty[rows.sensor_keys] = True
 
     def _take(self, part: pa.RecordBatch, limit_us: int) -> None:
-        times = part.column("time").cast(pa.int64()).to_numpy()
+        times = part.column("time").view(pa.int64()).to_numpy()
         keys = part.column("sensor_key").to_numpy()
         order = np.argsort(times, kind="stable")
         order = order[: np.searchsorted(times, limit_us, side="right", sorter=order)]

@@ -8,16 +8,20 @@ So payloads are parsed one by one, and everything behind that is done by column.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from resources.core.clock import to_micros
 from resources.scada.mqtt.reader import EARLIEST_US, LATEST_US, STATUSES
 
 _NUMBERS = {float, int, bool}
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
+_MANY = 64
+"""Texts from which on Arrow, which takes 50 us to begin with, is quicker than Python's own parser."""
 _TROUBLE = (KeyError, IndexError, TypeError, AttributeError, OverflowError, ValueError)
 """What the shortcuts below meet in a payload that is not like the others (pa.ArrowInvalid is a ValueError)."""
 
@@ -51,7 +55,7 @@ def times_us(found: Sequence[Any]) -> npt.NDArray[np.int64] | None:
     kinds = set(map(type, found))
     try:
         if kinds == {str}:
-            times = np.asarray(pa.array(found, pa.string()).cast(_TIMESTAMP).cast(pa.int64()))
+            times = _many_texts(found) if len(found) >= _MANY else _few_texts(found)
         elif kinds == {int}:
             millis = np.array(found, dtype=np.int64)
             if not ((millis >= EARLIEST_US // 1000) & (millis < LATEST_US // 1000)).all():
@@ -62,6 +66,14 @@ def times_us(found: Sequence[Any]) -> npt.NDArray[np.int64] | None:
     except _TROUBLE:
         return None
     return times if ((times >= EARLIEST_US) & (times < LATEST_US)).all() else None
+
+
+def _few_texts(found: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.array([to_micros(datetime.fromisoformat(text)) for text in found], dtype=np.int64)
+
+
+def _many_texts(found: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.asarray(pa.array(found, pa.string()).cast(_TIMESTAMP).view(pa.int64()))
 
 
 def statuses(documents: Documents, path: tuple[str, ...]) -> Sequence[int] | int | None:
