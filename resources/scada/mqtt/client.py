@@ -303,6 +303,10 @@ class MqttClient:
 
 
 def _decoder(name: str, config: MqttConfig, catalog: SensorCatalog, clock: Clock) -> PayloadDecoder:
+    if config.payload == "sparkplug_b":
+        from resources.scada.mqtt.sparkplug.decoder import SparkplugDecoder
+
+        return SparkplugDecoder(name, config, catalog, clock)
     from resources.scada.mqtt.tag_decoder import TagDecoder
 
     return TagDecoder(name, config, catalog, clock)

@@ -45,6 +45,10 @@ class SparkplugAddress(StrictModel):
             )
         return {"group": group, "edge_node": rest[0], "device": rest[1] or None, "metric": rest[2]}
 
+    def where(self) -> str:
+        """Return the edge node, and the device if there is one, for people."""
+        return f"{self.group}/{self.edge_node}" + (f"/{self.device}" if self.device else "")
+
     def text(self) -> str:
         """Return the address as one text."""
         return f"{self.group}/{self.edge_node}/{self.device or ''}/{self.metric}"
@@ -55,6 +59,8 @@ class SparkplugConfig(StrictModel):
 
     host_id: str = Field(pattern=_LEVEL)
     """Our host id: edge nodes may wait for `spBv1.0/STATE/<host_id>` to be online. Unique among the broker's hosts."""
+    edge_nodes: tuple[Annotated[str, Field(pattern=r"^[^/+#\x00]+/[^/+#\x00]+$")], ...] = ()
+    """Edge nodes, as `group/edge_node`, that `gl tags discover` asks although no tag is of them yet."""
     clean_session: bool = False
     """True asks the broker for a session of this connection alone, as the specification wants it. By default the
     session is kept, so that what edge nodes publish with QoS 1 while the collector is away is not lost."""

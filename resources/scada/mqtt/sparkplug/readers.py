@@ -16,14 +16,15 @@ import numpy as np
 from resources.core.clock import to_micros
 from resources.core.readings import Reject, readings_batch, rejects_batch, texts_batch
 from resources.scada.mqtt.payloads import Decoded
-from resources.scada.mqtt.sparkplug.births import Definition
 from resources.scada.mqtt.sparkplug.config import SparkplugAddress
+from resources.scada.mqtt.sparkplug.nodes.births import Definition
 from resources.scada.mqtt.sparkplug.payload.datatypes import (
     DataType,
     RefusedError,
     Value,
     quick_getter,
     read_value,
+    refusal_of,
     type_word,
 )
 from resources.scada.mqtt.sparkplug.payload.properties import BAD, MARKS, conversion_to, quality_of, status_of
@@ -86,8 +87,10 @@ class Tag:
 
     def fit(self, definition: Definition) -> None:
         """Note what the birth says of the metric: its unit, whether it is meant to be stored."""
-        self.refused, (self.factor, self.shift) = None, (self.scale, self.offset)
-        if definition.is_transient and not self.address.store_transient:
+        self.refused, (self.factor, self.shift) = refusal_of(definition.datatype), (self.scale, self.offset)
+        if self.refused is not None:
+            pass
+        elif definition.is_transient and not self.address.store_transient:
             self.refused = _TRANSIENT
         elif not self.is_text and (self.scale, self.offset) == (1.0, 0.0):
             # a scale of the tag's own says what the raw value is: the metric's unit then is not about the result

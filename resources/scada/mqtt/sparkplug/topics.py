@@ -10,6 +10,7 @@ from typing import NamedTuple
 NAMESPACE = "spBv1.0"
 OF_NODES = frozenset(("NBIRTH", "NDEATH", "NDATA", "NCMD"))
 OF_DEVICES = frozenset(("DBIRTH", "DDEATH", "DDATA", "DCMD"))
+FROM_NODES = (OF_NODES | OF_DEVICES) - {"NCMD", "DCMD"}
 
 
 class SparkplugTopic(NamedTuple):

@@ -79,7 +79,7 @@ _ARRAYS = {
     22: "<i1", 23: "<i2", 24: "<i4", 25: "<i8", 26: "<u1", 27: "<u2", 28: "<u4", 29: "<u8", 30: "<f4", 31: "<f8",
     34: "<u8",
 }  # fmt: skip
-_REFUSED = {
+_REFUSED: dict[int, str] = {
     DataType.DATASET: "a DataSet (a table) is not read: have the edge node publish its cells as metrics",
     DataType.TEMPLATE: "a Template is not read: have the edge node publish its members as metrics",
     DataType.BYTES: "Bytes are not read: they are neither a number nor a text",
@@ -87,7 +87,7 @@ _REFUSED = {
     DataType.PROPERTYSET: "a PropertySet is no value of a metric",
     DataType.PROPERTYSETLIST: "a PropertySetList is no value of a metric",
 }
-_REFUSED_FIELDS = {"dataset_value": DataType.DATASET, "template_value": DataType.TEMPLATE}
+_REFUSED_FIELDS: dict[str, int] = {"dataset_value": DataType.DATASET, "template_value": DataType.TEMPLATE}
 _DIRECT = {9: "float_value", 10: "double_value"}
 
 Value = float | int | bool | str | None
@@ -102,6 +102,11 @@ def type_word(datatype: int) -> str:
 def is_array(datatype: int) -> bool:
     """Return whether a data type is an array of something."""
     return datatype in _ARRAYS or datatype in (DataType.BOOLEANARRAY, DataType.STRINGARRAY)
+
+
+def refusal_of(datatype: int) -> str | None:
+    """Return why values of a data type are not read, None where they are."""
+    return _REFUSED.get(datatype)
 
 
 def quick_getter(datatype: int) -> Callable[[MetricMessage], Any] | None:
@@ -128,7 +133,7 @@ def read_value(metric: MetricMessage, datatype: int | None, element: int | None 
     if metric.is_null or field is None:
         return None
     if field in _REFUSED_FIELDS or datatype in _REFUSED:
-        raise RefusedError(_REFUSED[_REFUSED_FIELDS.get(field, DataType(datatype or 0))])
+        raise RefusedError(_REFUSED[_REFUSED_FIELDS.get(field, datatype or 0)])
     if datatype is not None and is_array(datatype):
         return _element(datatype, metric.bytes_value, field, element)
     if element is not None:

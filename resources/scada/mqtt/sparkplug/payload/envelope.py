@@ -9,9 +9,8 @@ from __future__ import annotations
 import zlib
 
 from resources.scada.mqtt.sparkplug.payload.datatypes import RefusedError
-from resources.scada.mqtt.sparkplug.payload.schema import DecodeError, PayloadMessage, parse
+from resources.scada.mqtt.sparkplug.payload.schema import COMPRESSED, DecodeError, PayloadMessage, parse
 
-COMPRESSED = "SPBV1.0_COMPRESSED"
 LARGEST = 16_777_216
 """Bytes that a payload may unpack to; a few kilobytes can be made to unpack to gigabytes."""
 _ALGORITHMS = {"GZIP": 31, "DEFLATE": 15}

@@ -12,6 +12,7 @@ from resources.core.errors import ConfigError
 from resources.core.readings import Status
 from resources.core.units import conversion, parse_unit
 from resources.scada.mqtt.sparkplug.payload.schema import (
+    COMPRESSED,
     MetricMessage,
     PropertySetMessage,
     PropertyValueMessage,
@@ -21,8 +22,8 @@ GOOD, UNCERTAIN, BAD = int(Status.GOOD), int(Status.UNCERTAIN), int(Status.BAD)
 
 QUALITY_KEYS = frozenset(("Quality", "quality"))
 UNIT_KEYS = frozenset(("engUnit", "EngUnit", "engUnits"))
-MARKS = (b"uality", b"ngUnit")
-"""One of these is in the bytes of every payload that holds such a property: a quick look before a slow one."""
+MARKS = (b"uality", COMPRESSED.encode())
+"""One of these is in the bytes of every message that holds a quality: a quick look before a slow one."""
 
 _SPELLINGS = {
     "°C": "Cel", "degC": "Cel", "deg C": "Cel", "C": "Cel", "℃": "Cel",

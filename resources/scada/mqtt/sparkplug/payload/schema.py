@@ -13,7 +13,10 @@ from typing import Any, Protocol, cast
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-__all__ = ["DecodeError", "MetricMessage", "PayloadMessage", "PropertySetMessage", "new_payload", "parse"]
+__all__ = ["COMPRESSED", "DecodeError", "MetricMessage", "PayloadMessage", "PropertySetMessage", "new_payload", "parse"]
+
+COMPRESSED = "SPBV1.0_COMPRESSED"
+"""`uuid` of a payload whose `body` is another one, compressed."""
 
 _PACKAGE = "gl.sparkplug_b"
 _KIND = descriptor_pb2.FieldDescriptorProto

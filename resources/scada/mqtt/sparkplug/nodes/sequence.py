@@ -75,6 +75,10 @@ class Sequence(Generic[Waiting]):
         """True once so many wait that the numbers would soon begin anew and fit by chance."""
         return len(self._early) >= _MODULUS // 2
 
+    def forget_repeats(self) -> None:
+        """Take what comes again for new: over another connection it may be what got lost in between."""
+        self._digests.clear()
+
     def give_up(self) -> list[Waiting]:
         """Return what waits, in the order of the numbers; nothing is certain any more until the next birth."""
         start = self.expected or 0
