@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, RootModel, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from resources.core.settings import StrictModel
 
@@ -23,17 +23,13 @@ _OF_A_COMMAND = frozenset({"value", "time", "unit", "sensor_id"})
 """Places that a tag fills itself, when it publishes."""
 
 
-class _Tag(RootModel[dict[str, Any]]):
-    """A tag as it is written, with places such as `{line}` in its texts; checked once it is multiplied out."""
-
-
 class TagTemplate(StrictModel):
     """A tag with `{name}` in its texts, and what each name stands for."""
 
     levels: dict[str, tuple[str | int, ...]] = Field(min_length=1)
     """Name -> the values it takes (levels of the topic, say); with several names every combination is a tag."""
-    tag: _Tag
-    """A tag as under `tags`."""
+    tag: dict[str, Any]
+    """A tag as under `tags`, with places such as `{line}` in its texts; checked once it is multiplied out."""
 
 
 def expanded(templates: Any) -> list[dict[str, Any]]:
@@ -50,7 +46,7 @@ def expanded(templates: Any) -> list[dict[str, Any]]:
         for number, values in enumerate(itertools.product(*template.levels.values()), 1):
             if number > MOST_TAGS:
                 raise ValueError(f"tag_templates: one template makes more than {MOST_TAGS:,} tags: split it")
-            tags.append(_filled(template.tag.root, dict(zip(names, map(str, values), strict=True))))
+            tags.append(_filled(template.tag, dict(zip(names, map(str, values), strict=True))))
     return tags
 
 
