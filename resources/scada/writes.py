@@ -225,18 +225,8 @@ class _Write:
         assert target is not None
         try:
             runner.run(client.write(self._request.sensor_id, value))
-        except (ProtocolError, AuthError, ConfigError) as error:
-            # said no, or never asked: it has not changed
-            return Outcome.FAILED, str(error)
-        except SourceError as error:
-            arrived = self._wait_for(runner, client, bounds)
-            found = "not readable" if self._read_back is None else f"{self._read_back:g}"
-            if arrived:
-                return Outcome.WRITTEN, f"the value is there ({found}), although: {error}"
-            return (
-                Outcome.IN_DOUBT,
-                f"{error}; the value read afterwards: {found}. Look at the device; it is not sent again",
-            )
+        except (SourceError, ConfigError) as error:
+            return self._after_error(runner, client, bounds, error)
         if self._wait_for(runner, client, bounds):
             return Outcome.WRITTEN, f"read back as {self._read_back:g}"
         waited = f"in {bounds.read_back_timeout.total_seconds():g} s"
@@ -248,10 +238,27 @@ class _Write:
             "write the tag, or the device clamps or rounds (writable.tolerance)",
         )
 
-    def _wait_for(self, runner: asyncio.Runner, client: CanWrite, bounds: Writable) -> bool:
-        """Read until the value is there or the time is over; keeps what was read last."""
+    def _after_error(
+        self, runner: asyncio.Runner, client: CanWrite, bounds: Writable, error: PlatformError
+    ) -> tuple[Outcome, str]:
+        """Look what has become of a value whose sending ended with an error."""
+        # a refusal is final; where the connection broke, the value may still be on its way
+        said_no = isinstance(error, ProtocolError | AuthError | ConfigError)
+        there = self._wait_for(runner, client, bounds, wait=not said_no)
+        if there and not confirms(bounds, self._request.value, self._old):
+            return Outcome.WRITTEN, f"the value is there (read back as {self._read_back:g}), although: {error}"
+        if said_no:
+            return Outcome.FAILED, str(error)
+        found = "not readable" if self._read_back is None else f"{self._read_back:g}"
+        return (
+            Outcome.IN_DOUBT,
+            f"{error}; the value read afterwards: {found}. Look at the device; it is not sent again",
+        )
+
+    def _wait_for(self, runner: asyncio.Runner, client: CanWrite, bounds: Writable, *, wait: bool = True) -> bool:
+        """Read until the value is there or the time is over (once, if not to `wait`); keeps what was read last."""
         assert self._target is not None
-        deadline = time.monotonic() + bounds.read_back_timeout.total_seconds()
+        deadline = time.monotonic() + (bounds.read_back_timeout.total_seconds() if wait else 0.0)
         while True:
             try:
                 found, status = runner.run(_read(client, self._target))

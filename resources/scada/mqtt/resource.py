@@ -10,6 +10,7 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import Field
 
+from resources.core.errors import ConfigError
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig, TopicFilter
@@ -51,9 +52,16 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Publish; return the broker's reason code (0; 0x10: nobody has subscribed the topic).
 
         Raises:
+            ConfigError: The topic commands a device: `gl write` and the job write_setpoint do that, within bounds.
             SourceError: The broker cannot be reached, or refuses.
         """
-        client, _ = self._client(self._config())
+        config = self._config()
+        if commands_a_device(topic, config):
+            raise ConfigError(
+                f"source {self.source}: {topic} commands a device, and publishing has no bounds: use `gl write` or the "
+                "job write_setpoint"
+            )
+        client, _ = self._client(config)
         return asyncio.run(client.publish(topic, payload, qos, retain))
 
     def subscribe_topic(self, topic_filter: str, seconds: float) -> list[SensorValue]:
@@ -73,3 +81,9 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _client(self, config: MqttConfig) -> tuple[MqttClient, SensorCatalog]:
         catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
         return MqttClient(self.source, config, catalog), catalog
+
+
+def commands_a_device(topic: str, config: MqttConfig) -> bool:
+    """Return whether a message on `topic` sets something: a tag's command topic, or an NCMD or DCMD of Sparkplug."""
+    parts = topic.split("/")
+    return topic in {tag.command_topic for tag in config.tags} or (len(parts) > 2 and parts[2] in ("NCMD", "DCMD"))

@@ -5,6 +5,7 @@ import ssl
 import struct
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from resources.core.clock import from_micros
+from resources.core.clock import from_micros, to_micros
 from resources.core.tags import Sensor, SensorCatalog
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import free_port
@@ -53,6 +54,8 @@ class Rig(ABC):
         self.around = surroundings
         self.server_port = free_port()
         self.proxy = CuttableProxy(self.server_port)
+        self.flow_bounds: dict[str, Any] | None = None
+        """What `writable` of the flow says in configurations; the server lets it be written in any case."""
 
     @abstractmethod
     async def start(self) -> None: ...
@@ -71,6 +74,19 @@ class Rig(ABC):
     async def put(self, raw: float, time_us: int) -> None:
         """Let the server show `raw` as temperature and flow, with that source time."""
 
+    def writable(self, **bounds: Any) -> Any:
+        """A configuration whose flow may be written within `bounds`."""
+        self.flow_bounds = {"minimum": 0, "maximum": 100, "max_step": 10} | bounds
+        return self.config()
+
+    async def hold(self, raw: float) -> None:
+        """Let the device hold `raw` as its flow, whenever it is asked."""
+        await self.put(raw, to_micros(datetime.now(UTC)))
+
+    @abstractmethod
+    async def at_device(self) -> float:
+        """Return the raw flow as the device holds it, not by way of the connector."""
+
     async def show_bad_item(self) -> None:  # noqa: B027 - most servers show it without being asked
         """Let the bad sensor come up, where it does not by itself."""
 
@@ -83,7 +99,14 @@ class Rig(ABC):
     def tags(self, **places: dict[str, Any]) -> list[dict[str, Any]]:
         return [
             {"sensor_id": TEMPERATURE, "unit": "Cel", **places["temperature"]},
-            {"sensor_id": FLOW, "unit": "kg/h", "scale": 2, "offset": 1, **places["flow"]},
+            {
+                "sensor_id": FLOW,
+                "unit": "kg/h",
+                "scale": 2,
+                "offset": 1,
+                "writable": self.flow_bounds,
+                **places["flow"],
+            },
             {"sensor_id": BAD, "unit": "kW", **places["bad"]},
         ]
 
@@ -124,6 +147,7 @@ class OpcUaRig(Rig):
         self.nodes = {}
         for name in (TEMPERATURE, FLOW):
             self.nodes[name] = await self.server.nodes.objects.add_variable(ua.NodeId(name, index), name, 0.0)
+        await self.nodes[FLOW].set_writable()
         self.text = await self.server.nodes.objects.add_variable(ua.NodeId("text", index), "text", "running")
         await self.server.start()
         await self.proxy.start()
@@ -164,8 +188,14 @@ class OpcUaRig(Rig):
                 ua.DataValue(ua.Variant(raw, ua.VariantType.Double), SourceTimestamp=from_micros(time_us))
             )
 
+    async def at_device(self) -> float:
+        return float(await self.nodes[FLOW].read_value())
+
     def build(self, config: Any, catalog: SensorCatalog) -> OpcUaClient:
         return OpcUaClient("rig", config, catalog)
+
+
+_WRITES = (5, 6, 15, 16, 22, 23)
 
 
 class ModbusRig(Rig):
@@ -192,6 +222,8 @@ class ModbusRig(Rig):
         for place in range(address, address + count):
             if place in self.refused:
                 return self.refused[place]
+        if new is not None and function in _WRITES:
+            self.registers[address : address + count] = new
         current[address - start : address - start + count] = self.registers[address : address + count]
         return None
 
@@ -252,6 +284,10 @@ class ModbusRig(Rig):
         value = struct.unpack(">2H", struct.pack(">f", raw))
         self.registers[:8] = [*value, *value, *struct.unpack(">4H", struct.pack(">Q", time_us))]
 
+    async def at_device(self) -> float:
+        (value,) = struct.unpack(">f", struct.pack(">2H", *self.registers[2:4]))
+        return float(value)
+
     def build(self, config: Any, catalog: SensorCatalog) -> ModbusClient:
         return ModbusClient("rig", config, catalog)
 
@@ -272,6 +308,8 @@ class MqttRig(Rig):
         self.publisher.username_pw_set("reader", PASSWORD)
         self.publisher.tls_set(str(pair.authority))
         await asyncio.to_thread(self.publisher.connect, "127.0.0.1", self.server_port)
+        self.publisher.on_message = self._obey
+        self.publisher.subscribe("rig/set", qos=1)
         self.publisher.loop_start()
         await self.proxy.start()
 
@@ -297,7 +335,7 @@ class MqttRig(Rig):
                 "topic_filters": ["rig/#"],
                 "tags": self.tags(
                     temperature={"topic": "rig/values", "value_path": "raw"},
-                    flow={"topic": "rig/values", "value_path": "raw"},
+                    flow={"topic": "rig/values", "value_path": "raw", "command_topic": "rig/set"},
                     bad={"topic": "rig/bad"},
                 ),
             }
@@ -317,6 +355,26 @@ class MqttRig(Rig):
 
     async def show_bad_item(self) -> None:
         await self.publish("rig/bad", b"\xff\xfe garbage")
+
+    def writable(self, **bounds: Any) -> MqttConfig:
+        self.flow_bounds = {"minimum": 0, "maximum": 100, "max_step": 10} | bounds
+        flow = {"topic": "rig/flow", "value_path": "raw", "command_topic": "rig/set"}
+        values = {"topic": "rig/values", "value_path": "raw"}
+        return self.config(tags=self.tags(temperature=values, flow=flow, bad={"topic": "rig/bad"}))
+
+    async def hold(self, raw: float) -> None:
+        self.commanded = raw
+        state = {"raw": raw, "time": datetime.now(UTC).isoformat()}
+        await self.publish("rig/flow", orjson.dumps(state), retain=True)
+
+    def _obey(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        """Take a command as a device does, and show it as its state."""
+        self.commanded = float(orjson.loads(message.payload)["value"])
+        state = {"raw": self.commanded, "time": datetime.now(UTC).isoformat()}
+        self.publisher.publish("rig/flow", orjson.dumps(state), qos=1, retain=True)
+
+    async def at_device(self) -> float:
+        return self.commanded
 
     def build(self, config: Any, catalog: SensorCatalog) -> MqttClient:
         return MqttClient("rig", config, catalog)

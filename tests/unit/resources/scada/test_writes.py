@@ -226,6 +226,19 @@ def test_write_when_the_source_refuses_then_it_has_failed_and_nothing_is_tried_a
     assert rows(shared_url, site)[0]["sent_at"] is not None
 
 
+def test_write_when_the_source_says_no_but_took_the_value_then_a_look_tells(audit: WritesAudit) -> None:
+    device = FakeDevice()
+
+    def take_and_complain(value: float | str) -> None:
+        device.take(value)
+        raise ProtocolError("source boilers: BadTimeout", source="boilers")
+
+    device.on_write = take_and_complain
+    report = ask(guard(device, audit))
+    assert (report.outcome, report.read_back) == (Outcome.WRITTEN, 41.0)
+    assert "although: source boilers: BadTimeout" in report.reason
+
+
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "arrived"])
 def test_write_when_the_connection_breaks_then_a_look_tells_or_it_stays_in_doubt(
     audit: WritesAudit, arrives: bool
