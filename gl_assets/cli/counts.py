@@ -51,7 +51,8 @@ def source_results(
     for name, source in config.sources.items():
         durable, table = buffered.get(name, SourceCounts()), stored.get(name, StoredCounts())
         gone = in_gaps.get(name, 0) + durable.in_gaps
-        total = sent.get(name, durable.sent)
+        # what the report filter leaves out was received, and is not lost: the buffer's count is without it
+        total = sent[name] - durable.other.get("suppressed", 0) if name in sent else durable.sent
         found[name] = SourceResult(
             kind=source.kind,
             sent=total,

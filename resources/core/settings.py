@@ -164,6 +164,45 @@ class Writable(StrictModel):
         return self
 
 
+class Report(StrictModel):
+    """Which readings of a tag are kept: those that say something new. A tag without this block keeps all of them.
+
+    Always kept: the first after a connection or a gap, a change of status, a bad value, and the last one before the end
+    of a window, of a connection and of a run.
+    """
+
+    when: Literal["change", "deadband", "swinging_door"]
+    """`change`: the value differs from the last one kept. `deadband`: by more than the deadband. `swinging_door`: a
+    straight line between the readings kept would be off by more than `deviation`."""
+    deadband: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Of `deadband`: the largest change that is left out, in `unit`."""
+    deadband_percent: float | None = Field(None, gt=0, le=100)
+    """Of `deadband`, in place of `deadband`: the same in percent."""
+    percent_of: Literal["span", "value"] = "span"
+    """What the percentage is of: `span` is the tag's maximum - minimum, `value` the last value kept."""
+    deviation: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Of `swinging_door`: the largest error of the straight lines, in `unit`."""
+    max_silence: Duration = Field(timedelta(minutes=5), gt=timedelta(0))
+    """A value that comes this long after the last one kept is kept whatever it is."""
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        wanted = {
+            "change": set[str](),
+            "deadband": {"deadband_percent" if self.deadband is None else "deadband"},
+            "swinging_door": {"deviation"},
+        }[self.when]
+        given = {name for name in ("deadband", "deadband_percent", "deviation") if getattr(self, name) is not None}
+        if given != wanted:
+            rule = {
+                "change": "takes neither deadband nor deviation",
+                "deadband": "takes deadband or deadband_percent, one of them",
+                "swinging_door": "takes deviation, and nothing else that says how much",
+            }[self.when]
+            raise ValueError(f"report.when: {self.when} {rule}")
+        return self
+
+
 class TagConfig(StrictModel):
     """What every tag of every protocol has; the protocol adds where to find it."""
 
@@ -189,6 +228,12 @@ class TagConfig(StrictModel):
     """Values above are rejected, in `unit`."""
     equipment: str | None = None
     """The equipment the tag belongs to, as in `process_heat`."""
+    area: str | None = None
+    """The area of the site the equipment stands in."""
+    calibration: str | None = None
+    """Number of the instrument's calibration certificate."""
+    report: Report | None = None
+    """Which readings are kept; all if absent."""
     writable: Writable | None = None
     """Bounds within which `gl write` may write the tag; read-only if absent."""
 
@@ -203,14 +248,31 @@ class TagConfig(StrictModel):
     def _keys_go_together(self) -> Self:
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"tag {self.sensor_id}: minimum {self.minimum:g} is above maximum {self.maximum:g}")
+        if self.states and not self.is_text and (self.scale, self.offset) != (1.0, 0.0):
+            raise ValueError(f"tag {self.sensor_id}: states give numbers as they are: leave out scale and offset")
+        return self
+
+    @model_validator(mode="after")
+    def _a_text_has_no_number(self) -> Self:
         odd = [name for name in self._numeric_keys() if getattr(self, name) != type(self).model_fields[name].default]
         if self.is_text and (odd or self.states):
             raise ValueError(
                 f"tag {self.sensor_id}: a text has no {', '.join([*odd, *(['states'] if self.states else [])])}: "
                 "leave it out, or set data: number"
             )
-        if self.states and (self.scale, self.offset) != (1.0, 0.0):
-            raise ValueError(f"tag {self.sensor_id}: states give numbers as they are: leave out scale and offset")
+        if self.is_text and self.report is not None and self.report.when != "change":
+            raise ValueError(f"tag {self.sensor_id}: of a text only report.when: change can be said")
+        return self
+
+    @model_validator(mode="after")
+    def _a_percentage_has_a_span(self) -> Self:
+        if self.report is None or self.report.deadband_percent is None or self.report.percent_of == "value":
+            return self
+        if self.minimum is None or self.maximum is None or self.maximum <= self.minimum:
+            raise ValueError(
+                f"tag {self.sensor_id}: report.deadband_percent is of the span: give the tag minimum and maximum, or "
+                "set report.percent_of: value"
+            )
         return self
 
     @staticmethod

@@ -110,7 +110,8 @@ class SourceCounts:
     in_gaps: int = 0
     """What was missed in gaps. Written by the collector."""
     other: Mapping[str, int] = field(default_factory=dict)
-    """Any other counter that was added by name."""
+    """Any other counter that was added by name; `suppressed` are readings that said nothing new (`report` of a tag),
+    which were received and are not counted as sent."""
 
 
 @dataclass(frozen=True, slots=True)

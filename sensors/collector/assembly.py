@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from resources.core.clock import Clock, SystemClock
+from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.logs import performance_log
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import KeepsState, ScadaClient
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.report_filter.filter import ReportFilter
+from resources.scada.report_filter.rules import Frame
 from resources.window_buffer.buffer import WindowBuffer
+from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
 from sensors.collector.database import DatabaseMirror, Origin
@@ -127,6 +131,7 @@ class Collector:
             flush_interval_s=config.buffer.flush_interval.total_seconds(),
             patient=frozenset(name for name, s in config.sources.items() if isinstance(s, MqttConfig) and s.qos),
             observers=(self.live.offer,),
+            reports=ReportFilter.if_any(config.tags(), catalog, _frame(config)),
         )
         around = Surroundings()
         self._supervisors = [
@@ -199,6 +204,7 @@ class Collector:
                 await self.pipeline.commit()
         finally:
             await _cancelled([*sources, *helpers, stopped])
+            self.pipeline.end_reports()
             failed = disk.done()
             await _cancelled([disk])
             if not failed:
@@ -279,6 +285,12 @@ class Collector:
                 held_windows=state.held_windows,
                 buffer_bytes=state.bytes,
             )
+
+
+def _frame(config: Integrations) -> Frame:
+    """Return the buffer's times as the report filter wants them."""
+    window, grace = config.window / timedelta(microseconds=1), config.grace / timedelta(microseconds=1)
+    return Frame(window=round(window), grace=round(grace), start=to_micros(config.start), future=FUTURE_US)
 
 
 def since(before: Mapping[str, SourceCounts], now: Mapping[str, SourceCounts]) -> dict[str, SourceCounts]:

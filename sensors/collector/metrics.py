@@ -178,6 +178,12 @@ class CollectorMetrics(Collector):
             ("source",),
             [((s,), c.not_newer) for s, c in counts.items()],
         )
+        yield _counter(
+            "gl_report_suppressed",
+            "Readings left out because they said nothing new (report of the tag), over all runs.",
+            ("source",),
+            [((s,), c.other.get("suppressed", 0)) for s, c in counts.items()],
+        )
 
 
 def erp_families(home: Path) -> Iterator[Metric]:

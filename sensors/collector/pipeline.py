@@ -19,9 +19,10 @@ from typing import TypeVar
 
 import structlog
 
-from resources.core.clock import Clock
+from resources.core.clock import Clock, to_micros
 from resources.core.errors import PlatformError
 from resources.core.readings import ReadingBatch
+from resources.scada.report_filter.filter import ReportFilter
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import BufferFullError, ClosedWindow, CommitResult
 from sensors.collector.flow import Flow
@@ -46,7 +47,7 @@ Result = TypeVar("Result")
 class Pipeline:
     """Takes batches from all sources into the buffer. It is the supervisors' `SourcePort`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, all but the first by name
         self,
         buffer: WindowBuffer,
         *,
@@ -55,6 +56,7 @@ class Pipeline:
         flush_interval_s: float,
         patient: frozenset[str] = frozenset(),
         observers: tuple[Callable[[ReadingBatch], None], ...] = (),
+        reports: ReportFilter | None = None,
     ) -> None:
         """Write into `buffer`.
 
@@ -64,7 +66,8 @@ class Pipeline:
             clock: For instants and durations.
             flush_interval_s: Longest wait of a batch that owes no acknowledgement.
             patient: Sources whose peer keeps what is not acknowledged: a full buffer makes no gap in them.
-            observers: Each sees every batch that was taken, before it is durable.
+            observers: Each sees every batch that was taken, before it is durable, and with what the filter leaves out.
+            reports: Leaves out what says nothing new; None keeps everything.
         """
         self._buffer = buffer
         self._flow = flow
@@ -74,6 +77,9 @@ class Pipeline:
         self._gapped: set[str] = set()
         """Sources that a full buffer has kept waiting, and that have not emitted again."""
         self._observers = observers
+        self._reports = reports
+        self._let_go: deque[ReadingBatch] = deque()
+        """Readings that the filter had held and keeps after all, and that found no room yet."""
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="buffer")
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -93,18 +99,22 @@ class Pipeline:
             self._gapped.discard(batch.source)
             self.close_gap(batch.source, self._clock.now())
         self._waiting[batch.source] += 1
+        kept = self._filtered(batch)
         try:
-            while not await self._has_taken(batch):
+            while not await self._has_taken(kept, batch):
                 pass
         except asyncio.CancelledError:
             # it has been counted as sent: what little waits at the end of a run goes in above the limit
-            self._take(batch)
+            self._take(kept, batch)
             raise
         finally:
             self._waiting[batch.source] -= 1
 
     def open_gap(self, source: str, since: datetime, reason: str) -> None:
         """Note that nothing is received from `since` on; durable with the next commit."""
+        if self._reports is not None:
+            self._reports.lost(source)
+            self._take_let_go()
         self._notes.append(partial(self._buffer.open_gap, source, since, reason))
 
     def close_gap(self, source: str, until: datetime) -> None:
@@ -120,21 +130,53 @@ class Pipeline:
         """Add to the source's durable counters; durable with the rows they speak of."""
         self._counts.setdefault(source, Counter()).update(increments)
 
+    def end_reports(self) -> None:
+        """Take what the filter still holds: nothing more is emitted in this run."""
+        if self._reports is not None:
+            self._reports.end()
+            self._take_let_go()
+
     @property
     def full_for_s(self) -> float | None:
         """Seconds since the buffer refused to take more; None while it takes."""
         return None if self._full_since is None else self._clock.monotonic() - self._full_since
 
-    async def _has_taken(self, batch: ReadingBatch) -> bool:
+    def _filtered(self, batch: ReadingBatch) -> ReadingBatch:
+        """Return what is to be kept of a batch, and count the rest."""
+        if self._reports is None:
+            return batch
+        filtered = self._reports.apply(batch)
+        if filtered.left_out or filtered.suppressed:
+            # its connector has counted every row as sent
+            self.add_counts(batch.source, {"sent": -filtered.left_out, "suppressed": filtered.suppressed})
+        self._take_let_go()
+        return filtered.batch
+
+    def _take_let_go(self) -> None:
+        """Put into the buffer what the filter has let go; what finds no room is tried again with the next tick."""
+        assert self._reports is not None
+        self._let_go.extend(self._reports.let_go())
+        while self._let_go:
+            batch = self._let_go[0]
+            try:
+                self._buffer.append(batch, {"sent": batch.rows})
+            except BufferFullError:
+                self._became_full()
+                return
+            self._pending_bytes += _size(batch)
+            self._let_go.popleft()
+
+    async def _has_taken(self, batch: ReadingBatch, seen: ReadingBatch) -> bool:
         """Wait for room and try once; return whether the batch is in."""
         while self._is_pressed():
             self._note_gap_of_full_buffer(batch.source)
             self._room.clear()
             self._wake.set()
             await self._room.wait()
-        return self._take(batch)
+        return self._take(batch, seen)
 
-    def _take(self, batch: ReadingBatch) -> bool:
+    def _take(self, batch: ReadingBatch, seen: ReadingBatch) -> bool:
+        """Put `batch`, what is kept of `seen`, into the buffer; return False if that is full."""
         # with the counts that speak of it: a crash must not leave one without the other
         counts = self._counts.get(batch.source)
         try:
@@ -146,7 +188,7 @@ class Pipeline:
         self._pending_bytes += _size(batch)
         self._flow.taken(batch)
         for observe in self._observers:
-            observe(batch)
+            observe(seen)
         if batch.acknowledge is not None or self._is_pressed():
             self._wake.set()
         return True
@@ -196,6 +238,10 @@ class Pipeline:
 
     async def tick(self) -> list[ClosedWindow]:
         """Let the buffer open and close windows by the clock."""
+        if self._reports is not None:
+            # before the window closes that the readings are of
+            self._reports.tick(to_micros(self._clock.now()))
+            self._take_let_go()
         closed = await self.on_disk(self._buffer.tick)
         self._flow.closed_windows += len(closed)
         return closed

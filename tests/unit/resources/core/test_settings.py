@@ -173,3 +173,31 @@ def test_tag_when_states_are_named_then_neither_scale_nor_offset() -> None:
 def test_tag_when_its_limits_cross_then_refused() -> None:
     with pytest.raises(ValueError, match="tag a: minimum 3 is above maximum 2"):
         tag(minimum=3, maximum=2)
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        ({"when": "change", "deadband": 1}, "report.when: change takes neither deadband nor deviation"),
+        ({"when": "deadband"}, "report.when: deadband takes deadband or deadband_percent, one of them"),
+        ({"when": "deadband", "deadband": 1, "deadband_percent": 1}, "takes deadband or deadband_percent"),
+        ({"when": "swinging_door", "deadband": 1}, "report.when: swinging_door takes deviation"),
+        ({"when": "swinging_door", "deviation": 1, "max_silence": "0s"}, "greater than 0"),
+        ({"when": "deadband", "deadband_percent": 1}, "tag a: report.deadband_percent is of the span: give the tag"),
+    ],
+)
+def test_report_when_it_does_not_say_how_much_then_refused(report: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        tag(report=report)
+
+
+def test_report_when_of_a_text_then_only_change() -> None:
+    assert tag(data="text", report={"when": "change"}).report is not None
+    with pytest.raises(ValueError, match="tag a: of a text only report.when: change can be said"):
+        tag(data="text", report={"when": "swinging_door", "deviation": 1})
+
+
+def test_report_when_in_percent_then_of_the_span_or_of_the_value() -> None:
+    percent = {"when": "deadband", "deadband_percent": 1}
+    assert tag(report=percent, minimum=0, maximum=5).report is not None
+    assert tag(report=percent | {"percent_of": "value"}).report is not None
