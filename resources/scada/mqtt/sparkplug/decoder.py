@@ -125,6 +125,7 @@ class SparkplugDecoder:
             node.sequence.forget_repeats()
         if self._store is not None:
             self._store.keep_expected((node.key, node.sequence.expected) for node in self._roster.nodes)
+            self._store.close()
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

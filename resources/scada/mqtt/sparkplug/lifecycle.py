@@ -64,24 +64,22 @@ class Lifecycle:
         held = self.opened(node, kind, device_id, message, out)
         if held is None:
             return
-        try:
-            if message.retain:
-                self._retained(node, held, out)
-            elif kind == "NDEATH":
-                self._ndeath(node, held, out)
-            elif kind == "NBIRTH":
-                self._nbirth(node, held, hash(message.payload), out)
-            else:
-                self._in_sequence(node, held, hash(message.payload), out)
-        except UnicodeDecodeError:
-            self._reject(message, "garbage payload: a text in it is not UTF-8", out)
+        if message.retain:
+            self._retained(node, held, out)
+        elif kind == "NDEATH":
+            self._ndeath(node, held, out)
+        elif kind == "NBIRTH":
+            self._nbirth(node, held, hash(message.payload), out)
+        else:
+            self._in_sequence(node, held, hash(message.payload), out)
 
     def opened(self, node: EdgeNode, kind: str, device_id: str, message: Message, out: Output) -> Held | None:
         """Return a message with its payload parsed; None if it is none, which is then rejected."""
         try:
             payload = read_payload(message.payload)
         except RefusedError as refused:
-            self._reject(message, str(refused), out)
+            raw = raw_payload(message.payload)
+            out.rows().rejects.append(Reject(self._source, raw, (str(refused),), out.received_us))
             return None
         device = node.device(device_id)
         stamp = payload.timestamp
@@ -99,13 +97,11 @@ class Lifecycle:
         self._last_receive_us = max(received_us, self._last_receive_us + 1)
         return self._last_receive_us
 
-    def _reject(self, message: Message, reason: str, out: Output) -> None:
-        raw = raw_payload(message.payload)
-        out.rows().rejects.append(Reject(self._source, raw, (reason,), out.received_us))
-
     def _in_sequence(self, node: EdgeNode, held: Held, digest: int, out: Output) -> None:
         if not held.payload.HasField("seq"):
-            self._untrusted(node, held, out)
+            # against the standard: what gets lost then is lost unseen
+            step = self._untrusted if node.sequence.expected is None else self._steps[held.message_type]
+            step(node, held, out)
             return
         seq = held.payload.seq & 0xFF
         order = node.sequence.judge(seq, digest)

@@ -161,7 +161,7 @@ class Survey:
                 continue
             try:
                 birth = Birth.read(read_payload(message.payload))
-            except (RefusedError, UnicodeDecodeError):
+            except RefusedError:
                 continue
             self._births[said.group_id, said.edge_node_id, said.device_id] = birth
         return False

@@ -30,6 +30,8 @@ class Metrics:
             name = metric.name
             if name:
                 binding = by_name.get(name)
+                if binding is None and not isinstance(name, str):
+                    self._reader.reject(rows, "the metric's name is not UTF-8", metric, frame)
             else:
                 alias = metric.alias
                 binding = by_alias.get(alias)

@@ -206,7 +206,7 @@ class MetricReader:
         if field_name in ("dataset_value", "template_value", "extension_value", "bytes_value"):
             shown = f"{len(getattr(metric, field_name))} bytes"
         elif field_name is not None and not metric.is_null:
-            shown = _shown(metric, field_name)
+            shown = getattr(metric, field_name)
         stamp = metric.timestamp or frame.time_us // 1000
         raw = raw_value(
             topic=frame.topic,
@@ -221,14 +221,6 @@ class MetricReader:
         rows.rejects.append(
             Reject(self._source, raw, (reason,), frame.received_us, time_us=time_us, sensor_id=sensor_id)
         )
-
-
-def _shown(metric: MetricMessage, field_name: str) -> object:
-    try:
-        value: object = getattr(metric, field_name)
-    except UnicodeDecodeError:
-        return "a text that is not UTF-8"
-    return value
 
 
 def _number_of(value: Value, tag: Tag, datatype: int | None) -> float | None:

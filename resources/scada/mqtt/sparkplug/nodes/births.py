@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from resources.scada.mqtt.sparkplug.payload.properties import unit_of
-from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage, PayloadMessage
+from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage, PayloadMessage, as_text
 
 BD_SEQ = "bdSeq"
 REBIRTH = "Node Control/Rebirth"
@@ -45,12 +45,8 @@ class Birth:
 
     @classmethod
     def read(cls, payload: PayloadMessage) -> Birth:
-        """Return what an NBIRTH or DBIRTH says; metrics without a name are left out.
-
-        Raises:
-            UnicodeDecodeError: A text is not UTF-8.
-        """
-        return cls.of(_definition(metric) for metric in payload.metrics if metric.name)
+        """Return what an NBIRTH or DBIRTH says; metrics without a name that is a text are left out."""
+        return cls.of(_definition(metric) for metric in payload.metrics if as_text(metric.name))
 
     @classmethod
     def from_text(cls, text: str) -> Birth:
@@ -77,7 +73,7 @@ def _definition(metric: MetricMessage) -> Definition:
         datatype=metric.datatype,
         unit=unit_of(metric),
         is_transient=metric.is_transient,
-        description=metric.metadata.description if metric.HasField("metadata") else "",
+        description=as_text(metric.metadata.description) if metric.HasField("metadata") else "",
     )
 
 

@@ -40,11 +40,17 @@ class SparkplugStore:
             ConfigError: The folder cannot be written.
         """
         self._path = folder / "sparkplug.sqlite"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._open()
-        except (OSError, sqlite3.OperationalError) as error:
-            raise self._refused(error) from error
+        self._open_file: sqlite3.Connection | None = None
+        self._ready()
+
+    def _ready(self) -> sqlite3.Connection:
+        if self._open_file is None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._open_file = self._open()
+            except (OSError, sqlite3.OperationalError) as error:
+                raise self._refused(error) from error
+        return self._open_file
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -74,25 +80,26 @@ class SparkplugStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
+        file = self._ready()
         try:
-            self._file.execute("BEGIN IMMEDIATE")
+            file.execute("BEGIN IMMEDIATE")
             try:
-                yield self._file
+                yield file
             except BaseException:
-                self._file.execute("ROLLBACK")
+                file.execute("ROLLBACK")
                 raise
-            self._file.execute("COMMIT")
+            file.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
     def births(self) -> list[tuple[NodeKey, str, str]]:
         """Return ((group_id, edge_node_id), device_id, metrics as text) of every birth."""
-        rows = self._file.execute("SELECT group_id, edge_node_id, device_id, metrics FROM births")
+        rows = self._ready().execute("SELECT group_id, edge_node_id, device_id, metrics FROM births")
         return [((group_id, node_id), device_id, metrics) for group_id, node_id, device_id, metrics in rows]
 
     def edge_nodes(self) -> dict[NodeKey, tuple[int | None, int | None]]:
         """Return edge node -> (bdSeq of its last birth, the sequence number that was expected next)."""
-        rows = self._file.execute("SELECT group_id, edge_node_id, bd_seq, expected FROM edge_nodes")
+        rows = self._ready().execute("SELECT group_id, edge_node_id, bd_seq, expected FROM edge_nodes")
         return {(group_id, node_id): (bd_seq, expected) for group_id, node_id, bd_seq, expected in rows}
 
     def keep_births(self, births: Iterable[tuple[NodeKey, int | None, str, str]]) -> None:
@@ -127,7 +134,7 @@ class SparkplugStore:
 
     def held(self) -> list[tuple[int, bytes, bytes, int]]:
         """Return (ticket, topic, payload, received_us) of what is held, in order of arrival."""
-        return self._file.execute("SELECT ticket, topic, payload, received_us FROM held ORDER BY ticket").fetchall()
+        return self._ready().execute("SELECT ticket, topic, payload, received_us FROM held ORDER BY ticket").fetchall()
 
     def release(self, tickets: Iterable[int]) -> None:
         """Forget what was held, once it is safe elsewhere; raises as `keep_births`."""
@@ -135,5 +142,7 @@ class SparkplugStore:
             file.executemany("DELETE FROM held WHERE ticket = ?", [(ticket,) for ticket in tickets])
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; the next use opens it again."""
+        if self._open_file is not None:
+            self._open_file.close()
+            self._open_file = None

@@ -140,10 +140,9 @@ def read_value(metric: MetricMessage, datatype: int | None, element: int | None 
         raise RefusedError(f"element {element} is asked for, but the metric is no array ({type_word(datatype or 0)})")
     if field in ("bytes_value", "extension_value"):
         raise RefusedError(_REFUSED[DataType.BYTES])
-    try:
-        value: Value = getattr(metric, field)
-    except UnicodeDecodeError as error:
-        raise RefusedError("the text is not UTF-8") from error
+    value: Value = getattr(metric, field)
+    if isinstance(value, bytes):
+        raise RefusedError("the text is not UTF-8")
     if field in ("int_value", "long_value"):
         return _integer(value, datatype, field)  # type: ignore[arg-type]
     if isinstance(value, str) != (datatype in TEXTS) and datatype:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 
 from resources.scada.mqtt.sparkplug.payload.datatypes import RefusedError
-from resources.scada.mqtt.sparkplug.payload.schema import COMPRESSED, DecodeError, PayloadMessage, parse
+from resources.scada.mqtt.sparkplug.payload.schema import COMPRESSED, DecodeError, PayloadMessage, as_text, parse
 
 LARGEST = 16_777_216
 """Bytes that a payload may unpack to; a few kilobytes can be made to unpack to gigabytes."""
@@ -29,13 +29,11 @@ def read_payload(data: bytes) -> PayloadMessage:
             return _unpacked(payload)
     except DecodeError as error:
         raise RefusedError("garbage payload: it is no Sparkplug B payload (protobuf cannot read it)") from error
-    except UnicodeDecodeError as error:
-        raise RefusedError("garbage payload: a text in it is not UTF-8") from error
     return payload
 
 
 def _unpacked(envelope: PayloadMessage) -> PayloadMessage:
-    named = next((metric.string_value for metric in envelope.metrics if metric.name == "algorithm"), "DEFLATE")
+    named = next((as_text(m.string_value) for m in envelope.metrics if m.name == "algorithm"), "DEFLATE")
     bits = _ALGORITHMS.get(named.upper())
     if bits is None:
         raise RefusedError(f"the payload is compressed with {named[:40]!r}: only GZIP and DEFLATE are known")

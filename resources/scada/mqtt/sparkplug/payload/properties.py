@@ -16,6 +16,7 @@ from resources.scada.mqtt.sparkplug.payload.schema import (
     MetricMessage,
     PropertySetMessage,
     PropertyValueMessage,
+    as_text,
 )
 
 GOOD, UNCERTAIN, BAD = int(Status.GOOD), int(Status.UNCERTAIN), int(Status.BAD)
@@ -58,7 +59,7 @@ def quality_of(metric: MetricMessage) -> int | None:
 def unit_of(metric: MetricMessage) -> str | None:
     """Return the engineering unit among a metric's properties as it stands there, None where there is none."""
     found = _find(metric.properties, UNIT_KEYS) if metric.HasField("properties") else None
-    return found.string_value.strip()[:40] or None if found is not None else None
+    return as_text(found.string_value).strip()[:40] or None if found is not None else None
 
 
 def _find(properties: PropertySetMessage, names: frozenset[str]) -> PropertyValueMessage | None:

@@ -13,7 +13,17 @@ from typing import Any, Protocol, cast
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-__all__ = ["COMPRESSED", "DecodeError", "MetricMessage", "PayloadMessage", "PropertySetMessage", "new_payload", "parse"]
+__all__ = [
+    "COMPRESSED",
+    "DecodeError",
+    "MetricMessage",
+    "PayloadMessage",
+    "PropertySetMessage",
+    "PropertyValueMessage",
+    "as_text",
+    "new_payload",
+    "parse",
+]
 
 COMPRESSED = "SPBV1.0_COMPRESSED"
 """`uuid` of a payload whose `body` is another one, compressed."""
@@ -166,11 +176,14 @@ def new_payload(**fields: Any) -> PayloadMessage:
 
 
 def parse(data: bytes) -> PayloadMessage:
-    """Return the payload in `data`.
-
-    Texts are checked when they are looked at: reading one that is no UTF-8 raises UnicodeDecodeError.
+    """Return the payload in `data`; a text that is not UTF-8 is bytes in it (see `as_text`).
 
     Raises:
         DecodeError: The bytes are no such message.
     """
     return cast(PayloadMessage, _Payload.FromString(data))
+
+
+def as_text(text: object) -> str:
+    """Return a text of a message, an empty one in place of bytes that are not UTF-8."""
+    return text if isinstance(text, str) else ""
