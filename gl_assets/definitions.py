@@ -19,6 +19,7 @@ from gl_assets.event_log_pruning import event_log_pruning_job
 from gl_assets.jobs import JOBS
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.retention import build_retention_job
+from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from gl_assets.scada.write_setpoint import build_write_setpoint
@@ -28,6 +29,7 @@ from resources.wiring import build_resources
 from sensors.triggers.closed_windows import build_closed_windows_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
 from sensors.triggers.run_failure import build_run_failure_sensor
+from sensors.triggers.unfilled_gaps import build_gaps_sensor
 
 
 def build_definitions(config: Integrations, *, resources: dict[str, object] | None = None) -> dg.Definitions:
@@ -46,6 +48,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             jobs=[
                 *JOBS,
                 event_log_pruning_job,
+                build_gap_filling_job(config),
                 build_retention_job(config),
                 build_write_setpoint(config),
                 *build_erp_jobs(config),
@@ -54,6 +57,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             schedules=[*build_upkeep_schedules(config), *build_erp_schedules(config)],
             sensors=[
                 build_closed_windows_sensor(config),
+                build_gaps_sensor(config),
                 build_hour_complete_sensor(config),
                 build_run_failure_sensor(config),
             ],

@@ -20,8 +20,18 @@ ASSET = SENSOR_READINGS.to_user_string()
 STORED_GATE = "every_closed_window_is_stored"
 """Red while a window could not be stored however often it was tried: raised by the trigger, cleared by storing it."""
 
+GAPS_GATE = "every_gap_is_filled"
+"""Red while a source was not collected for some of the window and no history has filled that."""
+
+SOURCES_GATE = "every_source_sent_readings"
+"""Remembers which sources were expected."""
+
 REJECTED_GATE = "rejected_rows_are_below_the_limit"
 """The gate that a window refused for its rejected rows stands red on."""
+
+
+_SHOWN = 5
+"""Most gaps, and sensors of a gap, that a result names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,25 @@ def _sources(window: WindowUnderTest) -> Verdict:
     )
 
 
+def _gaps(window: WindowUnderTest) -> Verdict:
+    gaps = window.facts.gaps
+    shown = [
+        {
+            "source": gap.source,
+            "from": gap.since.isoformat(),
+            "to": gap.until.isoformat(),
+            "reason": gap.reason,
+            **({"not_filled": gap.why_not} if gap.why_not else {}),
+            **({"without_history": gap.without_history[:_SHOWN]} if gap.without_history else {}),
+        }
+        for gap in gaps[:_SHOWN]
+    ]
+    return Verdict(
+        window.facts.partial or not gaps,
+        {"gaps": len(gaps), "first": shown, "from_history": window.facts.from_history, "partial": window.facts.partial},
+    )
+
+
 def missing_sources(window: WindowUnderTest) -> list[str]:
     """Return the sources that were configured while the window was open and sent nothing."""
     return sorted(set(window.expected_sources) - set(window.facts.sources))
@@ -106,10 +135,17 @@ GATES: Sequence[Gate] = (
         judge=_rejected_share,
     ),
     Gate(
-        "every_source_sent_readings",
+        SOURCES_GATE,
         "Every source configured while the window was open sent something; partial windows are exempt.",
         blocking=False,
         judge=_sources,
+    ),
+    Gate(
+        GAPS_GATE,
+        "Whenever a source was not collected within the window, its history has filled that since; partial windows are "
+        "exempt.",
+        blocking=False,
+        judge=_gaps,
     ),
 )
 

@@ -135,6 +135,8 @@ def window_metadata(window: WindowUnderTest, contents: WindowContents) -> dict[s
         "deduplicated": facts.deduplicated,
         "good_share": round(facts.good / facts.readings, 6) if facts.readings else 0.0,
         "missing_sources": missing_sources(window),
+        "gaps": len(facts.gaps),
+        "from_history": facts.from_history,
         "window": f"[{contents.window_start:%Y-%m-%dT%H:%M}Z, {contents.window_end:%Y-%m-%dT%H:%M}Z)",
         "revision": facts.revision,
         "complete": contents.complete,

@@ -7,7 +7,7 @@ the object is kept between calls, because it remembers what must outlive a conne
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -193,7 +193,14 @@ class CanDiscover(Protocol):
 class HasHistory(Protocol):
     """A connector whose source keeps history."""
 
-    def history(self, sensor_ids: Sequence[str], since: datetime, until: datetime) -> AsyncIterator[ReadingBatch]:
+    @property
+    def no_history(self) -> Mapping[str, str]:
+        """sensor_id -> why its history cannot be read, as the last `history` found once it had ended."""
+        ...
+
+    def history(
+        self, sensor_ids: Sequence[str], since: datetime, until: datetime
+    ) -> AsyncGenerator[ReadingBatch, None]:
         """Yield the stored readings of `[since, until)`, over a connection of its own; raises as `ScadaClient.run`."""
         ...
 

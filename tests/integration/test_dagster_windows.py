@@ -60,14 +60,15 @@ def test_run_windows_when_two_have_closed_then_both_are_stored_and_reported(tmp_
     assert run.failed == []
     assert sorted(run.stored) == ["2026-11-21T10:00", "2026-11-21T10:15"]
     assert run.stored["2026-11-21T10:00"]["rows"] == 90
-    assert run.passed == len(run.checks) == 6
+    assert run.passed == len(run.checks) == 8
     assert {check.check for check in run.checks} == {
         "stored_readings_match_the_schema",
         "rejected_rows_are_below_the_limit",
         "every_source_sent_readings",
+        "every_gap_is_filled",
     }
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 180
-    assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 6
+    assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 8
     assert due_ranges(config, tmp_path, database_url) == []
 
 

@@ -46,6 +46,12 @@ class StoredGap:
     reason: str
     filled_at: datetime | None
     filled_by: str | None
+    rows_filled: int
+    """Readings that history has brought so far."""
+    without_history: list[str]
+    """Sensors of the source whose history cannot be read."""
+    last_error: str | None
+    """Why the last attempt to fill it failed."""
 
 
 def write_gaps(connection: psycopg.Connection, *, site: str, collector: str, gaps: Iterable[GapLike]) -> None:
@@ -59,7 +65,7 @@ def write_gaps(connection: psycopg.Connection, *, site: str, collector: str, gap
             'INSERT INTO scada.gaps AS g (site, collector, source, "from", "to", reason)'
             " VALUES (%s, %s, %s, %s, %s, %s)"
             ' ON CONFLICT (site, collector, source, "from")'
-            ' DO UPDATE SET "to" = excluded."to", reason = excluded.reason'
+            ' DO UPDATE SET "to" = excluded."to", reason = excluded.reason, changed_at = now(), judged_to = NULL'
             ' WHERE (g."to", g.reason) IS DISTINCT FROM (excluded."to", excluded.reason)',
             rows,
         )
@@ -70,7 +76,8 @@ def read_gaps(
 ) -> list[StoredGap]:
     """Return gaps, newest first."""
     found = connection.execute(
-        'SELECT site, collector, source, "from", "to", reason, filled_at, filled_by FROM scada.gaps'
+        'SELECT site, collector, source, "from", "to", reason, filled_at, filled_by, rows_filled, without_history,'
+        " last_error FROM scada.gaps"
         " WHERE (%(site)s::text IS NULL OR site = %(site)s) AND NOT (%(unfilled)s AND filled_at IS NOT NULL)"
         ' ORDER BY "from" DESC, source',
         {"site": site, "unfilled": unfilled_only},

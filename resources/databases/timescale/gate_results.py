@@ -15,6 +15,8 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from resources.core.origins import history_of
+
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
@@ -42,6 +44,20 @@ class RecordedGate(GateResult):
 
 
 @dataclass(frozen=True, slots=True)
+class UnfilledGap:
+    """A time inside a window in which a source was not collected, and that no history has filled."""
+
+    source: str
+    since: datetime
+    until: datetime
+    reason: str
+    why_not: str | None
+    """Why the last attempt to fill it failed; None: there is no history to fill it from, or it is yet to be asked."""
+    without_history: list[str]
+    """Filled but for these sensors, whose history cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredWindowFacts:
     """What is stored of one window, counted in the database: the ground the gates judge on."""
 
@@ -57,6 +73,9 @@ class StoredWindowFacts:
     """Sentence of the schema that is broken -> rows that break it; only those that are."""
     sources: tuple[str, ...]
     """Sources with at least one stored or rejected row."""
+    from_history: int = 0
+    """Of `rows` those that history has brought."""
+    gaps: tuple[UnfilledGap, ...] = ()
 
 
 _GIVEN = 'asset, partition, revision, "check", passed, blocking, metadata, run_id'
@@ -73,6 +92,25 @@ SELECT count(*),
        count(*) FILTER (WHERE value IS NOT NULL AND calibrated_value IS NULL)
 FROM scada.sensor_readings
 WHERE time >= %(start)s AND time < %(end)s
+"""
+_LEDGER = """
+SELECT max(stored_revision) FILTER (WHERE collector = %(collector)s), sum(rows)::int8, sum(rejected)::int8,
+       sum(deduplicated)::int8, bool_or(partial) FILTER (WHERE collector = %(collector)s),
+       (sum(rows) FILTER (WHERE collector = %(history)s))::int8
+FROM scada.window_ledger
+WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s
+"""
+_SOURCES = """
+SELECT DISTINCT source FROM scada.window_sources
+WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s AND rows + rejected > 0
+ORDER BY source
+"""
+_UNFILLED = """
+SELECT source, greatest("from", %(start)s), least("to", %(end)s), reason, last_error, without_history FROM scada.gaps
+WHERE site = %(site)s AND collector = %(collector)s AND "from" < %(end)s
+  AND coalesce("to", 'infinity') > greatest("from", %(start)s)
+  AND (filled_at IS NULL AND coalesce(filled_to, "from") < least("to", %(end)s) OR cardinality(without_history) > 0)
+ORDER BY "from", source
 """
 _SENTENCES = (
     "a value is missing only where the status is bad",
@@ -167,32 +205,41 @@ def unchecked_windows(
 def window_facts(
     connection: psycopg.Connection, *, site: str, collector: str, window_start: datetime, length: timedelta
 ) -> StoredWindowFacts | None:
-    """Return what is stored of a window, None if the ledger does not know it."""
-    key = (site, collector, window_start)
-    ledger = connection.execute(
-        "SELECT stored_revision, rows, rejected, deduplicated, partial FROM scada.window_ledger "
-        "WHERE site = %s AND collector = %s AND window_start = %s",
-        key,
-    ).fetchone()
-    if ledger is None:
+    """Return what is stored of a window, by its collector and from history, and its gaps.
+
+    None if the ledger does not know it and it has no gap; the revision is 0 where only history is stored.
+    """
+    span = {"start": window_start, "end": window_start + length}
+    terms = {**span, "site": site, "collector": collector, "history": history_of(collector)}
+    gaps = connection.execute(_UNFILLED, terms).fetchall()
+    ledger = connection.execute(_LEDGER, terms).fetchone()
+    if ledger is None or (ledger[0] is None and not gaps):
         return None
-    counts = connection.execute(_FACTS, {"start": window_start, "end": window_start + length}).fetchone()
+    counts = connection.execute(_FACTS, span).fetchone()
     assert counts is not None  # an aggregate always returns a row
-    sources = connection.execute(
-        "SELECT source FROM scada.window_sources "
-        "WHERE site = %s AND collector = %s AND window_start = %s AND rows + rejected > 0",
-        key,
-    )
+    sources = connection.execute(_SOURCES, terms)
     faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
-    revision, rows, rejected, deduplicated, partial = ledger
+    revision, rows, rejected, deduplicated, partial, from_history = ledger
     return StoredWindowFacts(
-        revision=revision,
-        rows=rows,
-        rejected=rejected,
-        deduplicated=deduplicated,
-        partial=partial,
+        revision=revision or 0,
+        rows=rows or 0,
+        rejected=rejected or 0,
+        deduplicated=deduplicated or 0,
+        partial=bool(partial),
         readings=counts[0],
         good=counts[1],
         faults=faults,
-        sources=tuple(sorted(row[0] for row in sources)),
+        sources=tuple(row[0] for row in sources),
+        from_history=from_history or 0,
+        gaps=tuple(UnfilledGap(*row) for row in gaps),
     )
+
+
+def expected_sources(connection: psycopg.Connection, asset: str, partition: str, check: str) -> tuple[str, ...]:
+    """Return the sources that a check expected of a partition when it last judged it; none if it has not."""
+    row = connection.execute(
+        "SELECT metadata -> 'expected' FROM quality.gate_results WHERE asset = %s AND partition = %s AND \"check\" = %s"
+        " AND metadata ? 'expected' ORDER BY gate_id DESC LIMIT 1",
+        (asset, partition, check),
+    ).fetchone()
+    return tuple(row[0]) if row and isinstance(row[0], list) else ()

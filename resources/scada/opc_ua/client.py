@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import UTC
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
 from resources.scada.opc_ua.security import login_words
 from resources.scada.opc_ua.session import Session, session_of, translated
+from resources.scada.opc_ua.stored_values import StoredValues
 from resources.scada.opc_ua.writing import write_value
 from resources.scada.rejects import raw_value
 
@@ -42,6 +43,7 @@ class OpcUaClient:
         self._clock = clock or SystemClock()
         self._assembler = ReadingAssembler(name, config.tags, catalog)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
+        self._without_history: dict[str, str] = {}
         self._line = Line(name, self._assembler, self._clock)
         self._urls = (config.endpoint_url, *(_url_at(place, config.endpoint_url) for place in config.other_endpoints))
 
@@ -109,6 +111,26 @@ class OpcUaClient:
             texts=next((batch.texts for batch in batches if batch.texts is not None), None),
             rejects=pa.Table.from_batches(parts).combine_chunks().to_batches()[0] if parts else None,
         )
+
+    @property
+    def no_history(self) -> Mapping[str, str]:
+        """sensor_id -> why its history cannot be read, as the last `history` found once it had ended."""
+        return self._without_history
+
+    async def history(
+        self, sensor_ids: Sequence[str], since: datetime, until: datetime
+    ) -> AsyncGenerator[ReadingBatch, None]:
+        """Yield the stored readings of `[since, until)`, over a session of its own (HistoryRead, raw).
+
+        Raises:
+            KeyError: A sensor is not one of this source.
+            SourceError: As `run`.
+        """
+        stored = StoredValues(self.name, self._config, self._catalog, self._clock)
+        async with aclosing(stored.read(sensor_ids, since, until)) as batches:
+            async for batch in batches:
+                yield batch
+        self._without_history = stored.without
 
     def _not_found(self, position: int, reason: str, received_us: int) -> Reject:
         tag = self._config.tags[position]

@@ -1,12 +1,15 @@
 """The OPC UA connector as a Dagster resource: reads once, or listens for a while; the collector does the rest."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, Self
 
 import dagster as dg
 from pydantic import Field
 
+from resources.core.errors import UnreachableError
 from resources.core.tags import Sensor, SensorCatalog
+from resources.scada.history import History, collect_history
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
@@ -41,6 +44,23 @@ class OpcUaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return what the subscription brings in `seconds`; raises as `read_sensor`."""
         client, catalog = self._client()
         return sensor_values(asyncio.run(collect(client, seconds)), catalog)
+
+    def read_history(self, since: datetime, until: datetime) -> History:
+        """Return what the server has kept of all tags in `[since, until)`; of several endpoints the first that answers.
+
+        Raises:
+            SourceError: No endpoint answers, or the server refuses.
+        """
+        client, catalog = self._client()
+        endpoints = len(client.addresses())
+        for position in range(endpoints):
+            client.use(position)
+            try:
+                return asyncio.run(collect_history(client, catalog.sensors, since, until))
+            except UnreachableError:
+                if position == endpoints - 1:
+                    raise
+        raise AssertionError("a source has an endpoint")
 
     def _client(self) -> tuple[OpcUaClient, SensorCatalog]:
         config = OpcUaConfig.model_validate(self.settings)

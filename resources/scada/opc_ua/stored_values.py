@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,9 @@ class StoredValues:
         self._assembler = ReadingAssembler(name, config.tags, catalog)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
 
-    async def read(self, sensor_ids: Sequence[str], since: datetime, until: datetime) -> AsyncIterator[ReadingBatch]:
+    async def read(
+        self, sensor_ids: Sequence[str], since: datetime, until: datetime
+    ) -> AsyncGenerator[ReadingBatch, None]:
         """Yield the stored readings of `[since, until)`, over a session of its own.
 
         Raises:
@@ -90,8 +92,12 @@ async def _without_history(session: Session, nodes: Mapping[int, Any]) -> dict[i
 
 def _inside(batch: ReadingBatch, since: datetime, until: datetime) -> ReadingBatch:
     """Return the rows of `[since, until)`: servers give the end too, and some more than was asked for."""
-    parts = {name: _within(getattr(batch, name), since, until) for name in ("readings", "texts", "rejects")}
-    return replace(batch, **parts)
+    return replace(
+        batch,
+        readings=_within(batch.readings, since, until),
+        texts=_within(batch.texts, since, until),
+        rejects=_within(batch.rejects, since, until),
+    )
 
 
 def _within(part: pa.RecordBatch | None, since: datetime, until: datetime) -> pa.RecordBatch | None:

@@ -56,6 +56,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "closed_windows_sensor",
+        "gaps_sensor",
         "hour_complete_sensor",
         "run_failure_sensor",
     ]
@@ -64,6 +65,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "stored_readings_match_the_schema",
         "rejected_rows_are_below_the_limit",
         "every_source_sent_readings",
+        "every_gap_is_filled",
     }
 
 
