@@ -7,28 +7,31 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from resources.agents.config import AgentsConfig
 from resources.core.errors import ConfigError
-from resources.core.home import config_path
+from resources.core.home import config_path, gl_home
 from resources.core.origins import HISTORY_SUFFIX
-from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig, load_yaml
+from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.units import conversion
 from resources.core.windows import WindowGrid
+from resources.core.yaml_document import Document
 from resources.erp.sap.config import SapConfig
+from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.opc_ua.config import OpcUaConfig
+from resources.scada.tag_lists import add_tag_lists
 from resources.transport.allowed_hosts import HostList, hosts_in
 
 MOST_PARTITIONS = 50_000
 """Most windows a configuration may make in two years: more, and the Dagster UI no longer answers."""
 
-SourceConfig = Annotated[OpcUaConfig | ModbusConfig | MqttConfig, Field(discriminator="kind")]
+SourceConfig = Annotated[OpcUaConfig | ModbusConfig | MqttConfig | BacnetConfig, Field(discriminator="kind")]
 """One SCADA source."""
 
 
@@ -271,9 +274,20 @@ def example_path() -> Path:
 
 
 def load_integrations(path: Path | None = None) -> Integrations:
-    """Return the configuration in `path`, else in the file GL_CONFIG names, else the example.
+    """Return the configuration in `path`, else in the file GL_CONFIG names, else the example, with its tag lists.
 
     Raises:
-        ConfigError: The file is missing or wrong; the message names file, line and key.
+        ConfigError: A file is missing or wrong; the message names file, line and key.
     """
-    return load_yaml(path or config_path() or example_path(), Integrations)
+    document = Document.load(path or config_path() or example_path())
+    add_tag_lists(document, tag_models(), home=gl_home())
+    return document.validated(Integrations)
+
+
+def tag_models() -> dict[str, type[TagConfig]]:
+    """Return kind of a source -> the model of its tags."""
+    configs = get_args(get_args(SourceConfig)[0])
+    return {
+        get_args(config.model_fields["kind"].annotation)[0]: get_args(config.model_fields["tags"].annotation)[0]
+        for config in configs
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ SECRET = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 """A text that names an environment variable and nothing else: it stays as it is, for whoever reads the secret."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+_TAG = re.compile(r"^tag (\S+): ")
 
 Key = tuple[str | int, ...]
 """Where a value stands: keys and positions from the root down."""
@@ -40,6 +42,8 @@ class Listed:
     """The file's name in messages."""
     lines: Sequence[int]
     """Line of each of them."""
+    names: Mapping[str, int]
+    """Name of an item, as messages of the model have it -> its line."""
 
     def place(self, where: Key) -> str | None:
         """Return file, line and column of `where`, None if it stands elsewhere."""
@@ -128,7 +132,10 @@ class Document:
 
     def fault(self, where: Key, message: str) -> str:
         """Return the line that says what is wrong with the value at `where`."""
+        named = _TAG.match(message)
         for listed in self.listed:
+            if named is not None and named.group(1) in listed.names:
+                return f"{listed.file}:{listed.names[named.group(1)]}: {message}"
             place = listed.place(where)
             if place is not None:
                 return f"{place}: {message}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from resources.core.settings import Duration, StrictModel
+from resources.scada.discovery_config import Discover
 
 _Positive = Annotated[Duration, Field(gt=timedelta(0))]
 
@@ -50,6 +52,21 @@ class SourceOptions(StrictModel):
     offer the same items."""
     connections_per_endpoint: int | None = Field(None, ge=1, le=10_000)
     """Most connections that this collector keeps to one address, over all its sources; no limit if absent."""
+    tags_csv: Path | None = None
+    """A CSV file with further tags, one per line, relative to this file's folder; its first line names the keys."""
+    discover: Discover | None = None
+    """Which of the things that the source offers become tags (`gl tags discover`); off if absent."""
+
+    can_discover: ClassVar[bool] = True
+    """False where the protocol has no way to ask what there is."""
+
+    @model_validator(mode="after")
+    def _has_tags(self) -> Self:
+        if self.discover is not None and not self.can_discover:
+            raise ValueError("discover: this protocol cannot say what a device offers; list the tags in tags_csv")
+        if "tags" in type(self).model_fields and not self.tags and self.discover is None:  # type: ignore[attr-defined]
+            raise ValueError("tags: name at least one, here or in tags_csv")
+        return self
 
     @model_validator(mode="after")
     def _probing_pays(self) -> Self:

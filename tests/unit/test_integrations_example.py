@@ -108,7 +108,7 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     exempt |= {"element", "events", "field"}
     exempt |= {"trust_store", "server_application_uri", "max_items_per_subscription", "server_deadband"}
     exempt |= {"sampling_interval", "queue_size"}
-    exempt |= {"area", "calibration"}
+    exempt |= {"area", "calibration", "tags_csv", "discover"}
     assert set(differences(plain, shown)) - exempt == set()
 
 

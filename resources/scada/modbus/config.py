@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,8 @@ class UnitLimits:
 
 class ModbusConfig(SourceOptions):
     """One Modbus server or line, the unit or units behind it, and the registers polled from them."""
+
+    can_discover: ClassVar[bool] = False
 
     kind: Literal["modbus"]
     transport: Transport | None = None
@@ -103,7 +105,7 @@ class ModbusConfig(SourceOptions):
     """A tag that the device refuses for good (illegal address, function, value) is asked for again after this long."""
     retry_silent_units_within: Duration = timedelta(seconds=30)
     """A unit that does not answer while others do is asked again after 1 s, then 2 s, 4 s ... and at most this long."""
-    tags: tuple[ModbusTag, ...] = Field(min_length=1)
+    tags: tuple[ModbusTag, ...] = ()
     """The values."""
 
     @model_validator(mode="before")

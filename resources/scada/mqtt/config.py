@@ -127,7 +127,7 @@ class MqttConfig(SourceOptions):
     """Messages the broker may send before the first is acknowledged (MQTT 5; a 3.1.1 broker has its own limit)."""
     tag_templates: tuple[TagTemplate, ...] = ()
     """Many tags of the same make at once; they become `tags` when the file is read."""
-    tags: tuple[MqttTag, ...] = Field(min_length=1)
+    tags: tuple[MqttTag, ...] = ()
     """The values; several tags may share a topic."""
 
     @model_validator(mode="before")

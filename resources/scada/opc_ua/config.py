@@ -96,7 +96,7 @@ class OpcUaConfig(DataOptions):
     it is lower."""
     retry_bad_items_after: Duration = timedelta(seconds=60)
     """A node that the server refuses (unknown, no access) is tried again after this long."""
-    tags: tuple[OpcUaTag, ...] = Field(min_length=1)
+    tags: tuple[OpcUaTag, ...] = ()
     """The nodes."""
 
     @model_validator(mode="after")
