@@ -155,7 +155,8 @@ class SparkplugDecoder:
 
     def _hear_of_ourselves(self, message: Message) -> None:
         """Contradict whoever says that we are gone: an old will, or another host by the same name."""
-        if self._outbox is not None and says_offline(message.payload):
+        # what the broker has kept is from before we came, and our state has taken its place by now
+        if self._outbox is not None and not message.retain and says_offline(message.payload):
             log.info("sparkplug_state_repeated", source=self._source, topic=self._host.topic)
             self._outbox.publish(self._host.online())
 

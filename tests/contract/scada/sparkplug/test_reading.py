@@ -9,11 +9,8 @@ T0 = 1_795_342_500_000
 
 
 def texts(recorder: Recorder) -> list[tuple[str, str | None, str]]:
-    found = []
-    for batch in recorder.batches:
-        for row in batch.texts.to_pylist() if batch.texts is not None else ():
-            found.append((recorder.catalog.sensors[row["sensor_key"]].sensor_id, row["value"], row["status"]))
-    return found
+    rows = [row for batch in recorder.batches if batch.texts is not None for row in batch.texts.to_pylist()]
+    return [(recorder.catalog.sensors[row["sensor_key"]].sensor_id, row["value"], row["status"]) for row in rows]
 
 
 async def born(recorder: Recorder, task: asyncio.Task[None]) -> None:
