@@ -24,6 +24,7 @@ _SOURCES = {
     "opc_ua": "resources.scada.opc_ua.resource:OpcUaResource",
     "modbus": "resources.scada.modbus.resource:ModbusResource",
     "mqtt": "resources.scada.mqtt.resource:MqttResource",
+    "bacnet": "resources.scada.bacnet.resource:BacnetResource",
 }
 """Kind of a source -> module:class of its resource; imported where configured, since each brings its protocol along."""
 

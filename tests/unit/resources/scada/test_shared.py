@@ -9,6 +9,8 @@ import pytest
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.settings import parse_yaml
+from resources.scada.bacnet.config import BacnetConfig
+from resources.scada.bacnet.resource import BacnetResource
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.resource import ModbusResource
 from resources.scada.mqtt.config import MqttConfig
@@ -46,6 +48,13 @@ topic_filters: ["a/#"]
 session_expiry: 2d
 tags: [{sensor_id: a, unit: kW, topic: a/b}]
 """),
+    "bacnet": (BacnetConfig, BacnetResource, """
+kind: bacnet
+local_address: 10.1.2.20/24
+device_instance: 5
+foreign_device: {bbmd_endpoint: "10.9.9.9:47808"}
+tags: [{sensor_id: a, unit: kW, object: "analog-input,1"}]
+"""),
 }  # fmt: skip
 
 
@@ -55,7 +64,7 @@ def test_resource_when_made_of_a_configuration_then_it_holds_the_same_one_and_op
     config = parse_yaml(text, model, name="x.yaml")
     resource = resource_class.of("s", config)
     assert model.model_validate(json.loads(json.dumps(resource.settings))) == config
-    assert "${" in json.dumps(resource.settings) or kind == "modbus"
+    assert "${" in json.dumps(resource.settings) or kind in ("modbus", "bacnet")
 
     @dg.asset
     def uses(source: dg.ResourceParam[object]) -> None:

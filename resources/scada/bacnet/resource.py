@@ -1,0 +1,60 @@
+"""The BACnet/IP connector as a Dagster resource: reads once, or listens for a while; the collector does the rest."""
+
+import asyncio
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field
+
+from resources.core.tags import Sensor, SensorCatalog
+from resources.scada.bacnet.client import BacnetClient
+from resources.scada.bacnet.config import BacnetConfig
+from resources.scada.bacnet.device import who_is
+from resources.scada.bacnet.stack import shared_stack
+from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+
+
+class BacnetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """One BACnet source; nothing is opened before a method is called."""
+
+    source: str = Field(description="Name of the source in integrations.yaml.")
+    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml.")
+
+    @classmethod
+    def of(cls, source: str, config: BacnetConfig) -> Self:
+        """Return the resource of a configured source."""
+        return cls(source=source, settings=plain_settings(config))
+
+    def read_sensor(self, sensor_id: str) -> SensorValue:
+        """Return a sensor's present value; raises as `read_objects`."""
+        return self.read_objects([sensor_id])[0]
+
+    def read_objects(self, sensor_ids: list[str] | None = None) -> list[SensorValue]:
+        """Return the present values of some sensors, of all if None.
+
+        Raises:
+            KeyError: A sensor is not one of this source.
+            SourceError: The device cannot be reached, or refuses an object.
+        """
+        client, catalog = self._client()
+        return sensor_values(asyncio.run(client.read(sensor_ids)).readings, catalog)
+
+    def subscribe_objects(self, seconds: float) -> list[SensorValue]:
+        """Return what notifications and polls bring in `seconds`; raises as `read_objects`."""
+        client, catalog = self._client()
+        return sensor_values(asyncio.run(collect(client, seconds)), catalog)
+
+    def devices(self, seconds: float = 3.0) -> dict[int, str]:
+        """Return device instance -> address of every device that answers Who-Is within `seconds`."""
+        config = BacnetConfig.model_validate(self.settings)
+
+        async def ask() -> dict[int, str]:
+            async with shared_stack(self.source, config, look=True) as stack:
+                return {said.iAmDeviceIdentifier[1]: str(said.pduSource) for said in await who_is(stack, seconds)}
+
+        return asyncio.run(ask())
+
+    def _client(self) -> tuple[BacnetClient, SensorCatalog]:
+        config = BacnetConfig.model_validate(self.settings)
+        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
+        return BacnetClient(self.source, config, catalog), catalog
