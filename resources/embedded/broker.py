@@ -41,6 +41,7 @@ class BrokerOptions:
     """Who may connect, and how.
 
     `certificate`, `key`, `authority`: PEM files; all three or none. `acl` is the text of a Mosquitto ACL file.
+    `require_client_certificate`: only who shows a certificate of `authority` gets in (Mosquitto).
     """
 
     users: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class BrokerOptions:
     authority: Path | None = None
     acl: str | None = None
     insecure_anonymous: bool = False
+    require_client_certificate: bool = False
 
 
 class EmbeddedBroker:
@@ -131,6 +133,8 @@ class EmbeddedBroker:
             for name, file in self._copied_certificates().items():
                 lines.append(f"{name} {file}")
             lines.append("tls_version tlsv1.3")
+            if options.require_client_certificate:
+                lines.append("require_certificate true")
         (self._state / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
     def _hashed_passwords(self) -> Path:

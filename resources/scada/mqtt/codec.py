@@ -62,6 +62,8 @@ class _Layout:
     messages: list[Message] = field(default_factory=list)
     documents: list[Any] = field(default_factory=list)
     topics: list[_Topic] = field(default_factory=list)
+    odd: bool = False
+    """One of the messages is no JSON."""
 
 
 class MessageDecoder:
@@ -109,19 +111,19 @@ class MessageDecoder:
                 try:
                     layout.documents.append(loads(message[1]))
                 except orjson.JSONDecodeError:
-                    self._carefully(rows, topic, message, received_us)
-                else:
-                    layout.messages.append(message)
-                    layout.topics.append(topic)
+                    layout.odd = True  # all of them the careful way: messages of a topic keep their order
+                layout.messages.append(message)
+                layout.topics.append(topic)
         for layout in self._layouts:
-            if layout.documents:
+            if layout.messages:
                 self._together(rows, layout, received_us)
         return _decoded(rows, received_us, only_if_newer=only_if_newer)
 
     def _together(self, rows: _Rows, layout: _Layout, received_us: int) -> None:
         messages, documents, topics = layout.messages, layout.documents, layout.topics
+        odd, layout.odd = layout.odd, False
         layout.messages, layout.documents, layout.topics = [], [], []
-        blocks = self._blocks(layout, documents, topics, received_us)
+        blocks = None if odd else self._blocks(layout, documents, topics, received_us)
         if blocks is not None:
             rows.blocks += blocks
             return

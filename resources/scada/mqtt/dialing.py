@@ -111,7 +111,8 @@ class Dialer:
         except OSError as error:
             raise explain(error, source=self._source, peer=peer) from error
         try:
-            return session, await session.handshake(timeout_s)
+            # half of the time is left for the other version, should this one not be answered
+            return session, await session.handshake(timeout_s / 2 if version == 5 else timeout_s)
         except BaseException:
             await session.close()
             raise
