@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
+from gl_assets.cli import demo_environment
 from resources.core.errors import PlatformError
+from resources.core.home import gl_home
 from resources.core.logs import setup_logging
 
 COMMANDS = {
@@ -25,9 +28,14 @@ COMMANDS = {
     "agents": ("gl_assets.cli.agents:agents", "Agents: list, health, send a command, keys."),
     "write": ("gl_assets.cli.write:write", "Write a value to a tag that may be written; rehearsed unless --confirm."),
     "writes": ("gl_assets.cli.write:writes", "Who tried to write what, and what became of it."),
+    "certs": ("gl_assets.cli.certs:certs", "Certificates: make one for OPC UA, see which expire."),
     "bench": ("gl_assets.cli.bench:bench", "Benchmarks: ratios against a bare limit in one run."),
 }
 """Command name -> (module:object, what `gl --help` says of it)."""
+
+
+_WITHOUT_DEMO = frozenset({"up", "demo", "bench"})
+"""Commands that begin something of their own."""
 
 
 class LazyGroup(click.Group):
@@ -53,11 +61,22 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gl-data-platform")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """The data platform for process heat.
 
-    GL_CONFIG names the configuration (integrations.yaml), GL_HOME the folder of all local state (default .gl).
+    GL_CONFIG names the configuration (integrations.yaml), GL_HOME the folder of all local state (default .gl). Without
+    GL_CONFIG a demo that runs in that folder is meant.
     """
+    if "GL_CONFIG" not in os.environ and context.invoked_subcommand not in _WITHOUT_DEMO:
+        _mean_the_running_demo()
+
+
+def _mean_the_running_demo() -> None:
+    environment = demo_environment.of_running_demo(gl_home())
+    if environment is not None:
+        click.echo(f"· GL_CONFIG is not set: the demo that runs here is meant ({environment['GL_CONFIG']})", err=True)
+        os.environ.update(environment)
 
 
 def main() -> None:

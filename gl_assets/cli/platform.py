@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from gl_assets.cli import demo_environment
 from gl_assets.cli.state import (
     REPOSITORY,
     STORAGE_VARIABLE,
@@ -92,6 +93,7 @@ class Platform:
         self.home.mkdir(parents=True, exist_ok=True)
         # an earlier run that was killed still holds ports, locks and the cluster
         Supervision(self.home, [], env=self.env).end_earlier()
+        demo_environment.forget(self.home)
         programs = self._database()
         if self.options.demo:
             programs += self._demo()
@@ -139,6 +141,7 @@ class Platform:
         servers = self._servers or find_programs(self.progress)
         programs, env = prepare_demo(self.home / "demo", servers, seed=self.options.seed, progress=self.progress)
         self.env |= env
+        demo_environment.remember(self.home, env)
         return programs
 
     def _free_the_doors(self) -> None:
