@@ -123,7 +123,7 @@ class MqttClient:
                     await self._hand_on(session.accept(messages), emit, status)
             except asyncio.CancelledError:
                 for message in self._decoder.closing():
-                    session.publish(message)
+                    session.publish(message, _unheard)
                 raise
             finally:
                 self._decoder.lost()
@@ -310,6 +310,10 @@ def _decoder(name: str, config: MqttConfig, catalog: SensorCatalog, clock: Clock
     from resources.scada.mqtt.tag_decoder import TagDecoder
 
     return TagDecoder(name, config, catalog, clock)
+
+
+def _unheard(_: int | SourceError) -> None:
+    """Do not wait for what becomes of a farewell: the connection is closed behind it."""
 
 
 def _spoken(session: BrokerSession) -> str:
