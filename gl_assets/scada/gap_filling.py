@@ -307,8 +307,6 @@ class GapFiller:
                 window_start=start,
                 length=self._config.window,
             )
-            if facts is None:
-                return
             expected = expected_sources(connection, ASSET, key, SOURCES_GATE)
             window = WindowUnderTest(key, collector, facts, expected, self._config.quality)
             results = judge(window, self._run_id)

@@ -117,7 +117,6 @@ class WindowWriter:
                 window_start=contents.window_start,
                 length=self.config.window,
             )
-            assert facts is not None  # persist_window has either written the ledger or found a newer revision in it
             window = WindowUnderTest(key, contents.collector, facts, contents.expected_sources, self.config.quality)
             results = judge(window, self.context.run.run_id)
             record_results(connection, results)

@@ -1,8 +1,9 @@
 """What the collector exchanges with the database, in a thread of its own: nothing it collects waits for it.
 
-Every second: changed sensors to `scada.latest_readings`, gaps to `scada.gaps`; every few seconds: the ledger to the
-buffer, so that it may drop what is stored, and the age of the agent registry. Without a database the collector goes
-on; the loss is one line in the log, so is the return, and the first thing written then is the live view.
+Every second: changed sensors to `scada.latest_readings`, gaps to `scada.gaps`, events to `scada.events`; every few
+seconds: the ledger to the buffer, so that it may drop what is stored, and the age of the agent registry. Without a
+database the collector goes on; the loss is one line in the log, so is the return, and the first thing written then is
+the live view.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import structlog
 from resources.core.clock import Clock
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect, describe
+from resources.databases.timescale.events import write_source_events
 from resources.databases.timescale.gaps import write_gaps
 from resources.databases.timescale.latest import write_latest
 from resources.databases.timescale.ledger import stored_revisions
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import Gap
+from sensors.collector.event_queue import EventQueue
 from sensors.collector.health import Finding, registry_finding
 from sensors.collector.live_view import LiveView
 
@@ -36,6 +39,9 @@ LEDGER_EVERY_S = 5.0
 
 RETRY_CAP_S = 15.0
 """Longest pause before a database that is away is asked again."""
+
+EVENTS_PER_BATCH, EVENT_BATCHES = 500, 10
+"""Events written by one transaction, and transactions in one turn."""
 
 STATEMENT_LIMIT_S = 15
 """Longest time one statement may take: a database that hangs must not look like one that is up to date."""
@@ -69,6 +75,8 @@ class DatabaseMirror:
         self._url, self._origin = url, origin
         self._live, self._buffer, self._clock = live, buffer, clock
         self._watch_registry = watch_registry
+        self.events: EventQueue | None = None
+        """What waits to be brought to the database; set before `start`."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._connection: psycopg.Connection | None = None
@@ -138,6 +146,7 @@ class DatabaseMirror:
     def _exchange(self, connection: psycopg.Connection) -> None:
         self._write_live(connection)
         self._write_gaps(connection)
+        self._write_events(connection)
         mark = self._clock.monotonic()
         if self._asked is None or mark - self._asked >= LEDGER_EVERY_S:
             self._asked = mark
@@ -175,6 +184,18 @@ class DatabaseMirror:
             with connection.transaction():
                 write_gaps(connection, site=self._origin.site, collector=self._origin.collector, gaps=changed)
         self._written = gaps
+
+    def _write_events(self, connection: psycopg.Connection) -> None:
+        """Bring waiting events to the database, a few thousand at most: the live view must not wait for a backlog."""
+        for _ in range(EVENT_BATCHES):
+            waiting = self.events.oldest(EVENTS_PER_BATCH) if self.events is not None else []
+            if not waiting or self.events is None:
+                return
+            with connection.transaction():
+                events = [queued.event for queued in waiting]
+                write_source_events(connection, events, site=self._origin.site, collector=self._origin.collector)
+            # after the commit: a crash in between brings them again, and the table knows them
+            self.events.remove(waiting[-1].number)
 
     def _went(self, error: Exception) -> None:
         self._failures += 1

@@ -177,7 +177,7 @@ def test_window_when_its_run_died_before_the_gates_then_it_is_due_again_and_judg
     assert due == [HOUR]
     run = run_windows(config, tmp_path, database_url, [("2026-11-21T10:00", "2026-11-21T10:00")])
     assert "was stored at" in run.stored["2026-11-21T10:00"]["not_written"]
-    assert count(database_url, "SELECT count(*) FROM quality.gate_results") == 3
+    assert count(database_url, "SELECT count(*) FROM quality.gate_results") == 4
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 90
 
 

@@ -204,19 +204,17 @@ def unchecked_windows(
 
 def window_facts(
     connection: psycopg.Connection, *, site: str, collector: str, window_start: datetime, length: timedelta
-) -> StoredWindowFacts | None:
+) -> StoredWindowFacts:
     """Return what is stored of a window, by its collector and from history, and its gaps.
 
-    None if the ledger does not know it and it has no gap; the revision is 0 where only history is stored.
+    The revision is 0 where the collector has stored nothing.
     """
     span = {"start": window_start, "end": window_start + length}
     terms = {**span, "site": site, "collector": collector, "history": history_of(collector)}
     gaps = connection.execute(_UNFILLED, terms).fetchall()
-    ledger = connection.execute(_LEDGER, terms).fetchone()
-    if ledger is None or (ledger[0] is None and not gaps):
-        return None
-    counts = connection.execute(_FACTS, span).fetchone()
-    assert counts is not None  # an aggregate always returns a row
+    ledger, counts = connection.execute(_LEDGER, terms).fetchone(), connection.execute(_FACTS, span).fetchone()
+    assert ledger is not None  # an aggregate always returns a row
+    assert counts is not None
     sources = connection.execute(_SOURCES, terms)
     faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
     revision, rows, rejected, deduplicated, partial, from_history = ledger

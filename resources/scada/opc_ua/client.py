@@ -16,8 +16,10 @@ from resources.core.readings import ReadingBatch, Reject, rejects_batch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
 from resources.scada.endpoints import parse_address
+from resources.scada.events import TakeEvents
 from resources.scada.opc_ua.codec import Columns
 from resources.scada.opc_ua.config import OpcUaConfig
+from resources.scada.opc_ua.events import EventTap
 from resources.scada.opc_ua.limits import read_in_parts, read_standard
 from resources.scada.opc_ua.line import Line
 from resources.scada.opc_ua.paths import resolve_tags
@@ -71,6 +73,13 @@ class OpcUaClient:
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect, subscribe and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
         await self._line.run(self._config, emit, status)
+
+    def tell_events(self, take: TakeEvents) -> bool:
+        """Hand events to `take` from the next connection on; return whether the configuration asks for any."""
+        if self._config.events is None:
+            return False
+        self._line.events = EventTap(self.name, self._config.events, take, self._clock)
+        return True
 
     def _session(self) -> AbstractAsyncContextManager[Session]:
         """Return a session of its own, for a block; it is closed whatever happens."""

@@ -29,7 +29,7 @@ from resources.core.clock import to_micros
 _NUMBERS = {1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d"}
 """Built-in type of a Variant -> struct code: Boolean, SByte, Byte, Int16 ... Double."""
 VALUE_BIT, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-_DATA_CHANGE, _STATUS_CHANGE = 811, 820
+_DATA_CHANGE, _STATUS_CHANGE, _EVENTS = 811, 820, 916
 _HEAD = struct.Struct("<IBB")
 _I32, _U32 = struct.Struct("<i"), struct.Struct("<I")
 EPOCH_TICKS = 116_444_736_000_000_000
@@ -80,6 +80,8 @@ class Published:
     """It carries no notification: `sequence_number` is that of the next one."""
     available: tuple[int, ...] = ()
     """Sequence numbers that the server still holds for Republish."""
+    events: tuple[Any, ...] = ()
+    """asyncua's EventFieldLists, in their order."""
 
 
 def read_publish_response(data: bytes) -> Published:
@@ -123,7 +125,7 @@ def _read_message(data: bytes, position: int, subscription_id: int, available: t
     position += 12  # past the sequence number and PublishTime
     parts = max(0, _I32.unpack_from(data, position)[0])
     position += 4
-    columns, status_change = Columns(), None
+    columns, status_change, events = Columns(), None, list[Any]()
     for _ in range(parts):
         buffer = Buffer(data, position)
         kind = nodeid_from_binary(buffer).Identifier
@@ -134,8 +136,10 @@ def _read_message(data: bytes, position: int, subscription_id: int, available: t
             _read_items(data, position, columns)
         elif kind == _STATUS_CHANGE:
             status_change = _U32.unpack_from(data, position)[0]
+        elif kind == _EVENTS:
+            events += struct_from_binary(ua.EventNotificationList, Buffer(data, position)).Events or ()
         position += length
-    return Published(subscription_id, sequence_number, columns, status_change, not parts, available)
+    return Published(subscription_id, sequence_number, columns, status_change, not parts, available, tuple(events))
 
 
 def _read_items(data: bytes, position: int, columns: Columns) -> None:

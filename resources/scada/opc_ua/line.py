@@ -27,6 +27,7 @@ from resources.scada.connector import Emit, StatusSink
 from resources.scada.opc_ua.codec import Published
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words
+from resources.scada.opc_ua.events import EventTap
 from resources.scada.opc_ua.limits import read_in_parts
 from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.publishing import Hearers, Publisher
@@ -66,6 +67,8 @@ class Line:
         """Set when a node may have vanished."""
         self.session: Session | None = None
         """The session that `run` reads by, None while there is none."""
+        self.events: EventTap | None = None
+        """Takes the source's events, if they are wanted."""
 
     async def run(self, config: OpcUaConfig, emit: Emit, status: StatusSink) -> None:
         """Connect or come back, and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
@@ -146,7 +149,7 @@ class Line:
             "items": str(monitoring.items),
             "subscriptions": str(len(monitoring.subscriptions)),
             "session": way,
-        }
+        } | certificate_facts(monitoring.session.certificate)
 
     # -- items ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +160,11 @@ class Line:
         self._assembler.forget_first_values(asked)
         if not monitoring.subscriptions:
             await monitoring.subscribe(self._now())
-        return await self._monitor(monitoring, asked, driver, again=True)
+        bad = await self._monitor(monitoring, asked, driver, again=True)
+        if self.events is not None:
+            sensors = {node: self._config.tags[position].sensor_id for position, node in monitoring.nodes.items()}
+            await self.events.attach(monitoring, driver.status, sensors)
+        return bad
 
     async def _monitor(
         self, monitoring: Monitoring, asked: Collection[int], driver: _Driver, *, again: bool = False
@@ -230,6 +237,8 @@ class Line:
     async def _deliver(
         self, monitoring: Monitoring, driver: _Driver, published: Published, durable: Callable[[], None]
     ) -> None:
+        if published.events and self.events is not None:
+            await self.events.deliver(monitoring, published.events)
         batches = self._assembler.batches(published.columns, to_micros(self._clock.now()))
         if any(published.columns.statuses):
             self._look_at_statuses(monitoring, driver, published)

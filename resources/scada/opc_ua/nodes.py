@@ -39,3 +39,12 @@ def resolve(node_id: str, namespaces: Sequence[str]) -> Any:
         raise UnknownNodeError(
             f"{node_id} is not a node id: write nsu=<namespace URI>;s=<name> (or i=, g=, b=)"
         ) from error
+
+
+def node_text(node_id: Any, namespaces: Sequence[str]) -> str:
+    """Return a `ua.NodeId` as text with its namespace by URI: what `resolve` reads back."""
+    index = node_id.NamespaceIndex
+    text = str(node_id.to_string()).removeprefix(f"ns={index};")
+    if not index:
+        return text
+    return f"nsu={namespaces[index]};{text}" if index < len(namespaces) else f"ns={index};{text}"

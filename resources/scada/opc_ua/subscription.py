@@ -53,6 +53,8 @@ class Subscription:
     """Sequence numbers to acknowledge with the next publish request."""
     items: dict[int, int] = field(default_factory=dict)
     """Client handle -> monitored item id."""
+    events: dict[int, int] = field(default_factory=dict)
+    """Client handle -> monitored item id of the items that bring events."""
     cut_at: datetime | None = None
     """Since when nothing had been heard, from a cut until the first notification after it."""
 
