@@ -11,6 +11,9 @@ _LONGEST_US = 60_000_000
 """A gap that goes on is told in pieces of this length: what was not told is lost when the process is killed."""
 
 
+_CALM_US = 5_000_000
+
+
 @dataclass(slots=True)
 class _Gap:
     since_us: int
@@ -40,6 +43,12 @@ class Gaps:
         if gap is not None:
             gap.until_us = max(gap.until_us, until_us or gap.until_us)
             self._tell(gap)
+
+    def settle(self, key: str, now_us: int) -> None:
+        """Close a gap of `key` whose end lies back for a while: what comes and goes is one gap, not hundreds."""
+        gap = self._open.get(key)
+        if gap is not None and now_us - gap.until_us >= _CALM_US:
+            self.close(key)
 
     def close_all(self) -> None:
         """Tell what is open, where the connection ends."""

@@ -184,7 +184,7 @@ class Poller:
 
     def _note_overruns(self, due: Due) -> None:
         if not due.overruns:
-            self._gaps.close(_GRID)
+            self._gaps.settle(_GRID, self._polled_us)
             return
         readings = due.overrun_readings
         self._status.counted(sent=readings, in_gaps=readings, overruns=due.overruns)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import termios
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,14 +125,19 @@ def open_line(settings: LineSettings, protocol: asyncio.Protocol) -> SerialTrans
         OSError: There is no such device, or somebody else has it (serial.SerialException is one).
         ValueError: The device cannot be set so.
     """
-    line = serial.Serial(
-        settings.device,
-        baudrate=settings.baudrate,
-        parity=settings.parity,
-        stopbits=settings.stop_bits,
-        timeout=0,
-        write_timeout=0,
-        exclusive=True,
-    )
+    try:
+        line = serial.Serial(
+            settings.device,
+            baudrate=settings.baudrate,
+            parity=settings.parity,
+            stopbits=settings.stop_bits,
+            timeout=0,
+            write_timeout=0,
+            exclusive=True,
+        )
+    except termios.error as error:
+        raise ValueError(
+            f"it takes no {settings.baudrate} baud, parity {settings.parity}, {settings.stop_bits} stop bits: {error}"
+        ) from error
     line.reset_input_buffer()
     return SerialTransport(line, protocol)
