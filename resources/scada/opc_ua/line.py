@@ -36,6 +36,7 @@ from resources.scada.opc_ua.security import login_words
 from resources.scada.opc_ua.session import Session, SubscriptionsGoneError, open_session, translated
 from resources.scada.opc_ua.subscription import Monitoring
 from resources.scada.rejects import raw_value
+from resources.scada.tls import certificate_facts
 
 log = structlog.get_logger(__name__)
 
