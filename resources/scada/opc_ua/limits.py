@@ -45,9 +45,8 @@ _NODES = {
 
 async def read_standards(services: Any, *identifiers: int) -> tuple[Any, ...]:
     """Return the values of standard nodes of namespace 0, None where the server does not have one."""
-    found = await services.read_attributes(
-        [ua.NodeId.from_string(f"i={number}") for number in identifiers], AttributeIds.Value
-    )
+    nodes = [ua.NodeId.from_string(f"i={number}") for number in identifiers]
+    found = await read_in_parts(services, nodes, AttributeIds.Value, len(nodes))
     return tuple(data.Value.Value if data.Value is not None else None for data in found)
 
 

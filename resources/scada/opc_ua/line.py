@@ -37,6 +37,7 @@ from resources.scada.opc_ua.session import Session, SubscriptionsGoneError, open
 from resources.scada.opc_ua.subscription import Monitoring
 from resources.scada.rejects import raw_value
 from resources.scada.tls import certificate_facts
+from resources.scada.tls import certificate_facts
 
 log = structlog.get_logger(__name__)
 
@@ -238,12 +239,19 @@ class Line:
     async def _deliver(
         self, monitoring: Monitoring, driver: _Driver, published: Published, durable: Callable[[], None]
     ) -> None:
+        subscription = monitoring.subscriptions.get(published.subscription_id)
         if published.events and self.events is not None:
-            await self.events.deliver(monitoring, published.events)
+            try:
+                await self.events.deliver(monitoring, published.events)
+            except BaseException:
+                # nothing of this notification was taken yet: it is to be asked for again
+                if subscription is not None:
+                    subscription.next_sequence = published.sequence_number
+                raise
         batches = self._assembler.batches(published.columns, to_micros(self._clock.now()))
         if any(published.columns.statuses):
             self._look_at_statuses(monitoring, driver, published)
-        if (subscription := monitoring.subscriptions.get(published.subscription_id)) is not None:
+        if subscription is not None:
             subscription.cut_at = None
         if not batches:
             durable()
