@@ -24,8 +24,8 @@ from resources.databases.timescale.edition import detect, missing_features, time
 from resources.databases.timescale.migrate import is_current
 from resources.integrations import Integrations, load_integrations
 from resources.scada.connector import SourceFacts
+from resources.transport.certificate_files import WARN_BEFORE, certificates_in
 
-_CERTIFICATE_WARNING = timedelta(days=30)
 _SKEW_WARNING_S = 5.0
 _LEAST_FREE_BYTES = 1 << 30
 
@@ -61,6 +61,7 @@ def doctor(*, as_json: bool) -> None:
 def examine(config: Integrations) -> Iterator[Finding]:
     """Yield what was found, in a fixed order, whatever order the answers came in."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("database", look_at_database), ("disk", look_at_disk)]
+    looks.append(("certificates", lambda: look_at_certificates(config)))
     looks += [(f"source {name}", _source_look(config, name)) for name in config.sources]
     looks += [(f"erp {name}", _erp_look(config, name)) for name in config.erp.systems]
     if config.agents is not None:
@@ -106,6 +107,17 @@ def look_at_disk() -> Iterator[Finding]:
         yield Finding("disk", "ok", says)
 
 
+def look_at_certificates(config: Integrations) -> Iterator[Finding]:
+    """Yield a warning for each certificate of the configuration that expires soon or cannot be read, else one line."""
+    found, now = list(certificates_in(config)), datetime.now(UTC)
+    warned = [(one, words) for one in found if (words := one.warning(now)) is not None]
+    for one, words in warned:
+        yield Finding(f"certificate {one.key}", "warning", words)
+    if found and not warned:
+        nearest = min(one.expires_at for one in found if one.expires_at is not None)
+        yield Finding("certificates", "ok", f"{len(found)} named, the first expires on {nearest:%Y-%m-%d}")
+
+
 def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return list(look())
@@ -130,7 +142,7 @@ def _facts(what: str, facts: SourceFacts) -> Iterator[Finding]:
     yield Finding(what, "ok", f"{facts.kind} {facts.endpoint}: {facts.security}{details}")
     if facts.certificate_expires_at is not None:
         left = facts.certificate_expires_at - datetime.now(UTC)
-        level = "warning" if left < _CERTIFICATE_WARNING else "ok"
+        level = "warning" if left < WARN_BEFORE else "ok"
         yield Finding(what, level, f"certificate {facts.certificate_subject} expires in {left.days} days")
     if facts.clock_skew_s is not None:
         yield _clock(what, facts.clock_skew_s)

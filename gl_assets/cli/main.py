@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": ("gl_assets.cli.doctor:doctor", "Try to reach every system and say what is wrong."),
     "buffer": ("gl_assets.cli.buffer:buffer", "State and replay of the window buffer."),
     "window": ("gl_assets.cli.window:window", "The window length in force; change it over existing history."),
+    "tags": ("gl_assets.cli.tags:tags", "Tags: list, and find what a source offers beyond them."),
     "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
     "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
     "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings with their reasons."),

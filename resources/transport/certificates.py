@@ -20,7 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_CLOCK_SLACK = timedelta(minutes=5)
+CLOCK_SLACK = timedelta(minutes=5)
+"""A certificate is valid from a little before its making, for peers whose clocks are behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class CertificateAuthority:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _CLOCK_SLACK)
+            .not_valid_before(now - CLOCK_SLACK)
             .not_valid_after(now + timedelta(days=valid_days))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(ca=True), critical=True)
@@ -102,7 +103,7 @@ class CertificateAuthority:
         if rsa_key or application_uri:
             key = rsa.generate_private_key(65537, 2048)
         now = datetime.now(UTC)
-        first, last = valid or (now - _CLOCK_SLACK, now + timedelta(days=365))
+        first, last = valid or (now - CLOCK_SLACK, now + timedelta(days=365))
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
             x509.CertificateBuilder()
@@ -118,7 +119,7 @@ class CertificateAuthority:
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                 critical=False,
             )
-            .add_extension(x509.SubjectAlternativeName(_names(hosts, application_uri)), critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternative_names(hosts, application_uri)), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(authority_key, critical=False)
             .sign(self._key, hashes.SHA256())
@@ -129,7 +130,8 @@ class CertificateAuthority:
         return issued
 
 
-def _names(hosts: Sequence[str], application_uri: str | None) -> list[x509.GeneralName]:
+def alternative_names(hosts: Sequence[str], application_uri: str | None) -> list[x509.GeneralName]:
+    """Return the entries of a subject alternative name: the URI first, then host names and addresses."""
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(application_uri)] if application_uri else []
     for host in hosts:
         try:

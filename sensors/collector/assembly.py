@@ -29,7 +29,10 @@ from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
+from sensors.collector.certificates import CertificateWatch
 from sensors.collector.database import DatabaseMirror, Origin
+from sensors.collector.discovery_watch import findings, watches
+from sensors.collector.event_queue import event_queue_for
 from sensors.collector.flow import Flow
 from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_door
 from sensors.collector.live_view import LiveView
@@ -104,10 +107,15 @@ class Collector:
         self.config, self._home = config, home
         self.clock: Clock = clock or SystemClock()
         catalog = config.catalog()
-        clients = build(config, catalog, self.clock)
+        built = build(config, catalog, self.clock)
+        self._untagged = [c.name for c in built if c.name in config.sources and not config.sources[c.name].tags]
+        clients = [client for client in built if client.name not in self._untagged]
+        for name in self._untagged:
+            log.warning("source_without_tags", source=name, remedy=f"gl tags discover {name} --write")
         for client in clients:
             if isinstance(client, KeepsState):
                 client.keep_state_in(home / "sources" / client.name)
+        self.events = event_queue_for(clients, home / "events.sqlite")
         self.buffer = WindowBuffer(
             home / "buffer",
             collector=config.collector.name,
@@ -122,6 +130,7 @@ class Collector:
         self._before = self.buffer.counts()
         mark = self.clock.monotonic()
         self.states = {client.name: SourceState(client.name, client.kind, mark) for client in clients}
+        self.certificates = CertificateWatch(config, self.states, self.clock)
         self.flow = Flow(tuple(self.states))
         self.live = LiveView(catalog.sensors, clock=self.clock)
         self.pipeline = Pipeline(
@@ -133,6 +142,7 @@ class Collector:
             observers=(self.live.offer,),
             reports=ReportFilter.if_any(config.tags(), catalog, _frame(config)),
         )
+        self.offers = watches(config, clients, self.states, self.clock)
         around = Surroundings()
         self._supervisors = [
             SourceSupervisor(
@@ -157,6 +167,8 @@ class Collector:
             if database_url
             else None
         )
+        if self.mirror is not None:
+            self.mirror.events = self.events
 
     async def run(
         self,
@@ -189,12 +201,15 @@ class Collector:
         finally:
             self.pipeline.shutdown()
             self.buffer.close()
+            if self.events is not None:
+                self.events.close()
             log.info("collector_ended", rows=self.flow.rows)
 
     async def _collect(self, stop: asyncio.Event, progress: Progress | None) -> None:
         """Run everything until `stop`; when this returns, the sources are closed and all they gave is durable."""
         stopped = asyncio.create_task(stop.wait())
         helpers = [asyncio.create_task(self._report_forever()), asyncio.create_task(self._progress_forever(progress))]
+        helpers += [asyncio.create_task(watch.run()) for watch in self.offers.values()]
         disk = asyncio.create_task(self.pipeline.run())
         sources = [asyncio.create_task(s.run(), name=s.state.name) for s in self._supervisors]
         try:
@@ -223,8 +238,10 @@ class Collector:
                 home=self._home,
                 clock=self.clock,
                 live_view_lag_s=lambda: self.mirror.lag_s if self.mirror else 0.0,
+                offers=self.offers,
             )
         )
+        registry.register(self.certificates)
         server = PageServer({
             "/healthz": self._healthz, "/healthz/now": self._healthz_now, "/metrics": lambda: _metrics(registry)
         })  # fmt: skip
@@ -245,8 +262,10 @@ class Collector:
                 disconnected_limit=settings.disconnected_limit,
                 silent_limit=settings.silent_limit,
             ),
+            lambda: findings(self.offers, self._untagged),
             lambda: health.buffer_findings(self.buffer),
             lambda: health.erp_findings(self._home, erp, self.clock),
+            self.certificates.findings,
         ]
         if self.mirror is not None:
             found.append(self.mirror.findings)

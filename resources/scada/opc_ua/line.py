@@ -37,7 +37,6 @@ from resources.scada.opc_ua.session import Session, SubscriptionsGoneError, open
 from resources.scada.opc_ua.subscription import Monitoring
 from resources.scada.rejects import raw_value
 from resources.scada.tls import certificate_facts
-from resources.scada.tls import certificate_facts
 
 log = structlog.get_logger(__name__)
 
