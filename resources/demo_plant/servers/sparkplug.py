@@ -65,6 +65,7 @@ class SparkplugEdgeNode:
         self._session = _Session()
         self._lock = threading.RLock()
         self._client: paho.Client | None = None
+        self._last: paho.MQTTMessageInfo | None = None
 
     # -- the connection ----------------------------------------------------------------------------------------------
 
@@ -186,6 +187,11 @@ class SparkplugEdgeNode:
             kind = "DDATA" if device else "NDATA"
             return self._publish(kind, device, sent, time_ms=time_ms, is_historical=is_historical)
 
+    def flush(self) -> None:
+        """Return when the broker has taken everything (QoS 1), or it is on its way (QoS 0)."""
+        if self._last is not None:
+            self._last.wait_for_publish(30)
+
     def skip_seq(self, count: int = 1) -> None:
         """Leave out sequence numbers, as if messages had been lost."""
         with self._lock:
@@ -215,7 +221,7 @@ class SparkplugEdgeNode:
 
     def _send(self, kind: str, device: str, payload: bytes, qos: int | None = None) -> None:
         if self._client is not None:
-            self._client.publish(self.topic(kind, device), payload, qos=self.qos if qos is None else qos)
+            self._last = self._client.publish(self.topic(kind, device), payload, qos=self.qos if qos is None else qos)
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

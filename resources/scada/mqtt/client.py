@@ -7,8 +7,9 @@ then the socket is no longer read.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from resources.scada.endpoints import parse_address
 from resources.scada.mqtt import reasons
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.mqtt.dialing import Caller, Dialer, endpoint_of
+from resources.scada.mqtt.journal import Journal
 from resources.scada.mqtt.packets import Subscription
 from resources.scada.mqtt.payloads import Look, Outgoing, PayloadDecoder
 from resources.scada.mqtt.receipts import Receipts, Run
@@ -37,6 +39,9 @@ _MOST_PER_BATCH = 5_000
 
 DISCOVERY_S = 10.0
 """How long `discover` listens."""
+
+TAKEN = "qos_2_taken"
+"""The source's counter of QoS 2 messages taken (see `journal`)."""
 
 Found = TypeVar("Found")
 Grants = Sequence[tuple[Subscription, int]]
@@ -57,8 +62,11 @@ class MqttClient:
         self._dialer = Dialer(name, config)
         self._broker = config.broker
         self._addresses = (Address(config.broker.host, config.broker.port), *map(parse_address, config.other_endpoints))
-        self._receipts: dict[str, Receipts] = {}
-        """Endpoint -> what the session there has left from its last connection."""
+        self._receipts: dict[Address, Receipts] = {}
+        """Broker -> what the session there has left from its last connection."""
+        self._state: Path | None = None
+        self._taken = 0
+        """QoS 2 messages ever taken: a durable counter of the source."""
         self._reading: BrokerSession | None = None
         """The session that `run` reads by, or has read by: a closed one says so when it is asked."""
 
@@ -85,7 +93,12 @@ class MqttClient:
 
     def keep_state_in(self, folder: Path) -> None:
         """Keep in `folder` what must outlive the process; see `resources.scada.connector.KeepsState`."""
+        self._state = folder
         self._decoder.keep_state_in(folder)
+
+    def recall(self, counts: Mapping[str, int]) -> None:
+        """Go on from the source's durable counters; see `resources.scada.connector.RecallsCounts`."""
+        self._taken = counts.get(TAKEN, 0)
 
     async def check_health(self) -> Health:
         """Ask the broker for a PINGRESP on the connection of `run`.
@@ -101,7 +114,7 @@ class MqttClient:
     async def run(self, emit: Emit, status: StatusSink) -> None:
         """Connect, subscribe and emit until cancelled; see `resources.scada.connector.ScadaClient.run`."""
         opening = self._decoder.opening()
-        receipts = self._receipts.setdefault(self.endpoint, Receipts())
+        receipts = self._receipts_there()
         caller = Caller(self._config.client_id, opening.clean, opening.will, receipts)
         session, broker = await self._dialer.open(caller, self._broker)
         async with session:
@@ -112,15 +125,20 @@ class MqttClient:
                 self._note_refusals(grants, status)
                 if not broker.resumed:
                     status.connected(facts)
-                self._decoder.connected(session, status)
+                    self._decoder.connected(session, status)
 
             session.subscribe(opening.subscriptions, granted)
             if broker.resumed:
+                # it is subscribed already; its grant comes behind all that the broker has kept
                 status.connected(facts)
+                self._decoder.connected(session, status)
             try:
                 while True:
                     messages = await session.take(_MOST_PER_BATCH, self._decoder.due_in_s())
-                    await self._hand_on(session.accept(messages), emit, status)
+                    run = session.accept(messages)
+                    if run.second:
+                        await asyncio.to_thread(receipts.note, run.second, self._taken + 1)
+                    await self._hand_on(run, emit, status)
             except asyncio.CancelledError:
                 for message in self._decoder.closing():
                     session.publish(message, _unheard)
@@ -143,12 +161,31 @@ class MqttClient:
                 left -= 1  # a driver takes what it is given, even while it is cancelled
                 if not batch.only_if_newer:
                     status.counted(sent=batch.rows)
+                if not left:
+                    self._count(run, status)
                 await emit(batch)
         finally:
             if left:
                 run.abandon()
         if not parts:
+            self._count(run, status)
             run.durable()
+
+    def _count(self, run: Run, status: StatusSink) -> None:
+        """Count the QoS 2 messages of `run`, so that they are known as taken once its last part is durable."""
+        if run.second:
+            self._taken += len(run.second)
+            status.counted(**{TAKEN: len(run.second)})
+
+    def _receipts_there(self) -> Receipts:
+        there = Address(self._broker.host, self._broker.port)
+        if there not in self._receipts:
+            journal = None
+            if self._state is not None and any((f.qos or self._config.qos) == 2 for f in self._config.topic_filters):
+                name = re.sub(r"[^A-Za-z0-9.]", "_", f"{there.host}_{there.port}")
+                journal = Journal(self._state / f"qos2_{name}.journal")
+            self._receipts[there] = Receipts(journal, self._taken)
+        return self._receipts[there]
 
     async def read(self, sensor_ids: Iterable[str] | None = None, timeout_s: float = 10.0) -> ReadingBatch:
         """Return the present values of some sensors: what the broker has retained, or the next message.

@@ -5,7 +5,8 @@
 between connections, and every call comes from the one event loop. In the life of a connection:
 
 1. `opening()` before each CONNECT: session, last will and subscriptions of this connection;
-2. `connected(outbox, status)` once the broker has granted the subscriptions: what is published at birth goes out here;
+2. `connected(outbox, status)` once the broker has granted the subscriptions (at once in a session that was resumed, in
+   which they are in force): what is published at birth goes out here;
 3. `decode(messages, received_us)` for what has arrived, in order; with no messages when `due_in_s` has run out;
 4. `closing()` when we leave by ourselves: what is published before DISCONNECT. `lost()` ends every connection.
 

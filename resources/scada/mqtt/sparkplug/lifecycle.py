@@ -84,7 +84,7 @@ class Lifecycle:
         device = node.device(device_id)
         stamp = payload.timestamp
         frame = Frame(
-            message.topic.decode("utf-8", "replace"),
+            message.topic,
             stamp * 1000 if stamp else self._receive_time(out.received_us),
             out.received_us,
             has_properties=has_marks(message.payload),
@@ -120,7 +120,13 @@ class Lifecycle:
         elif order is Order.UNKNOWN:
             self._untrusted(node, held, out)
         else:
-            log.debug("sparkplug_message_repeated", source=self._source, topic=held.frame.topic, seq=seq)
+            log.debug(
+                "sparkplug_message_repeated",
+                source=self._source,
+                edge_node=node.name,
+                device=held.device.device_id,
+                seq=seq,
+            )
 
     def _those_behind(self, node: EdgeNode, out: Output) -> None:
         while (waiting := node.sequence.next_in_order()) is not None:
@@ -166,7 +172,7 @@ class Lifecycle:
 
     def _nbirth(self, node: EdgeNode, held: Held, digest: int, out: Output) -> None:
         if node.birth_digest == digest and node.sequence.expected is not None:
-            log.debug("sparkplug_message_repeated", source=self._source, topic=held.frame.topic)
+            log.debug("sparkplug_message_repeated", source=self._source, edge_node=node.name, device="")
             return
         birth = Birth.read(held.payload)
         # what still waits for a number came before this birth, and its numbers end here
@@ -194,7 +200,8 @@ class Lifecycle:
         log.debug(
             "sparkplug_birth",
             source=self._source,
-            topic=held.frame.topic,
+            edge_node=node.name,
+            device=held.device.device_id,
             metrics=len(birth.definitions),
             bd_seq=node.bd_seq,
         )
@@ -227,7 +234,7 @@ class Lifecycle:
     def _retained(self, node: EdgeNode, held: Held, out: Output) -> None:
         """Take a birth that a broker has kept as what it is: old; nothing else is ever kept."""
         if not held.message_type.endswith("BIRTH"):
-            log.debug("sparkplug_retained_ignored", source=self._source, topic=held.frame.topic)
+            log.debug("sparkplug_retained_ignored", source=self._source, edge_node=node.name)
             return
         if node.sequence.expected is None and not held.device.birth.definitions:
             held.device.bind(Birth.read(held.payload))

@@ -128,7 +128,7 @@ class Binding:
 class Frame:
     """What the metrics of one message share."""
 
-    topic: str
+    topic: bytes
     time_us: int
     """The message's time, for metrics that have none."""
     received_us: int
@@ -140,7 +140,7 @@ class Frame:
 
 def has_marks(payload: bytes) -> bool:
     """Return whether a property that counts may be in a payload."""
-    return any(mark in payload for mark in MARKS)
+    return MARKS[0] in payload or MARKS[1] in payload
 
 
 class MetricReader:
@@ -209,7 +209,7 @@ class MetricReader:
             shown = getattr(metric, field_name)
         stamp = metric.timestamp or frame.time_us // 1000
         raw = raw_value(
-            topic=frame.topic,
+            topic=frame.topic.decode("utf-8", "replace"),
             metric=name or None,
             alias=metric.alias if metric.HasField("alias") else None,
             datatype=type_word(metric.datatype) if metric.datatype else None,

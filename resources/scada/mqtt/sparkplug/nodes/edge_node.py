@@ -11,7 +11,7 @@ from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage, Payload
 from resources.scada.mqtt.sparkplug.readers import Binding, Frame, Tag
 from resources.scada.mqtt.wire import Message
 
-MOST_HELD = 5_000
+MOST_HELD = 20_000
 """Messages of one edge node that wait for its birth; beyond that the oldest are read by what is known."""
 
 
