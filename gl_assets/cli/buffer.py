@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from resources.core.clock import SystemClock
 from resources.core.home import gl_home
@@ -106,23 +106,55 @@ def _window(window: BufferedWindow) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any], console: Console) -> None:
+    """Print tables that fit into 80 columns; everything in full is in the JSON."""
     console.print(_summary(found))
     if found["windows"]:
         shown = found["windows"][-_MOST_SHOWN:]
         title = f"Windows ({len(shown)} newest of {len(found['windows'])})"
-        columns = ("window", "revision", "stored_revision", "rows", "bytes", "closed_at", "complete", "partial", "open")
-        console.print(_table(title, columns, shown))
+        rows = [
+            {
+                "window": window["window"],
+                "revision": window["revision"],
+                "stored": window["stored_revision"],
+                "rows": window["rows"],
+                "KiB": f"{window['bytes'] / 1024:.0f}",
+                "closed": _second(window["closed_at"])[11:],
+                "state": _words_of(window),
+            }
+            for window in shown
+        ]
+        console.print(_table(title, rows))
     if found["counts"]:
-        names = ("source", "sent", "received", "buffered", "rejected", "not_newer", "clock_skew", "in_gaps")
-        console.print(_table("Counts", names, [{"source": s, **c} for s, c in found["counts"].items()]))
+        rows = [
+            {"source": source, "sent": counts["sent"], "buffered": counts["buffered"], "besides": _besides(counts)}
+            for source, counts in found["counts"].items()
+        ]
+        console.print(_table("Counts", rows))
     if found["gaps"]:
         shown = found["gaps"][-_MOST_SHOWN:]
         title = f"Gaps ({len(shown)} newest of {len(found['gaps'])})"
-        console.print(_table(title, ("source", "since", "until", "reason"), shown))
+        rows = [gap | {"since": _second(gap["since"]), "until": _second(gap["until"])} for gap in shown]
+        console.print(_table(title, rows))
+
+
+def _second(instant: str | None) -> str:
+    """Return an instant to the second, UTC."""
+    return "-" if instant is None else f"{datetime.fromisoformat(instant).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _words_of(window: dict[str, Any]) -> str:
+    found = [name for name in ("open", "partial") if window[name]]
+    return ", ".join([*found, *([] if window["complete"] else ["incomplete"])]) or "complete"
+
+
+def _besides(counts: dict[str, Any]) -> str:
+    """Return the other counters in words, those that are not 0."""
+    numbers = {name: n for name, n in counts.items() if name not in ("sent", "received", "buffered", "other")}
+    return ", ".join(f"{name} {number}" for name, number in (numbers | counts["other"]).items() if number) or "-"
 
 
 def _summary(found: dict[str, Any]) -> Table:
-    table = Table(title="Window buffer", show_header=False)
+    table = Table(Column(), Column(overflow="fold"), title="Window buffer", show_header=False)
     for name in ("folder", "heartbeat", "held_windows", "oldest", "newest", "rows"):
         table.add_row(name, str(found[name] if found[name] is not None else "-"))
     table.add_row("bytes", f"{found['bytes']:,} of {found['max_bytes']:,}{' (FULL)' if found['full'] else ''}")
@@ -134,17 +166,12 @@ def _summary(found: dict[str, Any]) -> Table:
     return table
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:
-    table = Table(*columns, title=title)
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    # what is too long goes on in the next line: a number that is cut is a wrong number
+    table = Table(*(Column(name, overflow="fold") for name in rows[0]), title=title)
     for row in rows:
-        table.add_row(*(_text(row[name]) for name in columns))
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
     return table
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
 
 
 @buffer.command()

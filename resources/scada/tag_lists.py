@@ -11,6 +11,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -20,6 +21,9 @@ from pydantic import BaseModel
 from resources.core.errors import ConfigError
 from resources.core.settings import TagConfig
 from resources.core.yaml_document import Document, Listed
+from resources.scada.connector import FoundItem
+from resources.scada.discovery import Comparison
+from resources.scada.discovery_config import Discover
 
 FOUND_PATH, FORMERLY, GONE = DISCOVERY = ("found_path", "formerly", "gone")
 """Columns that are no keys of a tag: the path it was found at, what it was called before, and since when it is away."""
@@ -41,6 +45,8 @@ class TagList:
     """Column -> cell; empty cells are left out."""
     lines: list[int] = field(default_factory=list)
     """Line of each row in the file."""
+    delimiter: str = ","
+    """What separates the cells."""
 
 
 def add_tag_lists(document: Document, models: Mapping[str, type[TagConfig]], *, home: Path) -> None:
@@ -99,7 +105,7 @@ def _read(path: Path, reader: Any, model: type[TagConfig]) -> TagList:
     faults = _faults_of_columns(path, columns, model)
     if faults:
         raise ConfigError("\n".join(faults))
-    found = TagList(path, columns)
+    found = TagList(path, columns, delimiter=reader.dialect.delimiter)
     for cells in reader:
         if not any(cells):
             continue
@@ -200,3 +206,60 @@ def _value(cell: str, kind: type) -> Any:
         return _SPELLED.get(cell, cell)
     parts = [part.strip() for part in cell.split(";") if part.strip()]
     return dict(part.partition("=")[::2] for part in parts) if kind is dict else parts
+
+
+def with_discovered(
+    path: Path, before: TagList | None, comparison: Comparison, rules: Discover, today: date
+) -> TagList:
+    """Return the list of a source as it is to be now: new tags at its end, changed ones where they were.
+
+    Args:
+        path: Where it belongs.
+        before: The list so far, None if there is none; cells that people wrote stay.
+        comparison: What the source offers against it.
+        rules: For the unit of new tags.
+        today: Since when those that are missing are.
+    """
+    rows = [dict(row) for row in before.rows] if before is not None else []
+    changed = {one.sensor_id: one for one in (*comparison.renamed, *comparison.moved)}
+    missing = set(comparison.missing)
+    for row in rows:
+        sensor_id = row.get("sensor_id", "")
+        if sensor_id in changed:
+            row.update({FORMERLY: changed[sensor_id].before} | _cells(changed[sensor_id].item.address))
+        if sensor_id in comparison.paths:
+            row[FOUND_PATH] = comparison.paths[sensor_id]
+            row.pop(GONE, None)
+        elif sensor_id in missing:
+            row.setdefault(GONE, today.isoformat())
+    rows += [_row(sensor_id, item, rules) for sensor_id, item in comparison.new]
+    columns = dict.fromkeys(before.columns if before is not None else ("sensor_id",))
+    columns |= dict.fromkeys(name for row in rows for name in row if name not in DISCOVERY)
+    return TagList(
+        path,
+        tuple(dict.fromkeys((*columns, *DISCOVERY))),
+        rows,
+        delimiter=before.delimiter if before is not None else ",",
+    )
+
+
+def write_tag_list(found: TagList) -> None:
+    """Write a list in place of the one that is there, as a whole or not at all."""
+    found.path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, found.columns, restval="", delimiter=found.delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found.rows)
+    beside = found.path.with_name(found.path.name + ".new")
+    beside.write_text(text.getvalue(), encoding="utf-8")
+    beside.replace(found.path)
+
+
+def _row(sensor_id: str, item: FoundItem, rules: Discover) -> dict[str, str]:
+    row = {"sensor_id": sensor_id} | _cells(item.address)
+    row |= {"data": "text"} if item.is_text else {"unit": item.unit or rules.unit}
+    return row | ({"description": item.description} if item.description else {}) | {FOUND_PATH: item.path}
+
+
+def _cells(address: Mapping[str, str]) -> dict[str, str]:
+    return {key: value or EMPTY for key, value in address.items()}

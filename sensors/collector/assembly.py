@@ -21,7 +21,7 @@ from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.logs import performance_log
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
-from resources.scada.connector import KeepsState, ScadaClient
+from resources.scada.connector import KeepsState, RecallsCounts, ScadaClient
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.report_filter.filter import ReportFilter
 from resources.scada.report_filter.rules import Frame
@@ -128,6 +128,9 @@ class Collector:
             clock=self.clock,
         )
         self._before = self.buffer.counts()
+        for client in clients:
+            if isinstance(client, RecallsCounts):
+                client.recall(self._before.get(client.name, SourceCounts()).other)
         mark = self.clock.monotonic()
         self.states = {client.name: SourceState(client.name, client.kind, mark) for client in clients}
         self.certificates = CertificateWatch(config, self.states, self.clock)

@@ -20,6 +20,7 @@ from resources.core.clock import Clock
 from resources.transport.call_stats import read_stats
 from resources.transport.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
+from sensors.collector.discovery_watch import DiscoveryWatch
 from sensors.collector.flow import Flow
 from sensors.collector.state import SourceState
 
@@ -29,7 +30,7 @@ Labelled = Iterable[tuple[tuple[str, ...], float]]
 class CollectorMetrics(Collector):
     """Everything this process can say in numbers, and what the ERP runs left under GL_HOME."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is read at every scrape, all but the first three by name
         self,
         states: Mapping[str, SourceState],
         flow: Flow,
@@ -38,15 +39,18 @@ class CollectorMetrics(Collector):
         home: Path,
         clock: Clock,
         live_view_lag_s: Callable[[], float] = lambda: 0.0,
+        offers: Mapping[str, DiscoveryWatch] | None = None,
     ) -> None:
         """Read from these at every scrape."""
         self._states, self._flow, self._buffer = states, flow, buffer
         self._home, self._clock, self._lag_s = home, clock, live_view_lag_s
+        self._offers = offers or {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
         yield from self._source_families()
         yield from self._connection_families()
+        yield from self._offer_families()
         yield from self._flow_families()
         yield from self._buffer_families()
         yield from self._count_families()
@@ -126,6 +130,15 @@ class CollectorMetrics(Collector):
             ("source",),
             [((s.name,), s.service_level) for s in states if s.service_level is not None],
         )
+
+    def _offer_families(self) -> Iterator[Metric]:
+        seen = [(name, watch.offer.comparison) for name, watch in self._offers.items()]
+        for what, text in (
+            ("new", "Items that the source offers, `discover` asks for, and no tag is of."),
+            ("missing", "Tags whose item the source did not offer when it was last asked."),
+        ):
+            rows = [((name,), len(getattr(found, what))) for name, found in seen if found is not None]
+            yield _gauge(f"gl_source_{what}_items", text, ("source",), rows)
 
     def _flow_families(self) -> Iterator[Metric]:
         flow = self._flow
