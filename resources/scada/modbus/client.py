@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ProtocolError, UnreachableError
@@ -18,19 +17,9 @@ from resources.scada.modbus.planner import block_of, plan
 from resources.scada.modbus.poll import Poll, PollAssembler
 from resources.scada.modbus.polling import Memory, Poller
 from resources.scada.modbus.registers import RegisterMap
-from resources.scada.modbus.tags import ModbusTag
-from resources.scada.modbus.wire.exceptions import NO_SUCH_FUNCTION, STILL_WORKING, RefusedError
-from resources.scada.modbus.wire.pdu import (
-    MOST_REGISTERS_EXCHANGED,
-    MOST_REGISTERS_READ,
-    Request,
-    read_write,
-    words_of,
-)
-from resources.scada.modbus.writing import UnwritableError, write_requests
+from resources.scada.modbus.wire.exceptions import RefusedError
+from resources.scada.modbus.writer import Writer
 from resources.scada.tls import certificate_facts, peer_certificate
-
-_Answer = TypeVar("_Answer")
 
 _RECENT_S = 5.0
 """An answer this fresh says that the peer is well."""
@@ -183,49 +172,8 @@ class ModbusClient:
             ProtocolError: The value does not fit the tag, or the device refused it.
             SourceError: As `run`; nothing is sent a second time.
         """
-        position = self._positions[sensor_id]
-        tag = self._config.tags[position]
         async with self._connected() as connection:
-            power = await self._power(connection, position)
-            try:
-                requests = write_requests(tag, value, power)
-            except UnwritableError as error:
-                raise ProtocolError(f"source {self.name}: writing {sensor_id}: {error}", source=self.name) from error
-            await self._send(connection, tag, requests)
-
-    async def _refusable(self, answering: Awaitable[_Answer], what: str) -> _Answer:
-        try:
-            return await answering
-        except RefusedError as refused:
-            raise ProtocolError(f"source {self.name}: {what}: {refused}", source=self.name) from refused
-
-    async def _power(self, connection: ModbusConnection, position: int) -> int:
-        scale = self._registers.scale_of.get(position)
-        if scale is None:
-            return 0
-        word = await self._refusable(connection.read(block_of(self._registers, [scale])), "reading its scale factor")
-        swapped = word.byteswap() if self._config.tags[position].byte_order == "little" else word
-        return int(swapped.astype("i2")[0])
-
-    async def _send(self, connection: ModbusConnection, tag: ModbusTag, requests: Sequence[Request]) -> None:
-        unit = self._config.unit_of(tag)
-        for number, request in enumerate(requests):
-            what = f"write {tag.sensor_id} (function {request.function_code}, {tag.where} {tag.first_address})"
-            try:
-                await connection.ask(unit, request, what)
-            except RefusedError as refused:
-                if refused.code == NO_SUCH_FUNCTION and number + 1 < len(requests):
-                    continue
-                if refused.code == STILL_WORKING:
-                    raise UnreachableError(
-                        f"source {self.name}: {connection.endpoint} unit {unit}: {what}: {refused}: it was taken and "
-                        "may still be carried out; read the value back before anything is written again",
-                        source=self.name,
-                    ) from refused
-                raise ProtocolError(
-                    f"source {self.name}: {connection.endpoint} unit {unit}: {what}: {refused}", source=self.name
-                ) from refused
-            return
+            await Writer(self.name, self._registers, connection).write(self._positions[sensor_id], value)
 
     async def read_write_registers(
         self, unit_id: int, read_address: int, count: int, write_address: int, registers: Sequence[int]
@@ -239,10 +187,6 @@ class ModbusClient:
             ProtocolError: The device refused it.
             SourceError: As `run`; nothing is sent a second time.
         """
-        if not (1 <= count <= MOST_REGISTERS_READ and 1 <= len(registers) <= MOST_REGISTERS_EXCHANGED):
-            raise ValueError(f"function 23 reads 1 to {MOST_REGISTERS_READ} and writes 1 to {MOST_REGISTERS_EXCHANGED}")
-        request = read_write(read_address, count, write_address, registers)
-        what = f"write {len(registers)} registers from {write_address} on and read {count} from {read_address} on"
         async with self._connected() as connection:
-            data = await self._refusable(connection.ask(unit_id, request, what), what)
-        return [int(word) for word in words_of("holding_register", count, data)]
+            writer = Writer(self.name, self._registers, connection)
+            return await writer.read_write(unit_id, (read_address, count), (write_address, registers))
