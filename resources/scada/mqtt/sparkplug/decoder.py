@@ -82,8 +82,8 @@ class SparkplugDecoder:
         self._store = SparkplugStore(folder)
         for (group_id, node_id), device_id, metrics in self._store.births():
             node = self._roster.find(group_id, node_id)
-            if node is not None:
-                node.device(device_id).bind(Birth.from_text(metrics))
+            if node is not None and device_id in node.devices:
+                node.devices[device_id].bind(Birth.from_text(metrics))
         for key, (bd_seq, expected) in self._store.edge_nodes().items():
             node = self._roster.find(*key)
             if node is not None:
@@ -217,7 +217,7 @@ class SparkplugDecoder:
                 self._lifecycle.released.append(ticket)
                 continue
             held.ticket = ticket
-            self._lifecycle.hold_again(route.node, held)
+            self._lifecycle.hold_again(route.node, held, out)
 
     def _keep(self, now: float) -> None:
         """Write births and what was held back before anything of this turn is acknowledged or read further."""

@@ -110,10 +110,9 @@ class Lifecycle:
             self._steps[held.message_type](node, held, out)
             self._those_behind(node, out)
         elif order is Order.EARLY:
-            if self._is_data(held):
-                self._metrics.by_name(held, out)
+            if not self._is_data(held) or self._metrics.by_name(held, out):
+                self._note_held(held)
             node.sequence.keep(seq, held)
-            self._note_held(held)
             node.reorder_at = node.reorder_at or out.now
             if node.sequence.is_full:
                 self.give_up_waiting(node, out)
@@ -139,10 +138,12 @@ class Lifecycle:
         """Take a message although births may have been missed before it."""
         if not self._is_data(held):
             self._steps[held.message_type](node, held, out)
-        elif node.is_unanswered:
-            self._metrics.doubtfully(held, out)
         else:
-            self._hold(node, held, self._metrics.by_name(held, out), out)
+            rest = self._metrics.by_name(held, out)
+            if node.is_unanswered:
+                self._metrics.doubtfully(held, out)
+            else:
+                self._hold(node, held, rest, out)
         if node.sequence.expected is None:
             self._rebirths.want(node)
 
@@ -196,7 +197,8 @@ class Lifecycle:
         device.bind(birth)
         device.is_alive, device.awaits_birth, device.due_at = True, False, None
         self._seen(device, held.frame)
-        self.changed[node, device.device_id] = None
+        if device.device_id in node.devices:
+            self.changed[node, device.device_id] = None
         log.debug(
             "sparkplug_birth",
             source=self._source,
@@ -314,10 +316,13 @@ class Lifecycle:
             self._metrics.doubtfully(held, out)
             self._release(held)
 
-    def hold_again(self, node: EdgeNode, held: Held) -> None:
-        """Let a message wait that an earlier process held back."""
-        node.held.append(held)
-        self._rebirths.want(node)
+    def hold_again(self, node: EdgeNode, held: Held, out: Output) -> None:
+        """Let data wait that an earlier process held back; births and deaths of then are no news any more."""
+        if self._is_data(held) and self._metrics.by_name(held, out):
+            node.held.append(held)
+            self._rebirths.want(node)
+        else:
+            self._release(held)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 

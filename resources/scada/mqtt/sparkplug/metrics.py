@@ -46,8 +46,9 @@ class Metrics:
         return unknown
 
     def by_name(self, held: Held, out: Output) -> Sequence[MetricMessage]:
-        """Read what was sent by name; return the rest."""
+        """Read what was sent by name; return the rest, which is all that is left of the message then."""
         if not held.device.tags:
+            held.metrics = ()
             return ()
         held.metrics = self.read(out.rows(), held.device, held, _NOTHING)
         return held.metrics

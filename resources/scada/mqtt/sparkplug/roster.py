@@ -37,7 +37,7 @@ class Roster:
                 continue
             key = (address.group, address.edge_node)
             node = self._nodes.setdefault(key, EdgeNode(*key))
-            node.device(address.device or "").tags.setdefault(address.metric, []).append(
+            node.add_device(address.device or "").tags.setdefault(address.metric, []).append(
                 Tag(
                     tag.sensor_id,
                     catalog.key(tag.sensor_id),

@@ -99,6 +99,11 @@ class EdgeNode:
     """When it is asked for its birth unless it is heard before, monotonic."""
     due_at: float | None = None
     """When its silence is reported, monotonic."""
+    _others: Device = field(default_factory=lambda: Device("(not read)"))
+
+    def __post_init__(self) -> None:
+        """Read at least the edge node itself: its birth is what all else hangs by."""
+        self.add_device("")
 
     @property
     def key(self) -> tuple[str, str]:
@@ -110,12 +115,13 @@ class EdgeNode:
         """Group and edge node, for people."""
         return f"{self.group_id}/{self.edge_node_id}"
 
+    def add_device(self, device_id: str) -> Device:
+        """Return a device that is read; one that is new is made."""
+        return self.devices.setdefault(device_id, Device(device_id))
+
     def device(self, device_id: str) -> Device:
-        """Return a device; one that is new is made."""
-        found = self.devices.get(device_id)
-        if found is None:
-            found = self.devices[device_id] = Device(device_id)
-        return found
+        """Return a device; all those that are not read are one: they count in the sequence, and that is all."""
+        return self.devices.get(device_id, self._others)
 
     def all_tags(self) -> list[Tag]:
         """Return the tags of the edge node and of all its devices."""

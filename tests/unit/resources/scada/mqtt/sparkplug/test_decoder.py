@@ -201,6 +201,49 @@ def test_alias_when_it_is_zero_then_it_is_an_alias_like_any_other() -> None:
     assert bench.flow(7.0, alias=0) == [Row(FLOW, 7.0, T0, "good")]
 
 
+def test_data_when_the_births_do_not_come_then_names_stay_certain_and_aliases_do_not() -> None:
+    bench = Bench()
+    bench.births()
+    bench.flow(3.0, seq=9)
+    bench.wait(2.1)
+    bench.wait(15.1)
+    both = payload("NDATA", [metric("Flow", 6.0, 1), metric("Flow", 7.0, None)], T0 + 1, 10)
+    assert bench.take("NDATA", both) == [
+        Row(FLOW, 7.0, T0 + 1, "good"),
+        Row(FLOW, 6.0, T0 + 1, "uncertain"),
+    ]
+
+
+def test_data_when_too_much_waits_for_a_birth_then_the_oldest_are_read_as_uncertain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resources.scada.mqtt.sparkplug.lifecycle.MOST_HELD", 3)
+    bench = Bench()
+    bench.births()
+    bench.flow(0.0, T0, seq=9)
+    bench.wait(2.1)
+    rows = [row for number in range(1, 5) for row in bench.flow(float(number), T0 + number)]
+    assert rows == [Row(FLOW, 0.0, T0, "uncertain"), Row(FLOW, 1.0, T0 + 1, "uncertain")]
+
+
+def test_devices_when_no_tag_is_of_them_then_they_only_count_in_the_sequence() -> None:
+    bench = Bench()
+    bench.births()
+    for number in range(50):
+        bench.say("DBIRTH", metric("X", 1, 7), device=f"other{number}")
+        bench.say("DDATA", metric("X", 1, 9), device=f"other{number}")
+    bench.say("DDEATH", device="other1")
+    assert bench.flow(4.0) == [Row(FLOW, 4.0, T0, "good")]
+    (node,) = bench.decoder._roster.nodes
+    assert set(node.devices) == {"", "D"}
+    assert bench.rebirths() == 0
+    assert bench.flow(5.0, seq=150) == []
+    bench.say("DDATA", metric("X", 1, 9), device="other1")
+    bench.wait(2.1)
+    bench.births()
+    assert not bench.rejects
+
+
 # -- deaths ----------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +391,18 @@ def test_process_when_killed_with_messages_held_back_then_those_of_qos_1_are_rea
     assert [row for row in second.births(time_ms=T0 + 9) if not row.first] == [Row(FLOW, 3.0, T0 + 3, "good")]
     second.wait(61)
     assert not any(row.time_ms == T0 + 3 for row in Bench(state=tmp_path).births())
+
+
+def test_process_when_killed_with_births_held_back_then_they_are_no_news_to_the_next(tmp_path: Path) -> None:
+    first = Bench(state=tmp_path)
+    first.births()
+    first.say("DBIRTH", metric("Level", 5, 3, INT16), device="D", seq=9, qos=1)
+    both = payload("NDATA", [metric("Flow", 6.0, 1), metric("Flow", 7.0, None)], T0 + 1, 10)
+    assert first.take("NDATA", both, qos=1) == [Row(FLOW, 7.0, T0 + 1, "good")]
+    second = Bench(state=tmp_path)
+    assert second.wait(0.1) == [Row(FLOW, 7.0, T0 + 1, "good")]
+    assert Row(FLOW, 6.0, T0 + 1, "good") in second.births(time_ms=T0 + 9)
+    assert not any(row.sensor_id == LEVEL and row.value == 5 for row in second.wait(61))
 
 
 def test_process_when_it_starts_then_a_death_of_an_earlier_session_is_still_known_for_one(tmp_path: Path) -> None:
