@@ -28,7 +28,7 @@ from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.config import OpcUaConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.certificates import CertificateAuthority, IssuedCertificate
 from tests.contract.scada.proxy import CuttableProxy
 from tests.contract.scada.refusing_tls import RefusingTlsServer
 
@@ -49,6 +49,8 @@ class Rig(ABC):
     """A server and how to configure a connector for it. `rig.flow` has scale 2 and offset 1."""
 
     kind: str
+    server_pair: IssuedCertificate
+    """The server's certificate, where it has one."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.around = surroundings
@@ -79,8 +81,8 @@ class Rig(ABC):
         self.flow_bounds = {"minimum": 0, "maximum": 100, "max_step": 10} | bounds
         return self.config()
 
-    async def hold(self, raw: float) -> None:
-        """Let the device hold `raw` as its flow, whenever it is asked."""
+    async def show(self, raw: float) -> None:
+        """Let the device show `raw` as its flow, whenever it is asked."""
         await self.put(raw, to_micros(datetime.now(UTC)))
 
     @abstractmethod
@@ -296,7 +298,7 @@ class MqttRig(Rig):
     kind = "mqtt"
 
     async def start(self) -> None:
-        pair = self.around.authority.issue("broker")
+        self.server_pair = pair = self.around.authority.issue("broker")
         options = BrokerOptions(
             {"reader": PASSWORD}, certificate=pair.certificate, key=pair.key, authority=pair.authority
         )
@@ -362,7 +364,7 @@ class MqttRig(Rig):
         values = {"topic": "rig/values", "value_path": "raw"}
         return self.config(tags=self.tags(temperature=values, flow=flow, bad={"topic": "rig/bad"}))
 
-    async def hold(self, raw: float) -> None:
+    async def show(self, raw: float) -> None:
         self.commanded = raw
         state = {"raw": raw, "time": datetime.now(UTC).isoformat()}
         await self.publish("rig/flow", orjson.dumps(state), retain=True)

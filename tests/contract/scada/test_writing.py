@@ -22,7 +22,7 @@ from tests.contract.scada.rigs import BAD, FLOW, TEMPERATURE, Rig
 REPOSITORY = Path(__file__).resolve().parents[3]
 ANNA = Requester("anna", "gl write", "control-room-2")
 
-pytestmark = pytest.mark.parametrize("rig", ["opc_ua", "mqtt"], indirect=True)
+pytestmark = pytest.mark.parametrize("rig", ["opc_ua", "modbus", "mqtt"], indirect=True)
 
 
 def document(rig: Rig, **bounds: Any) -> str:
@@ -56,7 +56,7 @@ async def gl(config: Path, database_url: str, *arguments: str) -> tuple[int, str
 
 
 async def test_write_when_the_device_takes_it_then_it_holds_the_raw_value(rig: Rig) -> None:
-    await rig.hold(20.0)
+    await rig.show(20.0)
     config = rig.writable()
     client = rig.build(config, rig.catalog(config))
     assert isinstance(client, CanWrite)
@@ -78,7 +78,7 @@ async def test_write_when_the_place_does_not_exist_then_the_source_says_no(rig: 
 
 
 async def test_write_when_the_login_is_wrong_then_auth_error_and_the_device_keeps_its_value(rig: Rig) -> None:
-    await rig.hold(20.0)
+    await rig.show(20.0)
     config = rig.wrong_login()
     client = rig.build(config, rig.catalog(config))
     with pytest.raises(AuthError, match="source rig: "):
@@ -95,7 +95,7 @@ async def test_write_when_nobody_listens_then_unreachable_error(rig: Rig) -> Non
 
 
 async def test_guard_when_confirmed_then_it_is_written_and_read_back(rig: Rig, database_url: str) -> None:
-    await rig.hold(20.0)
+    await rig.show(20.0)
     rehearsed = await guarded(rig, database_url, 45.5, confirm=False)
     assert (rehearsed.outcome, rehearsed.old_value) == (Outcome.DRY_RUN, 41.0)
     assert await rig.at_device() == 20.0
@@ -128,7 +128,7 @@ async def test_guard_when_the_source_is_away_then_nothing_is_sent_and_it_says_so
 async def test_gl_write_when_a_person_writes_then_device_record_and_words_agree(
     rig: Rig, database_url: str, tmp_path: Path
 ) -> None:
-    await rig.hold(20.0)
+    await rig.show(20.0)
     path = tmp_path / "integrations.yaml"
     path.write_text(document(rig))
 
