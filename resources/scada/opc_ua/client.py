@@ -14,7 +14,7 @@ from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.core.readings import ReadingBatch, Reject, rejects_batch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, FoundItem, Health, SourceFacts, StatusSink
 from resources.scada.endpoints import parse_address
 from resources.scada.events import TakeEvents
 from resources.scada.opc_ua.codec import Columns
@@ -22,6 +22,7 @@ from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.events import EventTap
 from resources.scada.opc_ua.limits import read_in_parts, read_standard
 from resources.scada.opc_ua.line import Line
+from resources.scada.opc_ua.offers import offers
 from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
 from resources.scada.opc_ua.security import login_words
@@ -121,6 +122,15 @@ class OpcUaClient:
             rejects=pa.Table.from_batches(parts).combine_chunks().to_batches()[0] if parts else None,
         )
 
+    async def discover(self) -> Sequence[FoundItem]:
+        """Return every readable value below the Objects folder, over a session of its own, by path.
+
+        Raises:
+            SourceError: As `run`.
+        """
+        async with self._session() as session:
+            return await offers(self.name, session)
+
     @property
     def no_history(self) -> Mapping[str, str]:
         """sensor_id -> why its history cannot be read, as the last `history` found once it had ended."""
@@ -155,7 +165,7 @@ class OpcUaClient:
             SourceError: As `run`.
         """
         tag = self._config.tags[self._positions[sensor_id]]
-        async with self._session() as session:
+        async with session_of(self.name, self._config, f"writing {sensor_id}") as session:
             await write_value(self.name, session, tag, value)
 
     async def probe(self) -> SourceFacts:

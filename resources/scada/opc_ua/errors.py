@@ -29,6 +29,11 @@ _AUTH = {
     "BadSecurityModeRejected": "the server does not offer this security_mode: choose one that it offers",
     "BadApplicationSignatureInvalid": "the server cannot verify our signature: client_key must fit client_certificate",
 }
+_USER_CERTIFICATE = dict.fromkeys(
+    ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid", "BadUserSignatureInvalid"),
+    "user certificate refused: have the server's administrator allow user_certificate, and check that user_key fits it",
+)
+"""What replaces the words of _AUTH where the login is a certificate."""
 _UNREACHABLE = frozenset({
     "BadTimeout", "BadRequestTimeout", "BadServerHalted", "BadServerNotConnected", "BadShutdown", "BadTooManySessions",
     "BadSecureChannelClosed", "BadSecureChannelIdInvalid", "BadSessionClosed", "BadSessionIdInvalid",
@@ -44,8 +49,13 @@ def status_words(code: int) -> str:
     return f"{name}: {meaning}"
 
 
-def translate(error: BaseException, *, source: str, endpoint: str, doing: str = "connecting") -> SourceError:
-    """Return the platform's error for what asyncua raised while `doing` something at `endpoint`."""
+def translate(
+    error: BaseException, *, source: str, endpoint: str, doing: str = "connecting", by_certificate: bool = False
+) -> SourceError:
+    """Return the platform's error for what asyncua raised while `doing` something at `endpoint`.
+
+    `by_certificate`: the user logs in by certificate, not by name.
+    """
     if isinstance(error, SourceError):
         return error
     if not isinstance(error, UaError):
@@ -56,7 +66,8 @@ def translate(error: BaseException, *, source: str, endpoint: str, doing: str = 
         name = get_name_and_doc(code & 0xFFFF_0000)[0]
     tried = f"source {source}: {doing} at {endpoint}"
     if name in _AUTH:
-        return AuthError(f"{tried}: {_AUTH[name]} ({name})", source=source)
+        words = (_AUTH | _USER_CERTIFICATE)[name] if by_certificate else _AUTH[name]
+        return AuthError(f"{tried}: {words} ({name})", source=source)
     said = status_words(code) if code is not None else str(error) or name
     if name == "BadTooManyOperations":
         return ThrottledError(

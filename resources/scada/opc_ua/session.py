@@ -17,7 +17,7 @@ import structlog
 from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 
-from resources.core.errors import PlatformError, SourceError, UnreachableError
+from resources.core.errors import PlatformError, UnreachableError
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import translate
 from resources.scada.opc_ua.limits import (
@@ -194,11 +194,11 @@ async def open_session(source: str, config: OpcUaConfig) -> Session:
 
 
 @asynccontextmanager
-async def session_of(source: str, config: OpcUaConfig) -> AsyncIterator[Session]:
+async def session_of(source: str, config: OpcUaConfig, doing: str = "reading") -> AsyncIterator[Session]:
     """Open a session for the block, and close it whatever happens; raises as `open_session`."""
     session = await open_session(source, config)
     try:
-        async with translated(source, config, "reading"):
+        async with translated(source, config, doing):
             yield session
     finally:
         await session.close()
@@ -212,8 +212,10 @@ async def translated(source: str, config: OpcUaConfig, doing: str) -> AsyncItera
     except PlatformError:
         raise
     except (UaError, OSError, ValueError) as error:
-        raise _of(error, source, config, doing) from error
-
-
-def _of(error: Exception, source: str, config: OpcUaConfig, doing: str) -> SourceError:
-    return translate(error, source=source, endpoint=config.endpoint_url, doing=doing)
+        raise translate(
+            error,
+            source=source,
+            endpoint=config.endpoint_url,
+            doing=doing,
+            by_certificate=config.user_certificate is not None,
+        ) from error

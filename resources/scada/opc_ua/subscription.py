@@ -199,7 +199,7 @@ class Monitoring:
     async def _create_in_parts(
         self, subscription: Subscription, handles: list[int], nodes: Mapping[int, Any], filter_of: _Filter
     ) -> dict[int, int]:
-        answers, start, chunk = dict[int, int](), 0, self._chunk()
+        answers, start, chunk = dict[int, int](), 0, min(self._chunk(), len(handles))
         while start < len(handles):
             some = handles[start : start + chunk]
             parameters = ua.CreateMonitoredItemsParameters(

@@ -1,13 +1,15 @@
 """The rigs as fixtures."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from resources.embedded.programs import ServerPrograms
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from tests.contract.scada.complete_opc_ua_server import CompleteServer
+from tests.contract.scada.proxy import CuttableProxy
 from tests.contract.scada.recorder import Recorder
 from tests.contract.scada.rigs import PASSWORD, RIGS, ModbusRig, MqttRig, OpcUaRig, Rig, Surroundings
 
@@ -58,3 +60,32 @@ async def mqtt_rig(surroundings: Surroundings) -> AsyncIterator[Rig]:
 @pytest.fixture
 def recorder_for() -> Callable[..., Recorder]:
     return Recorder
+
+
+@pytest.fixture(scope="session")
+def client_pair(authority: CertificateAuthority) -> IssuedCertificate:
+    return authority.issue("complete-client", application_uri="urn:gl:test:client")
+
+
+@pytest.fixture(scope="session")
+def running_server(authority: CertificateAuthority) -> Iterator[CompleteServer]:
+    server = CompleteServer()
+    server.start(authority.issue("complete-server", application_uri="urn:gl:test:server"))
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def complete_server(running_server: CompleteServer) -> AsyncIterator[CompleteServer]:
+    """The completed OPC UA server, without nodes, limits and clients: one for all tests, since a start takes seconds."""
+    await running_server.limit()
+    yield running_server
+    await running_server.clear()
+
+
+@pytest_asyncio.fixture
+async def complete_proxy(complete_server: CompleteServer) -> AsyncIterator[CuttableProxy]:
+    proxy = CuttableProxy(complete_server.port)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()

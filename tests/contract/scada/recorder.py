@@ -88,14 +88,16 @@ class Recorder:
         return any(row.sensor_id == sensor_id and row.time_us == time_us and row.value == value for row in self.rows())
 
 
-async def until(met: Callable[[], bool], what: str, task: asyncio.Task[None] | None = None) -> None:
+async def until(
+    met: Callable[[], bool], what: str, task: asyncio.Task[None] | None = None, patience_s: float = PATIENCE_S
+) -> None:
     """Wait for `met`; a task that ends before fails with its own error."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not met():
         if task is not None and task.done():
             task.result()
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come about in {PATIENCE_S:g} s")
+            raise AssertionError(f"{what} did not come about in {patience_s:g} s")
         await asyncio.sleep(0.01)
 
 
