@@ -181,6 +181,15 @@ class KeepsState(Protocol):
 
 
 @runtime_checkable
+class RecallsCounts(Protocol):
+    """A connector that goes by counters of its own which became durable together with the rows they speak of."""
+
+    def recall(self, counts: Mapping[str, int]) -> None:
+        """Take the source's counters that were added by name; called once, before the first `run`."""
+        ...
+
+
+@runtime_checkable
 class CanDiscover(Protocol):
     """A connector that can list what its source offers."""
 

@@ -136,9 +136,12 @@ class MqttClient:
                 while True:
                     messages = await session.take(_MOST_PER_BATCH, self._decoder.due_in_s())
                     run = session.accept(messages)
-                    if run.second:
-                        await asyncio.to_thread(receipts.note, run.second, self._taken + 1)
-                    await self._hand_on(run, emit, status)
+                    try:
+                        if run.second:
+                            await asyncio.to_thread(receipts.note, run.second, self._taken + 1)
+                        await self._hand_on(run, emit, status)
+                    finally:
+                        run.abandon_unless_taken()
             except asyncio.CancelledError:
                 for message in self._decoder.closing():
                     session.publish(message, _unheard)
@@ -148,44 +151,39 @@ class MqttClient:
 
     async def _hand_on(self, run: Run, emit: Emit, status: StatusSink) -> None:
         """Emit what comes of `run`; it is acknowledged when all of it is durable."""
-        left = 1
-        try:
-            decoded = self._decoder.decode(run.fresh, to_micros(self._clock.now()))
-            parts = [part for part in decoded if part.rows]
-            left = len(parts)
-            acknowledge = _after(left, run.durable) if run.owes else None
-            for part in parts:
-                batch = ReadingBatch(
-                    self.name, part.readings, part.texts, part.rejects, part.only_if_newer, acknowledge
-                )
-                left -= 1  # a driver takes what it is given, even while it is cancelled
-                if not batch.only_if_newer:
-                    status.counted(sent=batch.rows)
-                if not left:
-                    self._count(run, status)
-                await emit(batch)
-        finally:
-            if left:
-                run.abandon()
+        decoded = self._decoder.decode(run.fresh, to_micros(self._clock.now()))
+        parts = [part for part in decoded if part.rows]
+        acknowledge = _after(len(parts), run.durable) if run.owes else None
+        for number, part in enumerate(parts, 1):
+            batch = ReadingBatch(self.name, part.readings, part.texts, part.rejects, part.only_if_newer, acknowledge)
+            if not batch.only_if_newer:
+                status.counted(sent=batch.rows)
+            if number == len(parts):
+                # a driver takes what it is given, even while it is cancelled
+                self._taken_over(run, status)
+            await emit(batch)
         if not parts:
-            self._count(run, status)
+            self._taken_over(run, status)
             run.durable()
 
-    def _count(self, run: Run, status: StatusSink) -> None:
-        """Count the QoS 2 messages of `run`, so that they are known as taken once its last part is durable."""
+    def _taken_over(self, run: Run, status: StatusSink) -> None:
+        """Note that nothing of `run` is left; its QoS 2 messages are known as taken once its last part is durable."""
+        run.taken = True
         if run.second:
             self._taken += len(run.second)
             status.counted(**{TAKEN: len(run.second)})
 
     def _receipts_there(self) -> Receipts:
-        there = Address(self._broker.host, self._broker.port)
-        if there not in self._receipts:
-            journal = None
-            if self._state is not None and any((f.qos or self._config.qos) == 2 for f in self._config.topic_filters):
-                name = re.sub(r"[^A-Za-z0-9.]", "_", f"{there.host}_{there.port}")
-                journal = Journal(self._state / f"qos2_{name}.journal")
-            self._receipts[there] = Receipts(journal, self._taken)
-        return self._receipts[there]
+        if not self._receipts:
+            # all at once: what a journal lists is judged by the counter as it was when the process began
+            self._receipts = {address: Receipts(self._journal(address)) for address in self._addresses}
+        return self._receipts[Address(self._broker.host, self._broker.port)]
+
+    def _journal(self, address: Address) -> Journal | None:
+        if self._state is None or not any((each.qos or self._config.qos) == 2 for each in self._config.topic_filters):
+            return None
+        name = re.sub(r"[^A-Za-z0-9.]", "_", f"{address.host}_{address.port}")
+        return Journal(self._state / f"qos2_{name}.journal", self._taken)
 
     async def read(self, sensor_ids: Iterable[str] | None = None, timeout_s: float = 10.0) -> ReadingBatch:
         """Return the present values of some sensors: what the broker has retained, or the next message.

@@ -1,8 +1,9 @@
 """What the broker is owed for its messages: PUBACK and PUBREC after durability, in order, and QoS 2 without doubles.
 
-This is the receiving half of the Session State [MQTT5 4.1]: kept by the client from one connection to the next, and
-dropped when the broker no longer holds the session. A message that comes again because its acknowledgement had not
-been written, or at QoS 2 because PUBREC or PUBREL were lost, is answered and not handed on a second time.
+This is the receiving half of the Session State [MQTT5 4.1]: kept by the client from one connection to the next, its
+QoS 2 part by a journal from one process to the next, and dropped when the broker no longer holds the session. A message
+that comes again because its acknowledgement had not been written, or at QoS 2 because PUBREC or PUBREL were lost, is
+answered and not handed on a second time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from resources.scada.mqtt import packets, wire
+from resources.scada.mqtt.journal import Journal, content_of
 from resources.scada.mqtt.wire import Message
 
 _NOT_FOUND = 0x92
@@ -19,7 +21,7 @@ _NOT_FOUND = 0x92
 class Run:
     """Messages that were taken together; acknowledged when they are durable and so are all runs before them."""
 
-    __slots__ = ("_receipts", "followers", "fresh", "messages", "waits_for")
+    __slots__ = ("_receipts", "followers", "fresh", "messages", "second", "taken", "waits_for")
 
     def __init__(self, messages: Sequence[Message], receipts: Receipts | None) -> None:
         """Take `messages`; `receipts` is None where nothing is owed for them."""
@@ -30,6 +32,10 @@ class Run:
         self.waits_for = 1
         """Runs, this one or earlier ones, that are not durable yet."""
         self.followers: list[Run] = []
+        self.second: Sequence[Message] = ()
+        """The fresh ones of QoS 2."""
+        self.taken = False
+        """Whether everything that came of them is in the driver's hands."""
 
     @property
     def owes(self) -> bool:
@@ -41,22 +47,25 @@ class Run:
         if self._receipts is not None:
             self._receipts.became_durable(self)
 
-    def abandon(self) -> None:
-        """Forget the messages: nothing, or not all, came of them, so they must count as new when they come again."""
-        if self._receipts is not None:
+    def abandon_unless_taken(self) -> None:
+        """Forget the messages if nothing, or not all, came of them: they must count as new when they come again."""
+        if self._receipts is not None and not self.taken:
             self._receipts.forget(self)
 
 
 class Receipts:
     """Acknowledgements owed over the connection that `begin` names."""
 
-    def __init__(self) -> None:
-        """Begin with nothing received."""
+    def __init__(self, journal: Journal | None = None) -> None:
+        """Begin with what `journal` lists as received."""
+        self._journal = journal
         self._owed: deque[Run] = deque()
         self._left: dict[int, tuple[Message, Run]] = {}
         """Packet id -> QoS 1 message of an earlier connection whose PUBACK was never written."""
         self._second: dict[int, tuple[int, Run]] = {}
-        """Packet id -> (content's hash, run) of QoS 2 messages between PUBLISH and PUBREL."""
+        """Packet id -> (content, run) of QoS 2 messages between PUBLISH and PUBREL."""
+        self._recalled = journal.received() if journal is not None else {}
+        """Packet id -> content of those that an earlier process has made durable."""
         self._write: Callable[[bytes], None] = _nowhere
 
     def begin(self, write: Callable[[bytes], None], *, resumed: bool) -> None:
@@ -65,6 +74,9 @@ class Receipts:
         if not resumed:
             self._left.clear()
             self._second.clear()
+            self._recalled.clear()
+            if self._journal is not None:
+                self._journal.clear()
         self._write = write
 
     def end(self) -> None:
@@ -82,6 +94,7 @@ class Receipts:
         run = Run(messages, self)
         if self._left or top == 2:
             run.fresh = self._sifted(messages, run)
+            run.second = [m for m in run.fresh if m.qos == 2]
         self._owed.append(run)
         return run
 
@@ -104,7 +117,13 @@ class Receipts:
             if kept is not None and message.dup and kept[0][:2] == message[:2]:
                 return kept[1]
             return None
-        content = hash(message[:2])
+        content = content_of(message)
+        # what is recalled may have been released when the power failed: only a copy is taken for it
+        if self._recalled.pop(message.packet_id, None) == content and message.dup:
+            done = Run((), None)
+            done.waits_for = 0
+            self._second[message.packet_id] = (content, done)
+            return done
         known = self._second.get(message.packet_id)
         if known is not None and known[0] == content:
             return known[1]
@@ -125,17 +144,28 @@ class Receipts:
         if ready:
             self._write(b"".join(ready))
 
+    def note(self, messages: Sequence[Message], first: int) -> None:
+        """Write ahead that the QoS 2 messages `messages` are numbered from `first` on; waits for the disk."""
+        if self._journal is not None:
+            self._journal.note(messages, first)
+
     def forget(self, run: Run) -> None:
         """Let the messages of `run` count as new; it stays unacknowledged, and so does all behind it."""
         for packet_id in [key for key, (_, known) in self._second.items() if known is run]:
             del self._second[packet_id]
         for packet_id in [key for key, (_, known) in self._left.items() if known is run]:
             del self._left[packet_id]
+        if self._journal is not None:
+            self._journal.release(*(m.packet_id for m in run.second))
         run.messages = [m for m in run.messages if m.qos == 0]
 
     def released(self, packet_id: int, version: int) -> bytes:
         """Return the PUBCOMP that answers a PUBREL; from now on the id stands for a new message [MQTT-4.3.3-12]."""
-        known = self._second.pop(packet_id, None)
+        known: object = self._second.pop(packet_id, None)
+        if known is None:
+            known = self._recalled.pop(packet_id, None)
+        if self._journal is not None:
+            self._journal.release(packet_id)
         if known is None and version == 5:
             return packets.packet(wire.PUBCOMP << 4, packet_id.to_bytes(2, "big") + bytes((_NOT_FOUND,)))
         return packets.acknowledgements(wire.PUBCOMP, (packet_id,))
