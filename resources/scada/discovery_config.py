@@ -36,9 +36,9 @@ class Discover(StrictModel):
         except ValueError as error:
             raise ValueError(f"{value!r} is not a template ({error}): write {{path}}, {{name}}, ...") from error
         unknown = sorted(named - set(_FIELDS))
-        if unknown or not named & {"path", "name"}:
+        if unknown or not named & {"path", "name", "parent"}:
             what = f"{{{unknown[0]}}} is unknown" if unknown else "every tag would be called the same"
-            raise ValueError(f"{what}: a template has {{path}} or {{name}}, and may have {{parent}} and {{source}}")
+            raise ValueError(f"{what}: a template has {{path}}, {{name}} or {{parent}}, and may have {{source}}")
         return value
 
     def wants(self, path: str) -> bool:

@@ -62,7 +62,7 @@ def test_stats_when_the_terminal_has_80_columns_then_nothing_is_cut(
         "suppressed",
         "in_gaps",
         "2026-11-22 12:30:00",
-        "partial",
+        "complete",
     ):
         assert word in shown, word
     assert "check the host" in " ".join(shown.replace("│", " ").split())

@@ -88,3 +88,17 @@ def test_verdict_when_something_is_wrong_names_each_fault():
         "1 readings lost", "2 readings duplicated", "source silent sent nothing", "2 of 99 agents did not answer",
         "3 checks failed", "no ERP record was stored",
     ]  # fmt: skip
+
+
+def test_source_results_when_readings_were_suppressed_they_are_not_lost():
+    results = source_results(
+        parse_yaml(CONFIG, Integrations, name="i.yaml"),
+        sent={"dcs": 100},
+        buffered={
+            "dcs": SourceCounts(sent=30, buffered=30, other={"suppressed": 70}),
+            "plc": SourceCounts(sent=20, buffered=20, other={"suppressed": 30}),
+        },
+        stored={"dcs": StoredCounts(stored=30), "plc": StoredCounts(stored=20)},
+        in_gaps={},
+    )
+    assert [(result.sent, result.lost) for result in results.values()] == [(20, 0), (30, 0)]
