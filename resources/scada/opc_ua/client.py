@@ -131,6 +131,18 @@ class OpcUaClient:
         async with self._session() as session:
             return await offers(self.name, session)
 
+    async def discover_in_session(self) -> Sequence[FoundItem]:
+        """Return the same, over the session of `run`.
+
+        Raises:
+            SourceError: No session, or no answer.
+        """
+        session = self._line.session
+        if session is None:
+            raise UnreachableError(f"source {self.name}: no session to browse by", source=self.name)
+        async with translated(self.name, self._config, "browsing"):
+            return await offers(self.name, session)
+
     @property
     def no_history(self) -> Mapping[str, str]:
         """sensor_id -> why its history cannot be read, as the last `history` found once it had ended."""
