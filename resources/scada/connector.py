@@ -199,6 +199,15 @@ class CanDiscover(Protocol):
 
 
 @runtime_checkable
+class CanDiscoverInSession(Protocol):
+    """A connector that can do so over the connection that `run` has open: what a collector that runs asks for."""
+
+    async def discover_in_session(self) -> Sequence[FoundItem]:
+        """Return what `CanDiscover.discover` does; raises UnreachableError while there is no connection."""
+        ...
+
+
+@runtime_checkable
 class HasHistory(Protocol):
     """A connector whose source keeps history."""
 

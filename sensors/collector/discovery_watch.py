@@ -7,7 +7,7 @@ new ones into the tag list, and the next start of the collector reads them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from resources.core.clock import Clock
 from resources.core.errors import ConfigError, SourceError
 from resources.integrations import Integrations, tag_models
-from resources.scada.connector import CanDiscover, FoundItem, ScadaClient
+from resources.scada.connector import CanDiscover, CanDiscoverInSession, FoundItem, ScadaClient
 from resources.scada.discovery import Comparison, compare, known_tags
 from resources.scada.tag_lists import read_tag_list
 from sensors.collector.health import Finding
@@ -68,7 +68,7 @@ class DiscoveryWatch:
         self.offer.looks += 1
         try:
             async with asyncio.timeout(source.start_timeout.total_seconds()):
-                found = await self._client.discover()
+                found = await self._offered()
             # a large source has tens of thousands of items
             self.offer.comparison = await asyncio.to_thread(self._compared, found)
         except (SourceError, ConfigError, TimeoutError) as error:
@@ -76,6 +76,11 @@ class DiscoveryWatch:
             log.warning("discovery_failed", source=self._name, error=str(error) or "it took longer than start_timeout")
             return
         self._tell(self.offer.comparison)
+
+    async def _offered(self) -> Sequence[FoundItem]:
+        if isinstance(self._client, CanDiscoverInSession):
+            return await self._client.discover_in_session()
+        return await self._client.discover()
 
     def _compared(self, found: Iterable[FoundItem]) -> Comparison:
         source, items = self._config.sources[self._name], list(found)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -14,11 +15,16 @@ from click.testing import CliRunner
 from paho.mqtt.publish import multiple
 
 from gl_assets.cli.main import cli
+from resources.demo_plant.servers.opc_ua import NAMESPACE_URI, OpcUaEndpoint, OpcUaNode, OpcUaServer
 from resources.embedded.broker import EmbeddedBroker
-from resources.integrations import load_integrations
+from resources.embedded.ports import free_port
+from resources.integrations import Integrations, load_integrations
+from resources.scada.opc_ua import client as opc_ua_client
 from resources.window_buffer.reader import BufferReader
+from sensors.collector import discovery_watch
+from sensors.collector.assembly import Collector
 from sensors.collector.main import collect_for
-from tests.faults.small_plant import SmallPlant
+from tests.faults.small_plant import SmallPlant, until
 
 DEVIATION = 25.0
 """The counters rise by some hundreds a second: a line that is this close leaves out nearly all of them."""
@@ -65,6 +71,49 @@ async def test_report_when_collected_then_little_is_stored_all_is_acknowledged_a
     again = await collect_for(plant.config, plant.home, 2.0)
     mqtt = again.counts["mqtt"]
     assert mqtt.sent + mqtt.other["suppressed"] <= len(waiting)
+
+
+async def test_collector_when_its_server_offers_more_then_it_says_so_by_the_session_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_second_session(*_: object) -> None:
+        raise AssertionError("a session of its own")
+
+    monkeypatch.setattr(discovery_watch, "SETTLED_S", 0.0)
+    monkeypatch.setattr(opc_ua_client, "session_of", no_second_session)
+    server = OpcUaServer(OpcUaEndpoint("127.0.0.1", free_port()), [OpcUaNode("opc.count"), OpcUaNode("opc.more")])
+    await server.start()
+    source = {
+        "kind": "opc_ua",
+        "endpoint_url": server.endpoint.url,
+        "insecure_no_security": True,
+        "discover": {},
+        "tags": [
+            {"sensor_id": "count", "unit": "1", "node_id": f"nsu={NAMESPACE_URI};s=opc.count"},
+            {"sensor_id": "gone", "unit": "1", "node_id": f"nsu={NAMESPACE_URI};s=opc.gone"},
+        ],
+    }
+    config = Integrations.model_validate(
+        {"site": "t", "start": "2026-01-01T00:00:00Z", "collector": {"port": 0}, "sources": {"opc": source}}
+    )
+    collector, stop = Collector(config, tmp_path / "gl"), asyncio.Event()
+    running = asyncio.create_task(collector.run(stop))
+    try:
+        await until(lambda: collector.offers["opc"].offer.comparison is not None or running.done())
+        await until((tmp_path / "gl" / "collector.json").exists)
+        url = json.loads((tmp_path / "gl" / "collector.json").read_text())["url"]
+        async with httpx.AsyncClient() as client:
+            findings = (await client.get(f"{url}/healthz")).json()["findings"]
+            metrics = (await client.get(f"{url}/metrics")).text
+    finally:
+        stop.set()
+        await running
+        await server.stop()
+    (found,) = [finding for finding in findings if finding["name"] == "tags.opc"]
+    assert (found["level"], found["facts"]) == ("warning", {"offered": 2, "new": 1, "renamed": 0, "missing": 1})
+    assert "run `gl tags discover opc --write`, then start the collector again" in found["detail"]
+    assert 'gl_source_new_items{source="opc"} 1.0' in metrics
+    assert 'gl_report_suppressed_total{source="opc"} 0.0' in metrics
 
 
 def test_discover_when_a_broker_offers_topics_then_its_list_is_collected(
