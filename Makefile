@@ -11,7 +11,7 @@ PACKAGES := resources/core resources/transport resources/scada resources/erp res
 COVERAGE_TOTAL := 87
 COVERAGE_PACKAGE := 85
 
-.PHONY: run test check setup format lock clean
+.PHONY: run test check setup format docs lock clean
 
 run: setup
 	@$(BIN)/gl up --demo
@@ -50,6 +50,10 @@ test: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# what is made from the code: a test holds that it is up to date
+docs: setup
+	$(BIN)/python -m resources.scada.quality_matrix
 
 # versions and hashes, no index address
 lock:

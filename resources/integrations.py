@@ -225,6 +225,12 @@ class Integrations(StrictModel):
         for where, host in hosts_in({"sources": self.sources, "erp": self.erp, "agents": self.agents}):
             if host not in allowed:
                 raise ValueError(f"{where}: host {host} is not in allowed_hosts: add it there if it is right")
+        for name, source in self.sources.items():
+            if isinstance(source, BacnetConfig) and source.endpoint is None:
+                raise ValueError(
+                    f"sources.{name}: a device that is looked for by Who-Is could be any host, and allowed_hosts is "
+                    "set: give its endpoint"
+                )
         return self
 
     @property

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from resources.core.errors import ConfigError
 from resources.core.settings import parse_yaml
@@ -118,3 +121,14 @@ def test_list_when_asked_for_a_host_then_it_tells(host: str, expected: bool) -> 
 )
 def test_host_of_when_given_an_address_then_it_is_the_host(address: str, host: str) -> None:
     assert host_of(address) == host
+
+
+def test_configuration_when_a_bacnet_device_is_looked_for_then_the_list_asks_for_its_address() -> None:
+    source: dict[str, Any] = {"kind": "bacnet", "local_address": "10.0.0.2/24", "device_instance": 7}
+    source["tags"] = [{"sensor_id": "a", "unit": "Cel", "object": "analog-input,3"}]
+    base = {"site": "plant", "start": "2026-11-01T00:00:00Z", "allowed_hosts": ["10.0.0.0/24"]}
+    with pytest.raises(ValidationError, match="sources.heat: a device that is looked for by Who-Is"):
+        Integrations.model_validate(base | {"sources": {"heat": source}})
+    Integrations.model_validate(base | {"sources": {"heat": source | {"endpoint": "10.0.0.9"}}})
+    with pytest.raises(ValidationError, match="sources.heat.endpoint: host 10.0.1.9 is not in allowed_hosts"):
+        Integrations.model_validate(base | {"sources": {"heat": source | {"endpoint": "10.0.1.9"}}})

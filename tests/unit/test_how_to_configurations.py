@@ -1,0 +1,36 @@
+"""The configurations that the how-to pages on writing and certificates show: they load as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import resources
+from resources.integrations import Integrations
+
+HOW_TO = Path(resources.__file__).resolve().parent.parent / "docs" / "how-to"
+BASE: dict[str, Any] = {"site": "plant", "start": "2026-11-01T00:00:00Z"}
+
+
+def blocks(page: str) -> list[Any]:
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", (HOW_TO / page).read_text(), re.DOTALL)]
+
+
+def test_write_setpoints_when_its_configuration_is_loaded_then_the_tag_may_be_written() -> None:
+    source, switch, launch = blocks("write-setpoints.md")
+    config = Integrations.model_validate(BASE | source | switch)
+    tag = config.tags()["B1.SP"]
+    assert tag.writable is not None
+    assert config.writes.from_dagster
+    given = launch["ops"]["write_value"]["config"]
+    assert tag.writable.minimum <= given["value"] <= tag.writable.maximum
+
+
+@pytest.mark.parametrize("key", ["allowed_hosts"])
+def test_certificates_when_its_list_of_hosts_is_loaded_then_it_is_one(key: str) -> None:
+    (listed,) = [block for block in blocks("certificates.md") if key in block]
+    assert Integrations.model_validate(BASE | listed).allowed_hosts
