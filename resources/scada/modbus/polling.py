@@ -133,8 +133,11 @@ class Poller:
     def _note_silence(self, unit: int, error: SilentUnitError, cost_s: float) -> None:
         if error.code is not None:
             self._status.counted(failed_requests=1)
+        is_news = not self.roster.is_silent(unit)
         if not self.roster.silent(unit, time.monotonic(), cost_s):
             raise error
+        if not is_news:
+            return
         for position in self._tags_of_unit[unit]:
             self._fail(position, str(error))
 

@@ -11,6 +11,7 @@ import struct
 
 from resources.scada.modbus.tags import INTEGER_RANGES, ModbusTag
 from resources.scada.modbus.wire.pdu import (
+    MOST_REGISTERS_WRITTEN,
     Request,
     mask_write,
     write_coil,
@@ -45,6 +46,10 @@ def write_requests(tag: ModbusTag, value: float | str, power: int = 0) -> list[R
         raise UnwritableError(f"a {tag.where} cannot be written")
     address = tag.first_address
     if tag.data_type == "string":
+        if tag.words > MOST_REGISTERS_WRITTEN:
+            raise UnwritableError(
+                f"its {tag.words} registers are more than one request writes ({MOST_REGISTERS_WRITTEN})"
+            )
         return [write_registers(address, _in_order(tag, _text(tag, value)))]
     number = _raw(tag, value, power)
     if tag.where == "coil":
