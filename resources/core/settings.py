@@ -167,8 +167,7 @@ class Writable(StrictModel):
 class Report(StrictModel):
     """Which readings of a tag are kept: those that say something new. A tag without this block keeps all of them.
 
-    Always kept: the first after a connection or a gap, a change of status, a bad value, and the last one before the end
-    of a window, of a connection and of a run.
+    Always kept: the first and the last one of a window, of a connection and of a run, a change of status, a bad value.
     """
 
     when: Literal["change", "deadband", "swinging_door"]

@@ -52,7 +52,8 @@ class Run:
     def _compare(self, time: int, value: float, received: int) -> bool:
         length = self.frame.window
         window = time // length
-        if self.held and self.held_time // length != window:
+        entered = self.time // length != window
+        if entered and self.held:
             self._let_go()
         slope = (value - self.value) / (time - self.time)
         beyond = False
@@ -63,7 +64,7 @@ class Run:
         else:
             beyond = abs(value - self.value) > max(self.absolute, self.relative * abs(self.value))
         ended = window < received // length and received <= (window + 1) * length + self.frame.grace
-        if beyond or ended or time - self.time >= self.silence:
+        if beyond or entered or ended or time - self.time >= self.silence:
             self._anchor(time, value, self.status, received)
             return True
         reach = self.absolute / (time - self.time)

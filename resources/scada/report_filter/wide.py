@@ -44,7 +44,9 @@ def _compare(rules: Rules, frame: Frame, state: State, rows: Rows, let_go: list[
     if not len(rows):
         return np.zeros(0, dtype=np.bool_)
     slots, window = rows.slots, rows.times // frame.window
-    _let_go(state, rows, state.held[slots] & (state.held_time[slots] // frame.window != window), let_go)
+    # each window has its first and its last reading: it is judged, and summed up by the hour, from its own alone
+    entered = state.time[slots] // frame.window != window
+    _let_go(state, rows, state.held[slots] & entered, let_go)
     door, absolute = rules.door[slots], rules.absolute[slots]
     span = (rows.times - state.time[slots]).astype(np.float64)
     change = rows.values - state.value[slots]
@@ -57,7 +59,7 @@ def _compare(rules: Rules, frame: Frame, state: State, rows: Rows, let_go: list[
     beyond = ~door & (np.abs(change) > np.maximum(absolute, rules.relative[slots] * np.abs(state.value[slots])))
     # a window that has ended by the clock closes within the grace: what is held now would be let go too late
     ended = (window < rows.received // frame.window) & (rows.received <= (window + 1) * frame.window + frame.grace)
-    keep: Mask = beyond | ended | (rows.times - state.time[slots] >= rules.silence[slots])
+    keep: Mask = beyond | entered | ended | (rows.times - state.time[slots] >= rules.silence[slots])
     state.anchor(rows.take(keep))
     left = ~keep
     held, reach = slots[left], absolute[left] / span[left]

@@ -75,13 +75,14 @@ class TestEveryRule:
         bench = Bench(report | {"max_silence": "10s"})
         assert bench.send(*[(n, 1.0) for n in range(25)]) == [(0, 1.0), (10, 1.0), (20, 1.0)]
 
-    def test_window_when_it_ends_then_its_last_value_is_kept(self, report: dict[str, Any]) -> None:
+    def test_window_when_it_ends_then_its_last_value_is_kept_and_the_first_of_the_next(self, report: dict[str, Any]) -> None:
         bench = Bench(report)
-        assert bench.send(*[(n, 1.0) for n in range(50, 64)]) == [(50, 1.0), (59, 1.0)]
+        assert bench.send(*[(n, 1.0) for n in range(50, 64)]) == [(50, 1.0), (59, 1.0), (60, 1.0)]
         bench.filter.tick(START + 119 * SECOND)
         assert bench.let_go() == []
         bench.filter.tick(START + 120 * SECOND)
         assert bench.let_go() == [(63, 1.0)]
+        assert bench.send((125, 1.0), (126, 1.0)) == [(125, 1.0)]
 
     def test_window_when_it_has_ended_by_the_clock_then_its_values_are_not_held(self, report: dict[str, Any]) -> None:
         bench = Bench(report)
