@@ -125,6 +125,15 @@ class HasAddress(Protocol):
 
 
 @runtime_checkable
+class HasGreeting(HasAddress, Protocol):
+    """A connector whose peer answers a few bytes before any session or login: an open port alone may be a dead one."""
+
+    def greeting(self, position: int) -> bytes:
+        """Return what a live peer at `addresses()[position]` answers to at once; empty where there is no such thing."""
+        ...
+
+
+@runtime_checkable
 class HasEndpoints(HasAddress, Protocol):
     """A connector of a source that can be reached at several addresses."""
 

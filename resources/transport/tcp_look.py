@@ -1,6 +1,8 @@
-"""A cheap look whether anybody takes connections at an address: connect, listen for a moment, close.
+"""A cheap look whether anybody is there at an address: connect, wait for a sign of life, close.
 
-No byte is sent, so no session, no login and no log of refused logins comes of it.
+A device that hangs goes on taking connections, for its kernel does: where the protocol has bytes that are answered
+before any session, they are sent and the answer is what counts. Otherwise nothing is sent, so that no session, no login
+and no log of refused logins comes of it.
 """
 
 from __future__ import annotations
@@ -25,19 +27,22 @@ class PortLooker:
         """Nothing is under way."""
         self._lookups: dict[tuple[str, int], asyncio.Future[Any]] = {}
 
-    async def takes_connections(self, host: str, port: int, timeout_s: float) -> bool:
-        """Return whether a connection can be made, and is not dropped at once."""
+    async def is_alive(self, host: str, port: int, timeout_s: float, greeting: bytes = b"") -> bool:
+        """Return whether `greeting` is answered; without one, whether a connection is taken and not dropped at once."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(ends):
                 reader, writer = await asyncio.open_connection(await self._resolved(host, port), port)
         except OSError:  # refused, no route, name unknown, no answer in time
             return False
         try:
-            async with asyncio.timeout(LISTEN_S):
+            writer.write(greeting)
+            async with asyncio.timeout_at(ends if greeting else loop.time() + LISTEN_S):
                 # a peer that speaks first is there as well
                 return bool(await reader.read(1))
         except TimeoutError:
-            return True
+            return not greeting
         except OSError:
             return False
         finally:

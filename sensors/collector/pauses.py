@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from resources.core.clock import Clock
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.scada.config import SourceOptions
-from resources.scada.connector import Address
+from resources.scada.connector import HasAddress, HasGreeting, ScadaClient
 from resources.transport.circuit_breaker import CircuitBreaker
 from resources.transport.tcp_look import PortLooker
 from sensors.collector.backoff import Backoff
@@ -21,15 +20,16 @@ class Pauses:
 
     def __init__(
         self,
-        addresses: Sequence[Address],
+        client: ScadaClient,
         options: SourceOptions,
         state: SourceState,
         *,
         clock: Clock,
         backoff: Backoff,
     ) -> None:
-        """Leave a source at `addresses` alone as `options` say; keep what is to be seen in `state`."""
-        self._addresses = addresses
+        """Leave a source alone as `options` say; keep what is to be seen in `state`."""
+        self._client = client
+        self._addresses = client.addresses() if isinstance(client, HasAddress) else ()
         self._state = state
         self._clock = clock
         self._backoff = backoff
@@ -39,7 +39,7 @@ class Pauses:
             recovery_s=options.circuit_breaker.recovery.total_seconds(),
             monotonic=clock.monotonic,
         )
-        self._lookouts = [Lookout() for _ in addresses]
+        self._lookouts = [Lookout() for _ in self._addresses]
 
     def attempt(self) -> None:
         """Note that an attempt begins."""
@@ -87,12 +87,18 @@ class Pauses:
             return None
         self._state.looks += 1
         open_ones = await asyncio.gather(
-            *(looker.takes_connections(a.host, a.port, self._probe_interval_s) for a in self._addresses)
+            *(
+                looker.is_alive(address.host, address.port, self._probe_interval_s, self._greeting(position))
+                for position, address in enumerate(self._addresses)
+            )
         )
         worth = [
             lookout.worth_trying(is_open, waited_s) for lookout, is_open in zip(self._lookouts, open_ones, strict=True)
         ]
         return worth.index(True) if True in worth else None
+
+    def _greeting(self, position: int) -> bytes:
+        return self._client.greeting(position) if isinstance(self._client, HasGreeting) else b""
 
     def _show(self) -> None:
         self._state.circuit = self._breaker.state

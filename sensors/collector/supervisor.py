@@ -112,7 +112,7 @@ class SourceSupervisor:
             if addresses
             else None
         )
-        self._pauses = Pauses(addresses, self._options, state, clock=clock, backoff=self._around.backoff())
+        self._pauses = Pauses(client, self._options, state, clock=clock, backoff=self._around.backoff())
         self._watch: Watch | None = None
         self._leave_gate: Callable[[], None] = _nothing
         self._emitting = 0

@@ -13,6 +13,7 @@ from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.connection import ModbusConnection, SilentUnitError, addresses
+from resources.scada.modbus.greeting import read_request
 from resources.scada.modbus.planner import block_of, plan
 from resources.scada.modbus.poll import Poll, PollAssembler
 from resources.scada.modbus.polling import Memory, Poller
@@ -69,6 +70,13 @@ class ModbusClient:
     def use(self, position: int) -> None:
         """Let the next connection go to `addresses()[position]`."""
         self._endpoint = position
+
+    def greeting(self, position: int) -> bytes:
+        """Return a request that a live device answers, where one unit speaks plain Modbus TCP."""
+        del position
+        if self._config.medium != "tcp" or len({item.unit_id for item in self._registers.items}) != 1:
+            return b""
+        return read_request(block_of(self._registers, [0]))
 
     async def check_health(self) -> Health:
         """Return nothing but that the peer answers: lately, or now when it is asked.

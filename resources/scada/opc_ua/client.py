@@ -20,9 +20,11 @@ from resources.scada.events import TakeEvents
 from resources.scada.opc_ua.codec import Columns
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.events import EventTap
+from resources.scada.opc_ua.greeting import hello
 from resources.scada.opc_ua.limits import read_in_parts, read_standard
 from resources.scada.opc_ua.line import Line
 from resources.scada.opc_ua.offers import offers
+from resources.scada.opc_ua.parts import TagParts
 from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
 from resources.scada.opc_ua.security import login_words
@@ -47,7 +49,7 @@ class OpcUaClient:
         self._assembler = ReadingAssembler(name, config.tags, catalog)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
         self._without_history: dict[str, str] = {}
-        self._line = Line(name, self._assembler, self._clock)
+        self._line = Line(name, self._assembler, TagParts(config.tags), self._clock)
         self._urls = (config.endpoint_url, *(_url_at(place, config.endpoint_url) for place in config.other_endpoints))
 
     def addresses(self) -> Sequence[Address]:
@@ -57,6 +59,10 @@ class OpcUaClient:
     def use(self, position: int) -> None:
         """Let the next session go to that endpoint."""
         self._config = self._config.model_copy(update={"endpoint_url": self._urls[position]})
+
+    def greeting(self, position: int) -> bytes:
+        """Return the Hello that a live server at that endpoint acknowledges."""
+        return hello(self._urls[position])
 
     async def check_health(self) -> Health:
         """Return the ServiceLevel, read by the session of `run`.
@@ -109,17 +115,20 @@ class OpcUaClient:
             found = await read_in_parts(session.services, list(nodes.values()), AttributeIds.Value, most)
             for position, value in zip(nodes, found, strict=True):
                 columns.add(position, value)
+            parts = TagParts(self._config.tags)
+            await parts.learn(session.services, nodes)
+            columns = parts.taken_apart(columns, shared=False)
         assembler = ReadingAssembler(self.name, self._config.tags, self._catalog)
         received_us = to_micros(self._clock.now())
         batches = assembler.batches(columns, received_us)
-        parts = [batch.rejects for batch in batches if batch.rejects is not None]
+        refused = [batch.rejects for batch in batches if batch.rejects is not None]
         if reasons:
-            parts.append(rejects_batch([self._not_found(p, why, received_us) for p, why in reasons.items()]))
+            refused.append(rejects_batch([self._not_found(p, why, received_us) for p, why in reasons.items()]))
         return ReadingBatch(
             self.name,
             readings=next((batch.readings for batch in batches if batch.readings is not None), None),
             texts=next((batch.texts for batch in batches if batch.texts is not None), None),
-            rejects=pa.Table.from_batches(parts).combine_chunks().to_batches()[0] if parts else None,
+            rejects=pa.Table.from_batches(refused).combine_chunks().to_batches()[0] if refused else None,
         )
 
     async def discover(self) -> Sequence[FoundItem]:
