@@ -142,6 +142,11 @@ class MqttConfig(SourceOptions):
         sparkplug = self.payload == "sparkplug_b"
         if sparkplug != bool(self.sparkplug):
             raise ValueError("payload: sparkplug_b and the block sparkplug, with our host_id, go together")
+        if sparkplug and (self.topic_filters or self.status_topic):
+            raise ValueError(
+                "topic_filters and status_topic are not for payload: sparkplug_b, which subscribes what its tags need "
+                "and has a STATE of its own: leave them out"
+            )
         if not sparkplug and not self.topic_filters:
             raise ValueError("topic_filters: name at least one, nothing would be subscribed")
         for tag in self.tags:

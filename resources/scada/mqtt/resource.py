@@ -65,8 +65,17 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return asyncio.run(client.publish(topic, payload, qos, retain))
 
     def subscribe_topic(self, topic_filter: str, seconds: float) -> list[SensorValue]:
-        """Return the values of all messages that a topic filter brings in `seconds`; raises as `read_sensor`."""
+        """Return the values of all messages that a topic filter brings in `seconds`; raises as `read_sensor`.
+
+        Raises:
+            ConfigError: The source is a Sparkplug host.
+        """
         config = self._config()
+        if config.payload == "sparkplug_b":
+            # it would be a second host by our name, and tell edge nodes that we are gone when it ends
+            raise ConfigError(
+                f"source {self.source}: a Sparkplug host is not listened to topic by topic: use read_sensor"
+            )
         changes = {
             "client_id": config.client_id[:59] + "-look",
             "topic_filters": (TopicFilter(filter=topic_filter),),

@@ -131,8 +131,8 @@ class Lifecycle:
         while (waiting := node.sequence.next_in_order()) is not None:
             self._steps[waiting.message_type](node, waiting, out)
             self._release(waiting)
-        if not node.sequence.is_waiting:
-            node.reorder_at = None
+        # what is still missing is another message: it has the whole time again
+        node.reorder_at = out.now if node.sequence.is_waiting else None
 
     def _untrusted(self, node: EdgeNode, held: Held, out: Output) -> None:
         """Take a message although births may have been missed before it."""

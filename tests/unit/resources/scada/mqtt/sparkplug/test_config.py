@@ -7,9 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.scada_sparkplug import run
+from resources.core.errors import ConfigError
 from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.resource import MqttResource
 from resources.scada.mqtt.sparkplug.config import SparkplugAddress, SparkplugConfig
 from resources.scada.values import plain_settings
 
@@ -56,6 +58,19 @@ def test_options_when_wrong_then_refused() -> None:
             SparkplugConfig.model_validate({"host_id": "gl"} | wrong)
 
 
+@pytest.mark.parametrize("odd", [{"topic_filters": ["a/#"]}, {"status_topic": {"topic": "here"}}])
+def test_source_when_it_has_keys_of_ordinary_topics_then_refused(odd: dict[str, object]) -> None:
+    source = {
+        "kind": "mqtt", "broker": {"host": "x"}, "client_id": "c", "payload": "sparkplug_b", "sparkplug": {"host_id": "h"},
+        "tags": [{"sensor_id": "a", "unit": "1", "sparkplug": "G/E//m"}],
+    }  # fmt: skip
+    config = MqttConfig.model_validate(source)
+    with pytest.raises(ConfigError, match="use read_sensor"):
+        MqttResource.of("s", config).subscribe_topic("spBv1.0/#", 1.0)
+    with pytest.raises(ValidationError, match="has a STATE of its own"):
+        MqttConfig.model_validate(source | odd)
+
+
 def test_benchmark_when_run_briefly_then_it_reads_everything() -> None:
     found = run(lambda _: None, repeats=1, values=1000)
-    assert all(rate > 0 for rate in found.values())
+    assert {"sparkplug_1_metrics_vs_bare", "sparkplug_50_metrics_vs_bare"} <= set(found)
