@@ -13,6 +13,9 @@ from resources.scada.modbus.wire.exceptions import PERMANENT
 _MOST_RETRIES = 8
 """Refused items asked for again in one poll: each is a request of its own, and the others are to be on time."""
 
+_MOST_PLANS = 256
+"""Plans kept: one for each set of intervals that has fallen due together."""
+
 _MICROSECONDS = 1_000_000
 
 
@@ -94,6 +97,8 @@ class Schedule:
         groups, overruns, readings = self._grid.take(now_s)
         key = tuple(sorted(groups))
         if key not in self._plans:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
             self._plans[key] = self._plan([tag for interval in key for tag in self._tags_of[interval]])
         blocks, tags = self._plans[key]
         retried = 0

@@ -125,14 +125,25 @@ class RtuFraming:
         if not self._length:
             self._drop()
             return None
-        for start in range(len(self._buffer) - _EXCEPTION_FRAME + 1):
-            for head, length in ((self._granted, self._length), (self._refused, _EXCEPTION_FRAME)):
-                frame = bytes(self._buffer[start : start + length])
-                if frame.startswith(head) and len(frame) == length and crc16(frame[:-2]) == frame[-2:]:
-                    del self._buffer[: start + length]
-                    self.dropped += start > 0
-                    self.forget()
-                    return frame[1:-2]
+        places = self._find(self._granted, self._length), self._find(self._refused, _EXCEPTION_FRAME)
+        found = [place for place in places if place is not None]
+        if not found:
+            return None
+        start, end = min(found)
+        frame = bytes(self._buffer[start:end])
+        del self._buffer[:end]
+        self.dropped += start > 0
+        self.forget()
+        return frame[1:-2]
+
+    def _find(self, head: bytes, length: int) -> tuple[int, int] | None:
+        """Return where the first whole frame that begins with `head` lies."""
+        start = self._buffer.find(head)
+        while start >= 0 and start + length <= len(self._buffer):
+            frame = bytes(self._buffer[start : start + length])
+            if crc16(frame[:-2]) == frame[-2:]:
+                return start, start + length
+            start = self._buffer.find(head, start + 1)
         return None
 
     def forget(self) -> None:
