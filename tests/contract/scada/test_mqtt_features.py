@@ -167,21 +167,21 @@ async def test_write_when_nobody_listens_then_protocol_error_names_the_topic(mqt
 
 async def test_discover_when_listening_then_every_value_of_every_topic_is_listed(mqtt_rig: MqttRig) -> None:
     payload = {"temperatures": {"in": 81.5, "out": 40}, "mode": "auto", "on": True, "list": [1, {"v": 2}], "null": None}
-    await mqtt_rig.publish("rig/hx", orjson.dumps(payload), retain=True)
-    await mqtt_rig.publish("rig/plain", b"running", retain=True)
-    client, _ = _ready(mqtt_rig)
+    await mqtt_rig.publish("disc/hx", orjson.dumps(payload), retain=True)
+    await mqtt_rig.publish("disc/plain", b"running", retain=True)
+    client, _ = _ready(mqtt_rig, topic_filters=["disc/#"])
     items = {item.path: item for item in await client.discover(2.0)}
     assert {path: item.data_type for path, item in items.items()} == {
-        "rig/hx/temperatures/in": "number",
-        "rig/hx/temperatures/out": "number",
-        "rig/hx/mode": "text",
-        "rig/hx/on": "boolean",
-        "rig/hx/list/0": "number",
-        "rig/hx/list/1/v": "number",
-        "rig/plain": "text",
+        "disc/hx/temperatures/in": "number",
+        "disc/hx/temperatures/out": "number",
+        "disc/hx/mode": "text",
+        "disc/hx/on": "boolean",
+        "disc/hx/list/0": "number",
+        "disc/hx/list/1/v": "number",
+        "disc/plain": "text",
     }
-    assert items["rig/hx/list/1/v"].address == {"topic": "rig/hx", "value_path": "list.1.v"}
-    assert items["rig/plain"].is_text
+    assert items["disc/hx/list/1/v"].address == {"topic": "disc/hx", "value_path": "list.1.v"}
+    assert items["disc/plain"].is_text
 
 
 async def test_read_when_some_sensors_say_nothing_then_the_others_come(mqtt_rig: MqttRig) -> None:
