@@ -1,6 +1,7 @@
 """What values of a data type are: a number, a text, a structure of fields; asked of the server once for each type.
 
-Source: OPC 10000-3, 8.49 (StructureDefinition), 8.50 (EnumDefinition); OPC 10000-6, 5.1.2 (built-in types).
+asyncua can load a server's types, too, but keeps them for the whole process: two devices that number different types
+alike would decode each other's. Source: OPC 10000-3, 8.49 (StructureDefinition); OPC 10000-6, 5.1.2 (built-in types).
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from resources.scada.opc_ua.limits import read_in_parts
 ua: Any = opc_ua
 
 Kind = Literal["number", "text", "structure", "other"]
+Layout = Literal["plain", "optional", "union"]
 
-_NUMBERS = frozenset(range(1, 12)) | {26, 27, 28, 29, 50}
-"""Boolean, SByte ... Double, Number, Integer, UInteger, Enumeration, Decimal."""
-_TEXTS = frozenset({12, 21})
+_BUILT_IN = range(1, 26)
+_ENUMERATION, _STRUCTURE, _ABSTRACT_NUMBERS = 29, 22, (26, 27, 28)
+_INT32, _VARIANT = 6, 24
+_TEXTS = (12, 21)
 """String, LocalizedText."""
-_STRUCTURE = 22
 _NODES_PER_CALL = 100
+_LAYOUTS: dict[int, Layout] = {0: "plain", 1: "optional", 2: "union"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class FieldType:
     type_id: Any
     rank: int
     """-1: scalar; 1 and more: dimensions of an array."""
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,13 @@ class DataType:
 
     name: str
     kind: Kind
+    built_in: int = 0
+    """The built-in type that its values are encoded as; 0: none that we know."""
     fields: tuple[FieldType, ...] = ()
+    layout: Layout | None = None
+    """How its fields are encoded; None: it is no structure, or the server does not tell its fields."""
+    encoding: Any = None
+    """Node id that stands before its values in binary."""
 
 
 class DataTypes:
@@ -52,6 +62,8 @@ class DataTypes:
         """Ask by `services`, asyncua's of an active session."""
         self._services = services
         self._known: dict[Any, DataType] = {}
+        self.by_encoding: dict[Any, DataType] = {}
+        """Binary encoding id -> structure."""
 
     def __getitem__(self, type_id: Any) -> DataType:
         """Return a type that was learned."""
@@ -64,29 +76,25 @@ class DataTypes:
             names = await read_in_parts(self._services, wanted, AttributeIds.BrowseName, _NODES_PER_CALL)
             definitions = await read_in_parts(self._services, wanted, AttributeIds.DataTypeDefinition, _NODES_PER_CALL)
             for type_id, name, definition in zip(wanted, names, definitions, strict=True):
-                kind = await self._kind(type_id)
-                fields = _fields(_value(definition)) if kind == "structure" else ()
                 told = _value(name)
-                self._known[type_id] = DataType(told.Name if told is not None else "unknown", kind, fields)
+                found = _data_type(told.Name if told is not None else "unknown", await self._root(type_id), definition)
+                self._known[type_id] = found
+                if found.encoding is not None:
+                    self.by_encoding[found.encoding] = found
             inside = [field.type_id for type_id in wanted for field in self._known[type_id].fields]
             wanted = [type_id for type_id in dict.fromkeys(inside) if type_id not in self._known]
 
-    async def _kind(self, type_id: Any) -> Kind:
-        """Return what a type is by its nearest ancestor in namespace 0 that tells."""
+    async def _root(self, type_id: Any) -> int:
+        """Return the built-in or abstract type of namespace 0 that a type descends from, 0 if there is none."""
         for _ in range(32):
-            if type_id.NamespaceIndex == 0:
-                number = type_id.Identifier
-                if number in _NUMBERS:
-                    return "number"
-                if number in _TEXTS:
-                    return "text"
-                if number == _STRUCTURE:
-                    return "structure"
+            known = (*_BUILT_IN, *_ABSTRACT_NUMBERS, _ENUMERATION)
+            if type_id.NamespaceIndex == 0 and type_id.Identifier in known:
+                return int(type_id.Identifier)
             parent = await self._supertype(type_id)
             if parent is None:
-                return "other"
+                return 0
             type_id = parent
-        return "other"
+        return 0
 
     async def _supertype(self, type_id: Any) -> Any:
         asked = ua.BrowseDescription(
@@ -111,7 +119,18 @@ def _value(data: Any) -> Any:
     return data.Value.Value if data.Value is not None else None
 
 
-def _fields(definition: Any) -> tuple[FieldType, ...]:
-    if not isinstance(definition, ua.StructureDefinition):
-        return ()
-    return tuple(FieldType(field.Name, field.DataType, field.ValueRank) for field in definition.Fields or ())
+def _data_type(name: str, root: int, told: Any) -> DataType:
+    if root == _STRUCTURE:
+        definition = _value(told)
+        if not isinstance(definition, ua.StructureDefinition):
+            return DataType(name, "structure", _STRUCTURE)
+        fields = tuple(FieldType(f.Name, f.DataType, f.ValueRank, bool(f.IsOptional)) for f in definition.Fields or ())
+        layout = _LAYOUTS.get(int(definition.StructureType))
+        return DataType(name, "structure", _STRUCTURE, fields, layout, definition.DefaultEncodingId)
+    if root in _TEXTS:
+        return DataType(name, "text", root)
+    if root == _ENUMERATION:
+        return DataType(name, "number", _INT32)
+    if root in _ABSTRACT_NUMBERS:
+        return DataType(name, "number", _VARIANT)
+    return DataType(name, "number" if 1 <= root <= 11 else "other", root)

@@ -29,6 +29,7 @@ from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.events import EventTap
 from resources.scada.opc_ua.limits import read_in_parts
+from resources.scada.opc_ua.parts import TagParts
 from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.publishing import Hearers, Publisher
 from resources.scada.opc_ua.readings import ReadingAssembler, overflowed
@@ -56,8 +57,9 @@ class _Driver:
 class Line:
     """The subscribed source; kept between connections."""
 
-    def __init__(self, source: str, assembler: ReadingAssembler, clock: Clock) -> None:
+    def __init__(self, source: str, assembler: ReadingAssembler, parts: TagParts, clock: Clock) -> None:
         """Prepare; nothing is connected yet."""
+        self._parts = parts
         self._source, self._assembler, self._clock = source, assembler, clock
         self._config: OpcUaConfig
         self._kept: Monitoring | None = None
@@ -174,10 +176,13 @@ class Line:
 
         `again`: report also those whose reason is the old one: with a connection the driver forgets them.
         """
-        tags, session = self._config.tags, monitoring.session
-        nodes, reasons = await resolve_tags(session.services, {p: tags[p] for p in asked}, session.namespaces)
+        tags, session, there = self._config.tags, monitoring.session, set(monitoring.monitored())
+        wanted = [position for position in self._parts.leaders(asked) if position not in there]
+        nodes, reasons = await resolve_tags(session.services, {p: tags[p] for p in wanted}, session.namespaces)
+        await self._parts.learn(session.services, nodes)
         refused = await monitoring.add(nodes, self._now())
         reasons.update({position: status_words(code) for position, code in refused.items()})
+        reasons = {member: reason for leader, reason in reasons.items() for member in self._parts.members(leader)}
         for position in asked:
             if position not in reasons and self._failed.pop(position, None) is not None:
                 driver.status.item_recovered(tags[position].sensor_id)
@@ -215,6 +220,7 @@ class Line:
             gone = await self._vanished(monitoring)
             if gone:
                 await monitoring.remove(gone)
+                gone = [member for leader in gone for member in self._parts.members(leader)]
                 self._assembler.forget_first_values(gone)
                 await self._report(dict.fromkeys(gone, status_words(_NO_NODE[0])), driver)
                 bad |= set(gone)
@@ -247,7 +253,8 @@ class Line:
                 if subscription is not None:
                     subscription.next_sequence = published.sequence_number
                 raise
-        batches = self._assembler.batches(published.columns, to_micros(self._clock.now()))
+        columns = self._parts.taken_apart(published.columns)
+        batches = self._assembler.batches(columns, to_micros(self._clock.now()))
         if any(published.columns.statuses):
             self._look_at_statuses(monitoring, driver, published)
         if subscription is not None:

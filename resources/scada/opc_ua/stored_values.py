@@ -19,6 +19,7 @@ from resources.core.tags import SensorCatalog
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.history import HistoryReader, Span
+from resources.scada.opc_ua.parts import TagParts
 from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
 from resources.scada.opc_ua.session import Session, session_of
@@ -40,6 +41,7 @@ class StoredValues:
         """sensor_id -> why its history cannot be read."""
         self._name, self._config, self._clock = name, config, clock
         self._assembler = ReadingAssembler(name, config.tags, catalog)
+        self._parts = TagParts(config.tags)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
 
     async def read(
@@ -58,11 +60,13 @@ class StoredValues:
                 session.services, {p: self._config.tags[p] for p in tags}, session.namespaces
             )
             reasons |= await _without_history(session, nodes)
+            await self._parts.learn(session.services, nodes)
             asked = {position: node for position, node in nodes.items() if position not in reasons}
             reader = HistoryReader(self._name, session.services, nodes_per_call=session.limits.nodes_per_history_read)
             async for columns in reader.pages(asked, Span(since, until, self._config.history_values_per_node)):
                 received_us = to_micros(self._clock.now())
-                for batch in self._assembler.batches(columns, received_us, of_subscription=False):
+                apart = self._parts.taken_apart(columns, shared=False)
+                for batch in self._assembler.batches(apart, received_us, of_subscription=False):
                     inside = _inside(batch, since, until)
                     if inside.rows:
                         yield inside
