@@ -12,7 +12,7 @@ from resources.scada.connector import Address
 from resources.scada.endpoints import parse_address
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.planner import Block
-from resources.scada.modbus.wire.exceptions import UNIT_IS_SILENT, RefusedError
+from resources.scada.modbus.wire.exceptions import NOT_AS_ASKED, UNIT_IS_SILENT, RefusedError
 from resources.scada.modbus.wire.framing import FramingError, RtuFraming, TcpFraming
 from resources.scada.modbus.wire.link import Link, LinkLostError
 from resources.scada.modbus.wire.pdu import MalformedAnswerError, Request, Words, read, words_of
@@ -107,18 +107,27 @@ class ModbusConnection:
         """Return the registers of a block, or its bits as 0 and 1, as words.
 
         Raises:
-            RefusedError: The device answered with an exception code.
+            RefusedError: The device answered with an exception code, or with something else than was asked for.
             SilentUnitError: No answer in time, or a gateway says that the unit gives none.
             UnreachableError: The connection is gone.
             AuthError: The server refused our certificate (TLS 1.3 says so only after the handshake).
-            ProtocolError: An answer that does not fit the request.
+            ProtocolError: The peer does not speak Modbus.
         """
         request = read(block.table, block.address, block.count)
         what = f"read {block.count} of {block.table} from {block.address} on"
-        return words_of(block.table, block.count, await self.ask(block.unit_id, request, what, self._config.attempts))
+        try:
+            data = await self.ask(block.unit_id, request, what, self._config.attempts)
+        except MalformedAnswerError as error:
+            raise RefusedError(NOT_AS_ASKED) from error
+        return words_of(block.table, block.count, data)
 
     async def ask(self, unit_id: int, request: Request, what: str, attempts: int = 1) -> bytes:
-        """Return the data of the answer to any request; `what` names it in messages. Raises as `read`."""
+        """Return the data of the answer to any request; `what` names it in messages.
+
+        Raises:
+            MalformedAnswerError: An answer that is none to the request.
+            SourceError: As `read`; so RefusedError.
+        """
         timeout_s = self._timeouts.get(unit_id)
         if timeout_s is None:
             timeout_s = self._timeouts[unit_id] = self._config.limits(unit_id).timeout_s
@@ -137,10 +146,6 @@ class ModbusConnection:
                 raise
             message = f"{self._at(unit_id)}: no reply to {what}: {refused}"
             raise SilentUnitError(message, source=self._source, code=refused.code) from refused
-        except MalformedAnswerError as error:
-            raise ProtocolError(
-                f"{self._at(unit_id)}: {what}: {error}: lower max_registers, or check the device", source=self._source
-            ) from error
 
     async def _exchange(self, unit_id: int, request: Request, attempts: int, timeout_s: float) -> bytes | None:
         """Return the answer, None if none came."""
@@ -153,11 +158,7 @@ class ModbusConnection:
             except LinkLostError as error:
                 raise self._lost(error.__cause__, "reading") from error
             except FramingError as error:
-                raise ProtocolError(
-                    f"source {self._source}: {self.endpoint} does not speak Modbus TCP: {error} came back; check the "
-                    "port, and whether it wants transport: rtu_over_tcp",
-                    source=self._source,
-                ) from error
+                raise self._no_modbus(error) from error
             self.answered_at = asyncio.get_running_loop().time()
             return answer
         return None
@@ -181,6 +182,20 @@ class ModbusConnection:
             async with asyncio.timeout_at(when):
                 await link.ended.wait()
             raise self._lost(link.loss, "reading")
+
+    def _no_modbus(self, error: FramingError) -> SourceError:
+        if self.answered_at:
+            # it does speak Modbus, so the connection is out of step: another one will do
+            return UnreachableError(
+                f"source {self._source}: {self.endpoint}: {error} came between two answers: check the network and "
+                "what is in between",
+                source=self._source,
+            )
+        return ProtocolError(
+            f"source {self._source}: {self.endpoint} does not speak Modbus TCP: {error} came back; check the port, and "
+            "whether it wants transport: rtu_over_tcp",
+            source=self._source,
+        )
 
     def _at(self, unit_id: int) -> str:
         return f"source {self._source}: {self.endpoint} unit {unit_id}"

@@ -13,6 +13,7 @@ from resources.scada.modbus.wire.exceptions import NO_SUCH_FUNCTION, STILL_WORKI
 from resources.scada.modbus.wire.pdu import (
     MOST_REGISTERS_EXCHANGED,
     MOST_REGISTERS_READ,
+    MalformedAnswerError,
     Request,
     read_write,
     words_of,
@@ -70,6 +71,8 @@ class Writer:
                     source=self._source,
                 ) from refused
             raise ProtocolError(message, source=self._source) from refused
+        except MalformedAnswerError as error:
+            raise self._in_doubt(unit, what, error) from error
         return True
 
     async def read_write(self, unit: int, read: tuple[int, int], written: tuple[int, Sequence[int]]) -> list[int]:
@@ -92,6 +95,14 @@ class Writer:
             return await answering
         except RefusedError as refused:
             raise ProtocolError(f"{self._at(unit)}: {what}: {refused}", source=self._source) from refused
+        except MalformedAnswerError as error:
+            raise self._in_doubt(unit, what, error) from error
+
+    def _in_doubt(self, unit: int, what: str, error: Exception) -> UnreachableError:
+        return UnreachableError(
+            f"{self._at(unit)}: {what}: {error}: whether it was carried out is not known; read the value back",
+            source=self._source,
+        )
 
     def _at(self, unit: int) -> str:
         return f"source {self._source}: {self._connection.endpoint} unit {unit}"

@@ -1,6 +1,7 @@
 """Modbus over every transport: the same units, read and written by every function, refused, cut and silent."""
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
@@ -420,21 +421,69 @@ async def test_run_when_a_late_answer_comes_then_it_is_not_taken_for_the_next(
 
 
 @pytest.mark.parametrize(
-    ("reply", "words"),
+    ("reply", "error", "words"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "does not speak Modbus TCP.*check the port"),
-        (b"\0\1\0\0\0\5\1\3\2\0", None),
-        (b"\0\1\0\0\0\4\1\3\1\0", "2 bytes were asked for, 1 came back"),
+        (b"HTTP/1.1 400 Bad Request\r\n", ProtocolError, "does not speak Modbus TCP.*check the port"),
+        (b"\0\1\0\0\0\5\1\3\2\0", UnreachableError, "no reply"),
     ],
-    ids=["http", "cut", "short"],
+    ids=["http", "cut"],
 )
-async def test_run_when_the_answer_is_no_answer_then_protocol_error(
-    scripted: tuple[Scripted, TcpUnits, int], reply: bytes, words: str | None
+async def test_run_when_the_answer_is_no_answer_then_the_message_says_what_came(
+    scripted: tuple[Scripted, TcpUnits, int], reply: bytes, error: type[Exception], words: str
 ) -> None:
     server, rig, port = scripted
     client, recorder = _scripted_client(rig, port, timeout="1s")
     task = asyncio.create_task(client.run(recorder.emit, recorder))
     await until(lambda: len(server.requests) == 1, "the request", task)
     server.send(reply)
-    with pytest.raises(UnreachableError if words is None else ProtocolError, match=words or "no reply"):
+    with pytest.raises(error, match=words):
         await asyncio.wait_for(task, 30)
+
+
+async def test_run_when_garbage_comes_between_answers_then_the_connection_is_given_up_for_another(
+    scripted: tuple[Scripted, TcpUnits, int],
+) -> None:
+    server, rig, port = scripted
+    client, recorder = _scripted_client(rig, port)
+    task = asyncio.create_task(client.run(recorder.emit, recorder))
+    await until(lambda: len(server.requests) == 1, "the request", task)
+    server.answer(server.requests[0], 7)
+    await until(lambda: len(server.requests) == 2, "the next request", task)
+    server.send(b"garbage, and more of it")
+    with pytest.raises(UnreachableError, match="came between two answers"):
+        await asyncio.wait_for(task, 30)
+
+
+async def test_run_when_an_answer_has_another_length_then_its_tag_is_refused_and_writes_are_in_doubt(
+    scripted: tuple[Scripted, TcpUnits, int],
+) -> None:
+    server, rig, port = scripted
+    client, recorder = _scripted_client(rig, port)
+    async with _asked(client, recorder, server) as task:
+        server.answer(server.requests[0], 7, 8)
+        await until(lambda: len(recorder.rejects()) == 1, "the reject", task)
+        assert "another length or function than was asked for" in recorder.rejects()[0]["reasons"][0]
+        asked = len(server.requests)
+        writing = asyncio.create_task(client.write("s0", 5))
+        await until(lambda: len(server.requests) > asked, "the write", task)
+        server.answer(server.requests[-1], 1)
+        with pytest.raises(
+            UnreachableError, match="does not repeat the request: whether it was carried out is not known"
+        ):
+            await asyncio.wait_for(writing, 30)
+        exchanging = asyncio.create_task(client.read_write_registers(1, 0, 2, 0, [1]))
+        await until(lambda: len(server.requests) > asked + 1, "the exchange", task)
+        server.answer(server.requests[-1], 1)
+        with pytest.raises(UnreachableError, match="4 bytes were asked for, 2 came back: whether it was carried out"):
+            await asyncio.wait_for(exchanging, 30)
+
+
+@contextlib.asynccontextmanager
+async def _asked(client: Any, recorder: Recorder, server: Scripted) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(client.run(recorder.emit, recorder))
+    try:
+        await until(lambda: len(server.requests) == 1, "the first request", task)
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -11,7 +11,10 @@ NO_SUCH_FUNCTION = 1
 STILL_WORKING = 5
 """The device has taken the request and goes on working on it."""
 
-PERMANENT = frozenset({1, 2, 3})
+NOT_AS_ASKED = 0x100
+"""No code of the standard: the answer is none to the request. It is searched and left out like a refusal."""
+
+PERMANENT = frozenset({1, 2, 3, NOT_AS_ASKED})
 """The request itself is refused: the same request will be refused again."""
 
 UNIT_IS_SILENT = frozenset({10, 11})
@@ -43,6 +46,8 @@ class RefusedError(Exception):
 
 def words(code: int) -> str:
     """Return an exception code in words a person understands."""
+    if code == NOT_AS_ASKED:
+        return "the answer has another length or function than was asked for: lower max_registers, or check the device"
     return (
         f"Modbus exception {code}, {_WORDS.get(code, 'one this platform does not know; see the manual of the device')}"
     )
