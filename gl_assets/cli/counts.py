@@ -6,13 +6,14 @@ Per source: lost = sent - stored - rejected - deduplicated - in_gaps; duplicated
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resources.core.origins import history_of
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.counts import StoredCounts, counts_by_source
 from resources.databases.timescale.ledger import LedgerEntry, entries
@@ -45,8 +46,12 @@ def source_results(
     buffered: Mapping[str, SourceCounts],
     stored: Mapping[str, StoredCounts],
     in_gaps: Mapping[str, int],
+    filled: Mapping[str, StoredCounts] | None = None,
 ) -> dict[str, SourceResult]:
-    """Return source -> its line; a source that nobody counts has sent what was buffered of it."""
+    """Return source -> its line; a source that nobody counts has sent what was buffered of it, and what history gave.
+
+    `filled`: what stands in the tables from history. Whoever counts what a source sends has counted it there.
+    """
     found = {}
     for name, source in config.sources.items():
         durable, table = buffered.get(name, SourceCounts()), stored.get(name, StoredCounts())
@@ -66,6 +71,10 @@ def source_results(
     return found
 
 
+def _together(one: StoredCounts, other: StoredCounts) -> StoredCounts:
+    return StoredCounts(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(StoredCounts)))
+
+
 def readings_missed_in_gaps(
     reader: BufferReader, config: Integrations, share: GapShare, until: datetime, database_url: str
 ) -> dict[str, int]:
@@ -77,10 +86,13 @@ def readings_missed_in_gaps(
     with connect(database_url) as connection:
         for source, gaps in _gaps(reader, config, until).items():
             for since, ended in gaps:
-                stored = counts_by_source(
-                    connection, site=config.site, collector=config.collector.name, since=since, until=ended
-                ).get(source, StoredCounts())
-                missed[source] = missed.get(source, 0) + max(0, share(source, since, ended) - stored.stored)
+                stored = sum(
+                    counts_by_source(connection, site=config.site, collector=name, since=since, until=ended)
+                    .get(source, StoredCounts())
+                    .stored
+                    for name in (config.collector.name, history_of(config.collector.name))
+                )
+                missed[source] = missed.get(source, 0) + max(0, share(source, since, ended) - stored)
     return missed
 
 
@@ -124,6 +136,12 @@ def stored_counts(config: Integrations, database_url: str) -> dict[str, StoredCo
     """Return source -> what stands in the tables of this site's collector."""
     with connect(database_url) as connection:
         return counts_by_source(connection, site=config.site, collector=config.collector.name)
+
+
+def filled_counts(config: Integrations, database_url: str) -> dict[str, StoredCounts]:
+    """Return source -> what stands in the tables from the history of this site's sources."""
+    with connect(database_url) as connection:
+        return counts_by_source(connection, site=config.site, collector=history_of(config.collector.name))
 
 
 def record_counts(database_url: str) -> dict[str, int]:

@@ -142,6 +142,7 @@ class DemoRun:
             in_gaps=counts.readings_missed_in_gaps(
                 self._reader, self._config, self._sent_between, datetime.now(UTC), url
             ),
+            filled=counts.filled_counts(self._config, url),
         )
         return {
             **counts.totals(results, stored, counts.window_latencies(self._reader, url)),

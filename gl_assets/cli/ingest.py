@@ -90,7 +90,14 @@ def _collect(config: Integrations, seconds: float) -> None:
 def _result(config: Integrations, url: str, outcome: WindowsRun) -> dict[str, Any]:
     reader = BufferReader(counts.buffer_folder(gl_home()))
     stored = counts.stored_counts(config, url)
-    results = counts.source_results(config, sent={}, buffered=reader.counts(), stored=stored, in_gaps={})
+    results = counts.source_results(
+        config,
+        sent={},
+        buffered=reader.counts(),
+        stored=stored,
+        in_gaps={},
+        filled=counts.filled_counts(config, url),
+    )
     return {
         **counts.totals(results, stored, counts.window_latencies(reader, url)),
         "erp_rows": counts.record_counts(url),

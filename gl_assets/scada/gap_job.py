@@ -1,7 +1,8 @@
 """The job that fills gaps: one run deals with whatever is due, and reports the windows it has changed or judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,11 +10,14 @@ import dagster as dg
 from gl_assets.checks.gates import evaluation
 from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.partition_range import told_in_words
+from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill, timings
+from gl_assets.scada.run import open_instance
+from resources.core.errors import PlatformError
 from resources.core.windows import parse_partition_key
 from resources.integrations import Integrations
 from resources.scada.history import HistorySource
-from resources.wiring import source_key
+from resources.wiring import TimescaleResource, build_resources, source_key
 
 GAP_JOB = "gap_filling_job"
 
@@ -55,6 +59,38 @@ def build_gap_filling_job(config: Integrations) -> dg.JobDefinition:
         fill_gaps()
 
     return gap_filling_job
+
+
+def run_gap_filling(
+    config: Integrations, home: Path, url: str, *, again: bool = False, sources: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run the job in this process, without Dagster's daemon, and return what it has done, as `told`.
+
+    Args:
+        config: The configuration.
+        home: GL_HOME; with the platform's Dagster storage at hand the run appears in its UI.
+        url: The platform's database, migrated.
+        again: Try also what waits or has been given up.
+        sources: Only gaps of these sources; all if empty.
+
+    Raises:
+        PlatformError: The run failed: the database cannot be reached, say.
+    """
+    job, op_config = build_gap_filling_job(config), {"again": again, "sources": list(sources)}
+    resources = {**build_resources(config), "timescale": TimescaleResource(url=url)}
+    with open_instance(home) as instance:
+        result = job.execute_in_process(
+            run_config={"ops": {"fill_gaps": {"config": op_config}}},
+            resources=resources,
+            instance=instance,
+            tags=own_process_tag(),
+            raise_on_error=False,
+        )
+    for failure in result.get_step_failure_events():
+        error = failure.step_failure_data.error
+        raise PlatformError(error.message.strip() if error else "filling gaps failed: see the log")
+    (event,) = [event for event in result.all_node_events if event.is_successful_output]
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
 def told(outcome: FillOutcome) -> dict[str, Any]:
