@@ -22,7 +22,7 @@ from resources.scada.mqtt import columns
 from resources.scada.mqtt.config import MqttTag
 from resources.scada.mqtt.payloads import Decoded
 from resources.scada.mqtt.reader import RefusedError, TagReader, Value, parsed
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.wire import CutPayload, Message
 from resources.scada.rejects import raw_payload
 
 
@@ -168,7 +168,7 @@ class MessageDecoder:
         for reader in topic.readers:
             if not isinstance(payload, RefusedError):
                 found = reader.values(payload, message.payload)
-            elif message.payload and reader.takes_any_text:
+            elif reader.takes_any_text and message.payload and not isinstance(message.payload, CutPayload):
                 found = reader.values(message.payload.decode("utf-8", "replace"), message.payload)
             else:
                 found = iter((payload,))

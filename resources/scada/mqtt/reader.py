@@ -18,6 +18,7 @@ from resources.core.errors import ConfigError
 from resources.core.readings import Status
 from resources.core.units import conversion
 from resources.scada.mqtt.config import MqttTag
+from resources.scada.mqtt.wire import CutPayload
 
 STATUSES = {status.name.lower(): int(status) for status in Status}
 EARLIEST_US, LATEST_US = (to_micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
@@ -55,6 +56,8 @@ def parsed(payload: bytes, form: str, delimiter: str) -> Any:
     """
     if not payload:
         raise RefusedError("the payload is empty")
+    if isinstance(payload, CutPayload):
+        raise RefusedError(f"the payload is too large: a packet of {payload.size:,} bytes")
     if form == "csv":
         try:
             return list(csv.reader(payload.decode().splitlines(), delimiter=delimiter, strict=True))

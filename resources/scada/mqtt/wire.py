@@ -25,6 +25,12 @@ _PROPERTY_TYPES = {
 _WIDTHS = {_BYTE: 1, _TWO: 2, _FOUR: 4}
 
 
+_HEAD = 131_072
+"""Bytes of a packet that is too large which are looked at: the topic may take half of them."""
+_KEPT = 4_096
+"""Bytes of its payload that are kept for people."""
+
+
 class MalformedPacketError(ValueError):
     """The peer sent something that is no MQTT."""
 
@@ -41,6 +47,13 @@ class Message(NamedTuple):
     qos: int
     retain: bool
     dup: bool = False
+
+
+class CutPayload(bytes):
+    """The beginning of a payload that is too large to be taken; a NUL behind it keeps it from being JSON."""
+
+    size: int
+    """Bytes of the whole packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +131,14 @@ class PacketReader:
     """
 
     def __init__(self, version: int, limit: int = LARGEST_PACKET, topic_aliases: int = 0) -> None:
-        """Read the given version; refuse packets above `limit` bytes and topic aliases above `topic_aliases`."""
+        """Read the given version; cut payloads above `limit` bytes, refuse topic aliases above `topic_aliases`."""
         self._five = version == 5
         self._limit = limit
         self._most_aliases = topic_aliases
         self._aliases: dict[int, bytes] = {}
         self._rest = b""
+        self._skip = 0
+        """Bytes still to come of a packet that is not taken as a whole."""
 
     def feed(self, data: bytes) -> tuple[list[Message], list[Packet]]:
         """Return the messages and the other packets that are complete now, each in their order.
@@ -131,6 +146,9 @@ class PacketReader:
         Raises:
             MalformedPacketError: The stream is no MQTT.
         """
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip, data = self._skip - skipped, data[skipped:]
         data = self._rest + data if self._rest else data
         messages: list[Message] = []
         others: list[Packet] = []
@@ -140,12 +158,18 @@ class PacketReader:
                 length, body = read_varint(data, position + 1)
             except IndexError:
                 break
+            end, first = body + length, data[position]
             if length > self._limit:
-                raise MalformedPacketError(f"a packet of {length} bytes")
-            end = body + length
+                if first >> 4 != PUBLISH:
+                    raise MalformedPacketError(f"a packet of {length} bytes")
+                if size < min(end, body + _HEAD):
+                    break
+                messages.append(self._cut(data, first, body, length))
+                self._skip = max(0, end - size)
+                position = min(end, size)
+                continue
             if end > size:
                 break
-            first = data[position]
             if first >> 4 == PUBLISH:
                 try:
                     messages.append(self._message(data, first, body, end))
@@ -156,6 +180,13 @@ class PacketReader:
             position = end
         self._rest = data[position:]
         return messages, others
+
+    def _cut(self, data: bytes, first: int, body: int, length: int) -> Message:
+        """Return a message that is too large with the beginning of its payload."""
+        message = self._message(data, first, body, min(len(data), body + length))
+        payload = CutPayload(message.payload[:_KEPT] + b"\x00")
+        payload.size = length
+        return message._replace(payload=payload)
 
     def _message(self, data: bytes, first: int, body: int, end: int) -> Message:
         topic_end = body + 2 + (data[body] << 8 | data[body + 1])

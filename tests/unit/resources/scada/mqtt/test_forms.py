@@ -13,7 +13,7 @@ from resources.scada.mqtt import codec
 from resources.scada.mqtt.codec import MessageDecoder
 from resources.scada.mqtt.config import MqttTag
 from resources.scada.mqtt.payloads import Decoded
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.wire import CutPayload, Message
 
 NOW_US = 1_795_000_000_000_000
 TIME, TIME_US = "2026-11-22T10:15:00.250Z", 1_795_342_500_250_000
@@ -221,3 +221,12 @@ def test_decode_when_the_batch_is_ordinary_then_the_quick_way_takes_it(monkeypat
     rows = _rows(_decode(decoder, *({"value": n, "time": 1_795_342_500_250} for n in range(100))))
     assert len(rows) == 100
     assert _rows(_decode(decoder, {"t": [{"v": 4}], "time": TIME}, topic=b"n")) == [(1, TIME_US, 4.0, 0)]
+
+
+@pytest.mark.parametrize("tag", [{}, {"data": "text", "value_path": ""}, {"payload": "csv", "value_path": "0"}])
+def test_decode_when_a_payload_was_cut_then_it_is_rejected_whatever_its_form(tag: dict[str, Any]) -> None:
+    payload = CutPayload(b"1\0")
+    payload.size = 20_000_000
+    decoded = _decoder(tag).decode([Message(b"t", payload, 1, 1, False)], NOW_US)
+    assert _reasons(decoded) == ["the payload is too large: a packet of 20,000,000 bytes"]
+    assert decoded.readings is None

@@ -42,7 +42,7 @@ def test_feed_when_other_packets_come_then_they_keep_type_flags_and_body() -> No
 
 @pytest.mark.parametrize(
     "stream",
-    [b"\x30\xff\xff\xff\xff\x01", b"\x36\x05\x00\x01t\x00\x01", b"\x30\x02\x00\x09", b"\x30\x80\x80\x80\x7f"],
+    [b"\x30\xff\xff\xff\xff\x01", b"\x36\x05\x00\x01t\x00\x01", b"\x30\x02\x00\x09", b"\x20\x80\x80\x80\x7f"],
     ids=["length of five bytes", "qos 3", "topic longer than the packet", "longer than the limit"],
 )
 def test_feed_when_the_stream_is_no_mqtt_then_it_is_refused(stream: bytes) -> None:
@@ -84,3 +84,18 @@ def test_read_properties_when_all_kinds_occur_then_each_is_read() -> None:
 def test_read_properties_when_one_is_unknown_then_it_is_refused() -> None:
     with pytest.raises(wire.MalformedPacketError, match="0x7e"):
         wire.read_properties(b"\x02\x7e\x00", 0)
+
+
+@pytest.mark.parametrize("piece", [70_000, 1 << 20, 10 << 20])
+def test_feed_when_a_payload_is_too_large_then_its_beginning_comes_and_the_rest_is_passed_over(piece: int) -> None:
+    large = b'{"value": 1}' + b" " * (3 << 20)
+    stream = _publish(b"t", large, packet_id=5, qos=1) + _publish(b"t", b"2", packet_id=6, qos=1)
+    reader, messages = wire.PacketReader(5, limit=1 << 20), list[wire.Message]()
+    for at in range(0, len(stream), piece):
+        messages += reader.feed(stream[at : at + piece])[0]
+    cut, whole = messages
+    assert isinstance(cut.payload, wire.CutPayload)
+    assert cut.payload == large[:4096] + b"\0"
+    assert cut.payload.size > 3 << 20
+    assert (cut.topic, cut.packet_id, cut.qos) == (b"t", 5, 1)
+    assert whole == wire.Message(b"t", b"2", 6, 1, False)
