@@ -141,7 +141,11 @@ class Collector:
             flow=self.flow,
             clock=self.clock,
             flush_interval_s=config.buffer.flush_interval.total_seconds(),
-            patient=frozenset(name for name, s in config.sources.items() if isinstance(s, MqttConfig) and s.qos),
+            patient=frozenset(
+                name
+                for name, source in config.sources.items()
+                if isinstance(source, MqttConfig) and source.is_kept_by_the_broker
+            ),
             observers=(self.live.offer,),
             reports=ReportFilter.if_any(config.tags(), catalog, _frame(config)),
         )

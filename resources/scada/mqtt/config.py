@@ -130,6 +130,14 @@ class MqttConfig(SourceOptions):
     tags: tuple[MqttTag, ...] = ()
     """The values; several tags may share a topic."""
 
+    @property
+    def is_kept_by_the_broker(self) -> bool:
+        """Whether the broker keeps everything that is not acknowledged: nothing is then lost while we do not read."""
+        # edge nodes of Sparkplug B publish their data with QoS 0
+        return self.payload != "sparkplug_b" and all(
+            self.qos if wanted.qos is None else wanted.qos for wanted in self.topic_filters
+        )
+
     @model_validator(mode="before")
     @classmethod
     def _templates_become_tags(cls, values: Any) -> Any:

@@ -62,6 +62,31 @@ def test_config_when_csv_leaves_time_and_status_out_then_it_is_taken() -> None:
     assert _source(payload="csv", tags=[TAG | {"value_path": ""}]).tags[0].value_path == ""
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, True),
+        ({"qos": 0}, False),
+        ({"topic_filters": ["a", {"filter": "b", "qos": 0}]}, False),
+        ({"qos": 0, "topic_filters": [{"filter": "b", "qos": 2}]}, True),
+        (
+            {
+                "payload": "sparkplug_b",
+                "sparkplug": {"host_id": "h"},
+                "topic_filters": [],
+                "tags": [{"sensor_id": "a", "unit": "1", "sparkplug": "g/e//m"}],
+            },
+            False,
+        ),
+    ],
+    ids=["qos 1", "qos 0", "one filter of qos 0", "filter of qos 2", "Sparkplug"],
+)
+def test_config_when_asked_whether_the_broker_keeps_all_then_the_qos_decides(
+    changes: dict[str, Any], kept: bool
+) -> None:
+    assert _source(**changes).is_kept_by_the_broker is kept
+
+
 TEMPLATE = {
     "levels": {"line": [1, 2], "quantity": ["temp", "press"]},
     "tag": {
