@@ -178,6 +178,24 @@ def test_ingest_when_run_in_this_process_then_it_ends_with_the_counts(
     assert CliRunner().invoke(cli, ["ingest", "--for", "1"], catch_exceptions=False).exit_code == 1
 
 
+def test_ingest_when_a_tag_reports_only_changes_then_what_is_left_out_is_not_lost(
+    tmp_path: Path, plc: ModbusServer, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "integrations.yaml"
+    path.write_text(yaml.safe_dump(configuration(plc.endpoint.port, level={"report": {"when": "change"}})))
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    monkeypatch.setenv("GL_DATABASE_URL", database_url)
+    monkeypatch.setenv("GL_HOME", str(tmp_path / "gl"))
+    done = CliRunner().invoke(cli, ["ingest", "--for", "3", "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    result = json.loads(done.stdout.splitlines()[-1])
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute("SELECT sensor_id, count(*) FROM scada.sensor_readings GROUP BY 1").fetchall()
+    rows = dict(found)
+    assert 2 <= rows["plc.level"] < rows["plc.count"]
+    assert (result["lost"], result["stored"], result["sent"]) == (0, sum(rows.values()), sum(rows.values()))
+
+
 def test_faults_when_many_windows_fail_in_one_run_then_all_are_counted_and_the_reason_is_there():
     outcome = WindowsRun(failed=[f"2026-11-22T{hour:02d}:00" for hour in range(12)], reasons=["the disk is [full]"])
     first, second = faults(outcome)
