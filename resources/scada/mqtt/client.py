@@ -188,7 +188,7 @@ class MqttClient:
     async def read(self, sensor_ids: Iterable[str] | None = None, timeout_s: float = 10.0) -> ReadingBatch:
         """Return the present values of some sensors: what the broker has retained, or the next message.
 
-        Uses a short-lived session beside the collector's own, client id `<client_id>-look`. A sensor that says
+        Uses a short-lived session beside the collector's own, client id `<client_id>-look-...`. A sensor that says
         nothing in `timeout_s` has no row.
 
         Raises:
@@ -221,8 +221,7 @@ class MqttClient:
             ProtocolError: The broker refuses the message.
             SourceError: As `run`.
         """
-        caller = Caller(f"{self._config.client_id}-send-{secrets.token_hex(3)}")
-        session, _ = await self._dialer.open(caller, self._broker)
+        session, _ = await self._dialer.open(self._passer_by("send"), self._broker)
         async with session:
             answer: asyncio.Future[int | SourceError] = asyncio.get_running_loop().create_future()
             session.publish(Outgoing(topic, payload, qos, retain), answer.set_result)
@@ -261,7 +260,7 @@ class MqttClient:
         Raises:
             SourceError: As `run`.
         """
-        session, _ = await self._dialer.open(Caller(self._config.client_id + "-look"), self._broker)
+        session, _ = await self._dialer.open(self._passer_by("look"), self._broker)
         async with session:
             certificate = peer_certificate(session.transport.get_extra_info("ssl_object"))
             return SourceFacts(
@@ -274,8 +273,12 @@ class MqttClient:
                 details={"mqtt": _spoken(session), "client_id": self._config.client_id},
             )
 
+    def _passer_by(self, errand: str) -> Caller:
+        # one of its own each time: a broker ends the connection of whoever came before under the same one
+        return Caller(f"{self._config.client_id}-{errand}-{secrets.token_hex(3)}")
+
     async def _look(self, look: Look[Found], seconds: float) -> Found | None:
-        session, _ = await self._dialer.open(Caller(self._config.client_id + "-look"), self._broker)
+        session, _ = await self._dialer.open(self._passer_by("look"), self._broker)
         async with session:
 
             def granted(grants: Grants) -> None:

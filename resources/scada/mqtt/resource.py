@@ -4,6 +4,7 @@ Both use sessions of their own (client id with `-look` behind it), so the collec
 """
 
 import asyncio
+import secrets
 from datetime import timedelta
 from typing import Any, Self
 
@@ -77,7 +78,7 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 f"source {self.source}: a Sparkplug host is not listened to topic by topic: use read_sensor"
             )
         changes = {
-            "client_id": config.client_id[:59] + "-look",
+            "client_id": f"{config.client_id[:50]}-look-{secrets.token_hex(3)}",
             "topic_filters": (TopicFilter(filter=topic_filter),),
             "session_expiry": timedelta(0),
         }

@@ -78,7 +78,7 @@ class Session:
             raise
 
     async def resume(self) -> bool:
-        """Connect again and activate the session that there was; return False if the server does not have it any more.
+        """Connect again and activate the session that there was; return False if the server does not let us.
 
         Raises:
             UaError, OSError: The server cannot be reached. The session may be there still.
@@ -87,12 +87,14 @@ class Session:
         if self.certificate is not None:
             refuse_outside_validity(self._source, f"the server {self.endpoint}", self.certificate)
         before = self.started_at, self.namespaces
-        await self._open_channel()
+        await self._say_hello()
         try:
+            # a server with a new key cannot read what is encrypted for its old one, and hangs up
+            await self.client.open_secure_channel()
             self.services.rebind_authentication_token()
             await self._activate()
             started_at, namespaces = await self._identity()
-        except UaError as error:
+        except (UaError, OSError) as error:
             log.debug("session_not_resumed", source=self._source, answer=type(error).__name__)
             self.drop()
             return False
@@ -103,10 +105,17 @@ class Session:
         return False
 
     async def _open_channel(self) -> None:
+        await self._say_hello()
+        try:
+            await self.client.open_secure_channel()
+        except BaseException:
+            self.drop()
+            raise
+
+    async def _say_hello(self) -> None:
         try:
             await self.client.connect_socket()
             await self.client.send_hello()
-            await self.client.open_secure_channel()
         except BaseException:
             self.drop()
             raise
