@@ -20,6 +20,7 @@ from resources.scada.modbus.client import ModbusClient
 from resources.scada.modbus.config import ModbusConfig
 from tests.contract.scada.proxy import CuttableProxy
 from tests.contract.scada.recorder import Recorder
+from tests.contract.scada.rigs import ModbusRig
 
 SIZE = 400
 REGISTER_FUNCTIONS = (3, 4, 6, 16, 22, 23)
@@ -227,6 +228,22 @@ class SerialUnits(UnitsRig):
     def place(self) -> dict[str, Any]:
         # a pseudo terminal has no parity
         return {"serial_port": self.cable.ports[0], "baudrate": 115_200, "parity": "none", "stop_bits": 2}
+
+
+class ModbusRtuRig(ModbusRig):
+    """The rig of the common contract, in RTU frames and without encryption."""
+
+    tls = False
+
+    async def start_server(self) -> None:
+        self.client_pair = self.around.authority.issue("modbus-client")
+        data = [SimData(0, count=200, values=0, datatype=DataType.REGISTERS)]
+        device = SimDevice(1, simdata=data, action=self._answer)
+        self.server = ModbusTcpServer(device, address=("127.0.0.1", self.server_port), framer=FramerType.RTU)
+        await self.server.serve_forever(background=True)
+
+    def config(self, **changes: Any) -> ModbusConfig:
+        return super().config(**{"transport": "rtu_over_tcp", **changes})
 
 
 RIGS: dict[str, type[UnitsRig]] = {rig.transport: rig for rig in (TcpUnits, RtuOverTcpUnits, SerialUnits)}
