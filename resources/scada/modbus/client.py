@@ -18,6 +18,7 @@ from resources.scada.modbus.planner import block_of, plan
 from resources.scada.modbus.poll import Poll, PollAssembler
 from resources.scada.modbus.polling import Memory, Poller
 from resources.scada.modbus.registers import RegisterMap
+from resources.scada.modbus.units import Roster
 from resources.scada.modbus.wire.exceptions import RefusedError
 from resources.scada.modbus.writer import Writer
 from resources.scada.tls import certificate_facts, peer_certificate
@@ -38,7 +39,9 @@ class ModbusClient:
         self._clock = clock or SystemClock()
         self._registers = RegisterMap(config)
         assembler = PollAssembler(name, self._registers, catalog)
-        self._memory = Memory(config, self._registers, assembler, self._receive_time)
+        units = {item.unit_id for item in self._registers.items}
+        roster = Roster(units, config.retry_silent_units_within.total_seconds())
+        self._memory = Memory(config, self._registers, assembler, self._receive_time, roster)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
         self._last_receive_us = 0
         self._endpoint = 0

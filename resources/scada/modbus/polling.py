@@ -34,8 +34,7 @@ class Memory:
     assembler: PollAssembler
     receive_time: Callable[[], int]
     """Returns the time of an answer, microseconds; never the same twice."""
-    heard: set[int] = field(default_factory=set)
-    """Units that have ever answered."""
+    roster: Roster
     failed: dict[int, str] = field(default_factory=dict)
     """Position of a tag that gives no value -> the reason last told."""
 
@@ -47,8 +46,8 @@ class Poller:
         """Read over `connection`, hand on to `emit` and `status`."""
         self._memory, self._connection, self._emit, self._status = memory, connection, emit, status
         config = memory.config
-        units = {item.unit_id for item in memory.registers.items}
-        self.roster = Roster(units, memory.heard, config.retry_silent_units_within.total_seconds())
+        self.roster = memory.roster
+        self.roster.reconnected()
         self._gaps = Gaps(status)
         self._started_us = memory.receive_time()
         self._polled_us = self._started_us

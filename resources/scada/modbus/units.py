@@ -23,18 +23,24 @@ class _Unit:
 
 
 class Roster:
-    """The units of one connection; marks are seconds of the monotonic clock."""
+    """The units of one source, over its connections; marks are seconds of the monotonic clock."""
 
-    def __init__(self, units: Iterable[int], heard: set[int], longest_pause_s: float) -> None:
-        """Begin with `units`; those in `heard`, which is kept up to date, have answered before."""
+    def __init__(self, units: Iterable[int], longest_pause_s: float) -> None:
+        """Begin with `units`, of which nothing is known."""
         self._units = {unit: _Unit() for unit in sorted(units)}
-        self._heard = heard
+        self._heard: set[int] = set()
         self._longest_pause_s = longest_pause_s
         self._spared_until = 0.0
         self._in_vain = 0
         """Waits in vain in this poll since the last answer."""
         self.answers = 0
         """Answers in this poll."""
+
+    def reconnected(self) -> None:
+        """Begin a connection: who has ever answered is asked at once, and everybody if nobody has."""
+        self._spared_until = 0.0
+        for unit in self._heard or set(self._units):
+            self._units[unit].failures = 0
 
     def order(self, blocks: Sequence[Block], now: float) -> list[list[Block]]:
         """Begin a poll: return the blocks unit by unit, those that answer first, then at most one that was silent."""

@@ -139,5 +139,4 @@ def open_line(settings: LineSettings, protocol: asyncio.Protocol) -> SerialTrans
         raise ValueError(
             f"it takes no {settings.baudrate} baud, parity {settings.parity}, {settings.stop_bits} stop bits: {error}"
         ) from error
-    line.reset_input_buffer()
     return SerialTransport(line, protocol)

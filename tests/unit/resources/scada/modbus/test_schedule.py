@@ -112,7 +112,7 @@ def _order(roster: Roster, blocks: list[Block], now: float) -> list[int]:
 
 
 def test_roster_when_a_unit_is_silent_then_it_is_asked_last_and_ever_more_rarely() -> None:
-    roster, blocks = Roster([1, 2], set(), 30.0), _blocks(1, 2)
+    roster, blocks = Roster([1, 2], 30.0), _blocks(1, 2)
     assert _order(roster, blocks, 0.0) == [1, 2]
     roster.answered(2)
     assert roster.silent(1, 0.0, 0.1)
@@ -135,8 +135,9 @@ def test_roster_when_a_unit_is_silent_then_it_is_asked_last_and_ever_more_rarely
 
 def test_roster_when_several_are_silent_then_together_they_cost_a_tenth_of_the_time() -> None:
     units = range(1, 12)
-    roster, blocks = Roster(units, {11}, 1.0), _blocks(*units)
+    roster, blocks = Roster(units, 1.0), _blocks(*units)
     now, wasted = 0.0, 0.0
+    roster.answered(11)
     for unit in range(1, 11):
         roster.order(blocks, now)
         roster.answered(11)
@@ -153,7 +154,8 @@ def test_roster_when_several_are_silent_then_together_they_cost_a_tenth_of_the_t
 
 
 def test_roster_when_a_unit_was_never_heard_of_then_it_waits_where_another_was_silent() -> None:
-    roster, blocks = Roster([1, 2, 3], {3}, 30.0), _blocks(1, 2, 3)
+    roster, blocks = Roster([1, 2, 3], 30.0), _blocks(1, 2, 3)
+    roster.answered(3)
     assert _order(roster, blocks, 0.0) == [3, 1, 2]
     roster.answered(3)
     assert roster.may_ask(1)
@@ -163,12 +165,30 @@ def test_roster_when_a_unit_was_never_heard_of_then_it_waits_where_another_was_s
 
 
 def test_roster_when_nobody_answers_then_the_connection_is_given_up() -> None:
-    alone = Roster([1], set(), 30.0)
+    alone = Roster([1], 30.0)
     alone.order(_blocks(1), 0.0)
     assert not alone.silent(1, 0.0, 1.0)
-    many = Roster(range(1, 20), set(range(1, 20)), 30.0)
+    many = Roster(range(1, 20), 30.0)
+    for unit in range(1, 20):
+        many.answered(unit)
     many.order(_blocks(*range(1, 20)), 0.0)
     assert [many.silent(unit, 0.0, 1.0) for unit in (1, 2, 3)] == [True, True, False]
+
+
+def test_roster_when_it_is_connected_anew_then_those_that_ever_answered_are_asked_and_the_others_in_their_turn() -> (
+    None
+):
+    roster, blocks = Roster([1, 2], 30.0), _blocks(1, 2)
+    roster.order(blocks, 0.0)
+    roster.silent(1, 0.0, 1.0)
+    roster.reconnected()
+    assert _order(roster, blocks, 0.5) == [1, 2]
+    roster.silent(1, 0.5, 1.0)
+    roster.answered(2)
+    roster.silent(2, 0.6, 1.0)
+    roster.reconnected()
+    assert _order(roster, blocks, 0.7) == [2]
+    assert _order(roster, blocks, 2.0) == [2, 1]
 
 
 class _Told(_Collected):
