@@ -113,6 +113,8 @@ class DatabaseMirror:
         else:
             # no reason to restart the collector: it goes on without
             yield Finding("database", "warning", f"away for {self._clock.monotonic() - lost[0]:.0f} s: {lost[1]}")
+        if self.events is not None and len(self.events) > EVENTS_PER_BATCH:
+            yield Finding("events", "warning", f"{len(self.events)} events wait for the database")
         if self._watch_registry:
             asked_at, newest = self._registry or (None, None)
             yield registry_finding(newest, asked_at, self._clock)

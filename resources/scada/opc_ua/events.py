@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from asyncua import ua as opc_ua
 from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from resources.core.clock import Clock
@@ -129,8 +130,9 @@ class EventTap:
         try:
             (result,) = await session.services.call([call])
             code = int(result.StatusCode.value)
-        except UaStatusCodeError as error:
-            code = int(error.code)
+        except (UaError, OSError) as error:
+            # a connection that has broken shows where values are read, too; it is refreshed with the next one
+            code = int(getattr(error, "code", StatusCodes.BadCommunicationError))
         if code >> 30 and not self._told_of_refresh:
             # servers without conditions have no such method, and nothing is missing then
             self._told_of_refresh = True
@@ -143,15 +145,16 @@ class EventTap:
             monitoring: Of the session.
             told: asyncua's EventFieldLists.
         """
-        interrupted: BaseException | None = None
-        received = self._clock.now()
+        received, cancelled = self._clock.now(), False
         found = [by_name(fields.EventFields) for fields in told]
         kinds = {fields["event_type"] for fields in found if "event_type" in fields}
         try:
             await self._learn_names(monitoring.session, kinds - self._type_names.keys())
-        except (UaError, OSError, asyncio.CancelledError) as error:
+        except (UaError, OSError):
+            log.debug("event_types_not_named", source=self._source)
+        except asyncio.CancelledError:
             # the notification counts as taken: with or without the names, its events are kept
-            interrupted = error
+            cancelled = True
         maker = EventMaker(self._source, monitoring.session.namespaces, self._sensors.get, self._type_names)
         events = [
             maker.event(fields, received)
@@ -161,8 +164,8 @@ class EventTap:
         ]
         if events:
             await self._take(events)
-        if interrupted is not None:
-            raise interrupted
+        if cancelled:
+            raise asyncio.CancelledError
         if any(_is(fields, REFRESH_REQUIRED) for fields in found):
             await self._refresh_all(monitoring)
 

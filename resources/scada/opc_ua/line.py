@@ -245,16 +245,20 @@ class Line:
         self, monitoring: Monitoring, driver: _Driver, published: Published, durable: Callable[[], None]
     ) -> None:
         subscription = monitoring.subscriptions.get(published.subscription_id)
+        columns = self._parts.taken_apart(published.columns)
+        batches = self._assembler.batches(columns, to_micros(self._clock.now()))
         if published.events and self.events is not None:
             try:
                 await self.events.deliver(monitoring, published.events)
+            except asyncio.CancelledError:
+                # its events are durable all the same: the rest of the notification goes with them
+                await _emit_at_once(batches, driver)
+                raise
             except BaseException:
                 # nothing of this notification was taken yet: it is to be asked for again
                 if subscription is not None:
                     subscription.next_sequence = published.sequence_number
                 raise
-        columns = self._parts.taken_apart(published.columns)
-        batches = self._assembler.batches(columns, to_micros(self._clock.now()))
         if any(published.columns.statuses):
             self._look_at_statuses(monitoring, driver, published)
         if subscription is not None:
