@@ -70,7 +70,7 @@ class SparkplugEdgeNode:
     # -- the connection ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect with the next birth/death number; the births follow by themselves."""
+        """Connect with the next birth/death number; the births are on their way when this returns."""
         with self._lock:
             self._session = _Session(bd_seq=(self._session.bd_seq + 1) % 256)
             self.born.clear()
@@ -79,6 +79,7 @@ class SparkplugEdgeNode:
         client.loop_start()
         if not self.born.wait(30):
             raise TimeoutError(f"{self.group_id}/{self.edge_node_id}: no connection to the broker in 30 s")
+        self.flush()
 
     def _make_client(self) -> paho.Client:
         client = paho.Client(

@@ -20,7 +20,7 @@ from resources.scada.mqtt.sparkplug.commands import Commands, rebirth_request
 from resources.scada.mqtt.sparkplug.items import Items
 from resources.scada.mqtt.sparkplug.lifecycle import Lifecycle
 from resources.scada.mqtt.sparkplug.nodes.births import BD_SEQ, Birth, Definition
-from resources.scada.mqtt.sparkplug.nodes.edge_node import EdgeNode
+from resources.scada.mqtt.sparkplug.nodes.edge_node import Device, EdgeNode
 from resources.scada.mqtt.sparkplug.nodes.rebirths import Rebirths
 from resources.scada.mqtt.sparkplug.output import Output
 from resources.scada.mqtt.sparkplug.payload.datatypes import TEXTS, RefusedError, is_array, refusal_of, type_word
@@ -76,7 +76,9 @@ class MetricLook:
         reader, rebirths = MetricReader(source, codes), Rebirths[EdgeNode](60.0)
         self._lifecycle = Lifecycle(source, reader, items, rebirths, birth_timeout_s=60.0)
         self._parts: list[Decoded] = []
-        self._born: set[str] = set()
+        self._devices = [
+            (node, device) for node in self._roster.nodes for device in node.devices.values() if device.tags
+        ]
         self._received_us = 0
 
     def subscriptions(self) -> Sequence[Subscription]:
@@ -89,27 +91,30 @@ class MetricLook:
         return [rebirth_request(node.group_id, node.edge_node_id, self._clock) for node in self._roster.nodes]
 
     def heard(self, messages: Sequence[Message], received_us: int) -> bool:
-        """Read births and data; return True once every tag's metric was in a birth, or was missed there."""
+        """Read births and data; return True once all that the tags are of have been born."""
         self._received_us = received_us
         out = Output(received_us, self._clock.monotonic())
         for message in messages:
             if (route := self._roster.route(message.topic)) is not None:
                 self._lifecycle.take(route.node, route.message_type, route.device_id, message, out)
         self._parts += out.parts()
-        for node, device_id in self._lifecycle.changed:
-            self._learn(node, device_id)
         self._lifecycle.changed.clear()
-        tags = [tag for node in self._roster.nodes for tag in node.all_tags()]
-        return all(tag.sensor_id in self._born or tag.sensor_id in self._failures.reasons for tag in tags)
+        # a device's birth that comes before its edge node's is one of those before we asked
+        certain = [
+            node.sequence.expected is not None and bool(device.is_alive) and not device.awaits_birth
+            for node, device in self._devices
+        ]
+        for (_, device), is_certain in zip(self._devices, certain, strict=True):
+            if is_certain:
+                self._learn(device)
+        return all(certain)
 
-    def _learn(self, node: EdgeNode, device_id: str) -> None:
-        device = node.device(device_id)
+    def _learn(self, device: Device) -> None:
         for name, tags in device.tags.items():
             definition = device.birth.definitions.get(name)
-            for tag in tags if definition is not None else ():
-                assert definition is not None
-                self._born.add(tag.sensor_id)
-                self._commands.learn(tag, definition)
+            if definition is not None:
+                for tag in tags:
+                    self._commands.learn(tag, definition)
 
     def found(self) -> ReadingBatch | None:
         """Return the values, in order of arrival, with a reject for each tag that cannot be read."""
