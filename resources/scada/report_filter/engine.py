@@ -10,7 +10,7 @@ from resources.scada.report_filter.narrow import Run
 from resources.scada.report_filter.rules import Frame, Mask, Rules, Slots
 from resources.scada.report_filter.state import Rows, State
 
-WIDE_FROM = 16
+WIDE_FROM = 8
 """Sensors per round from which array operations are the faster way (`python -m benchmarks.report_filter`)."""
 
 
