@@ -3,10 +3,9 @@
 Both subscribe the same 1,000 nodes of the same server, without security, one after the other. The collector decodes,
 buffers, syncs and acknowledges; the other side is asyncua's client with a handler that counts and does nothing else.
 
-The server, in a process of its own, is asyncua's but for one thing: it answers a publish request at once with a value of
-every item, encoded by numpy. asyncua's own encoder makes about as many values a second as its decoder reads, and would
-be the limit of what is measured; `opcua_server_values_per_s` says how much this one gives to a client that throws its
-answers away undecoded.
+The server, in a process of its own, is asyncua's but for one thing: it answers a publish request at once with a value
+of every item, encoded by numpy, so that it is not the limit of what is measured: `opcua_server_values_per_s` says how
+much it gives to a client that throws its answers away undecoded.
 `python -m benchmarks.scada_opcua`
 """
 
@@ -27,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from asyncua import Client, Server
 from asyncua import ua as opc_ua
+from asyncua.client.client import Client
 from asyncua.server import binary_server_asyncio
+from asyncua.server.server import Server
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary
 
@@ -123,7 +123,7 @@ async def _thrown_away(url: str) -> float:
     """Return values/s of a client that asks, and drops the answers as they come from the wire."""
     answers = 0
     async with Client(url, timeout=_LIMIT_S) as client:
-        session = client.uaclient.session
+        session: Any = client.uaclient.session
         session.ensure_publish_loop = lambda: None
         index = await client.get_namespace_index(NAMESPACE)
         subscription = await client.create_subscription(100, _Count())
@@ -180,7 +180,7 @@ class _Prompt(UaProcessor):
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
         if typeid != self._publish:
-            return await super()._process_message(typeid, requesthdr, seqhdr, body)
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]
         acknowledged = struct_from_binary(ua.PublishParameters, body).SubscriptionAcknowledgements
         self._answer(requesthdr.RequestHandle, seqhdr.RequestId, len(acknowledged))
         return True
@@ -222,7 +222,7 @@ class _Prompt(UaProcessor):
 
 async def _serve(port: int) -> None:
     logging.disable(logging.ERROR)
-    binary_server_asyncio.UaProcessor = _Prompt  # type: ignore[misc]
+    vars(binary_server_asyncio)["UaProcessor"] = _Prompt
     server = Server()
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/bench")
