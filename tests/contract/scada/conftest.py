@@ -8,7 +8,9 @@ import pytest_asyncio
 
 from resources.embedded.programs import ServerPrograms
 from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from tests.contract.scada.bacnet_rig import BacnetRig
 from tests.contract.scada.complete_opc_ua_server import CompleteServer
+from tests.contract.scada.modbus_rigs import ModbusRtuRig
 from tests.contract.scada.proxy import CuttableProxy
 from tests.contract.scada.recorder import Recorder
 from tests.contract.scada.rigs import PASSWORD, RIGS, ModbusRig, MqttRig, OpcUaRig, Rig, Surroundings
@@ -36,6 +38,16 @@ async def _started(rig: Rig) -> AsyncIterator[Rig]:
 @pytest_asyncio.fixture(params=list(RIGS))
 async def rig(request: pytest.FixtureRequest, surroundings: Surroundings) -> AsyncIterator[Rig]:
     async for started in _started(RIGS[request.param](surroundings)):
+        yield started
+
+
+ALL_RIGS = {**RIGS, BacnetRig.kind: BacnetRig, "modbus_rtu": ModbusRtuRig}
+
+
+@pytest_asyncio.fixture(params=list(ALL_RIGS))
+async def any_rig(request: pytest.FixtureRequest, surroundings: Surroundings) -> AsyncIterator[Rig]:
+    """Every rig; `rig` leaves out BACnet, which has no login, no TLS and no times of its own."""
+    async for started in _started(ALL_RIGS[request.param](surroundings)):
         yield started
 
 

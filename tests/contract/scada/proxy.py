@@ -12,6 +12,7 @@ class CuttableProxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.deaf = False
 
@@ -30,6 +31,7 @@ class CuttableProxy:
             writer.close()
             return
         self._writers |= {writer, there_writer}
+        self._clients.add(writer)
         for source, sink, back in ((reader, there_writer, False), (there_reader, writer, True)):
             task = asyncio.create_task(self._pump(source, sink, back))
             self._tasks.add(task)
@@ -43,6 +45,12 @@ class CuttableProxy:
                     await sink.drain()
         sink.close()
         self._writers.discard(sink)
+        self._clients.discard(sink)
+
+    def inject(self, data: bytes) -> None:
+        """Send something of our own to every client, as if the server had."""
+        for writer in self._clients:
+            writer.write(data)
 
     def cut(self) -> None:
         for writer in list(self._writers):

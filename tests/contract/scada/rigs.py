@@ -30,6 +30,7 @@ from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.transport.certificates import CertificateAuthority, IssuedCertificate
 from tests.contract.scada.proxy import CuttableProxy
+from tests.contract.scada.recorder import Recorder
 from tests.contract.scada.refusing_tls import RefusingTlsServer
 
 PASSWORD = "correct horse"
@@ -59,11 +60,36 @@ class Rig(ABC):
         self.flow_bounds: dict[str, Any] | None = None
         """What `writable` of the flow says in configurations; the server lets it be written in any case."""
 
-    @abstractmethod
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        await self.start_server()
+        await self.proxy.start()
+
+    async def stop(self) -> None:
+        await self.proxy.stop()
+        await self.stop_server()
 
     @abstractmethod
-    async def stop(self) -> None: ...
+    async def start_server(self) -> None: ...
+
+    @abstractmethod
+    async def stop_server(self) -> None: ...
+
+    async def restart(self) -> None:
+        """Let the server end and come back, without a memory, at the same place."""
+        await self.stop_server()
+        await self.start_server()
+
+    @abstractmethod
+    def impatient(self) -> Any:
+        """A configuration that notices a silent peer within seconds."""
+
+    def remove_temperature(self) -> None:
+        """Let the device no longer have the temperature, where it can."""
+        raise NotImplementedError
+
+    def seen(self, recorder: Recorder, sensor_id: str, time_us: int, value: float) -> bool:
+        """Whether a reading came; its time counts where the protocol carries one."""
+        return recorder.has(sensor_id, time_us, value)
 
     @abstractmethod
     def config(self, **changes: Any) -> Any: ...
@@ -125,7 +151,7 @@ class OpcUaRig(Rig):
     policy = "Basic256Sha256"
     server_valid: Any = None
 
-    async def start(self) -> None:
+    async def start_server(self) -> None:
         issue = self.around.authority.issue
         self.server_pair = issue("opc-server", application_uri="urn:gl:test:server", valid=self.server_valid)
         self.client_pair = issue("opc-client", application_uri="urn:gl:test:client")
@@ -152,11 +178,12 @@ class OpcUaRig(Rig):
         await self.nodes[FLOW].set_writable()
         self.text = await self.server.nodes.objects.add_variable(ua.NodeId("text", index), "text", "running")
         await self.server.start()
-        await self.proxy.start()
 
-    async def stop(self) -> None:
-        await self.proxy.stop()
+    async def stop_server(self) -> None:
         await self.server.stop()
+
+    def impatient(self) -> OpcUaConfig:
+        return self.config(keep_alive_interval="300ms", subscription_lifetime="10s", connect_timeout="2s")
 
     def config(self, **changes: Any) -> OpcUaConfig:
         return OpcUaConfig.model_validate(
@@ -229,7 +256,7 @@ class ModbusRig(Rig):
         current[address - start : address - start + count] = self.registers[address : address + count]
         return None
 
-    async def start(self) -> None:
+    async def start_server(self) -> None:
         issue = self.around.authority.issue
         self.server_pair = issue("modbus-server", hosts=self.server_hosts)
         self.client_pair = issue("modbus-client")
@@ -244,14 +271,19 @@ class ModbusRig(Rig):
         else:
             self.server = ModbusTcpServer(device, address=address)
         await self.server.serve_forever(background=True)
-        await self.proxy.start()
 
-    async def stop(self) -> None:
+    async def stop_server(self) -> None:
         self.hold.set()
         if self.refusing is not None:
             await asyncio.to_thread(self.refusing.stop)
-        await self.proxy.stop()
+            self.refusing = None
         await self.server.shutdown()
+
+    def remove_temperature(self) -> None:
+        self.refused |= dict.fromkeys(range(2), ExcCodes.ILLEGAL_ADDRESS)
+
+    def impatient(self) -> ModbusConfig:
+        return self.config(timeout="500ms", connect_timeout="2s")
 
     def config(self, **changes: Any) -> ModbusConfig:
         security = {
@@ -297,7 +329,7 @@ class ModbusRig(Rig):
 class MqttRig(Rig):
     kind = "mqtt"
 
-    async def start(self) -> None:
+    async def start_server(self) -> None:
         self.server_pair = pair = self.around.authority.issue("broker")
         options = BrokerOptions(
             {"reader": PASSWORD}, certificate=pair.certificate, key=pair.key, authority=pair.authority
@@ -313,10 +345,17 @@ class MqttRig(Rig):
         self.publisher.on_message = self._obey
         self.publisher.subscribe("rig/set", qos=1)
         self.publisher.loop_start()
-        await self.proxy.start()
 
-    async def stop(self) -> None:
-        await self.proxy.stop()
+    async def restart(self) -> None:
+        await asyncio.to_thread(self.broker.restart)
+        # the plant's own client comes back by itself, a second later
+        while not self.publisher.is_connected():
+            await asyncio.sleep(0.01)
+
+    def impatient(self) -> MqttConfig:
+        return self.config(broker={"keepalive": "1s"}, connect_timeout="2s")
+
+    async def stop_server(self) -> None:
         await asyncio.to_thread(self.publisher.disconnect)
         await asyncio.to_thread(self.publisher.loop_stop)
         await asyncio.to_thread(self.broker.stop)
