@@ -248,17 +248,7 @@ class Line:
         columns = self._parts.taken_apart(published.columns)
         batches = self._assembler.batches(columns, to_micros(self._clock.now()))
         if published.events and self.events is not None:
-            try:
-                await self.events.deliver(monitoring, published.events)
-            except asyncio.CancelledError:
-                # its events are durable all the same: the rest of the notification goes with them
-                await _emit_at_once(batches, driver)
-                raise
-            except BaseException:
-                # nothing of this notification was taken yet: it is to be asked for again
-                if subscription is not None:
-                    subscription.next_sequence = published.sequence_number
-                raise
+            await self._deliver_events(self.events, monitoring, driver, (published, batches))
         if any(published.columns.statuses):
             self._look_at_statuses(monitoring, driver, published)
         if subscription is not None:
@@ -277,6 +267,27 @@ class Line:
                 # that one was taken; the rest of the notification goes with it
                 await _emit_at_once(batches[number + 1 :], driver)
                 raise
+
+    async def _deliver_events(
+        self,
+        events: EventTap,
+        monitoring: Monitoring,
+        driver: _Driver,
+        told: tuple[Published, list[ReadingBatch]],
+    ) -> None:
+        """Hand the events of a notification on; its batches come after them."""
+        published, batches = told
+        try:
+            await events.deliver(monitoring, published.events)
+        except asyncio.CancelledError:
+            # its events are durable all the same: the rest of the notification goes with them
+            await _emit_at_once(batches, driver)
+            raise
+        except BaseException:
+            # nothing of this notification was taken yet: it is to be asked for again
+            if (subscription := monitoring.subscriptions.get(published.subscription_id)) is not None:
+                subscription.next_sequence = published.sequence_number
+            raise
 
     def _look_at_statuses(self, monitoring: Monitoring, driver: _Driver, published: Published) -> None:
         codes = np.array(published.columns.statuses, dtype=np.uint32)
