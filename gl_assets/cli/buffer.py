@@ -54,7 +54,7 @@ def stats(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    _show(found, Console())
+    _show(found, Console(markup=False))
 
 
 def _stats(reader: BufferReader) -> dict[str, Any]:

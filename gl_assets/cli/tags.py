@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gl_assets.cli.state import console
 from resources.core.clock import SystemClock
@@ -44,10 +44,11 @@ def list_(only: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"source": name, **_plain(tag)} for name, tag in rows]))
         return
-    table = Table("sensor_id", "unit", "where", "limits", "report", title=f"Tags ({len(rows)})")
+    table = _table("sensor_id", "unit", "where", "limits", "report")
     for name, tag in rows:
         table.add_row(tag.sensor_id, "text" if tag.is_text else tag.unit, _where(name, tag), _limits(tag), _report(tag))
-    Console().print(table)
+    click.echo(f"{len(rows)} tags")
+    Console(markup=False).print(table)
 
 
 @tags.command()
@@ -144,12 +145,17 @@ def _report(tag: TagConfig) -> str:
     return f"{report.when} {much}".strip()
 
 
+def _table(*names: str) -> Table:
+    # an address that is cut is a wrong address: what is too long goes on in the next line
+    return Table(*(Column(name, overflow="fold") for name in names))
+
+
 def _show(source: str, look: _Look) -> None:
     seen = look.comparison
     click.echo(f"{source}: {seen.offered} items offered, {seen.wanted} wanted, {len(seen.new)} new")
-    screen = Console()
+    screen = Console(markup=False)
     for title, columns, rows in _tables(seen):
-        table = Table(*columns)
+        table = _table(*columns)
         for row in rows:
             table.add_row(*row)
         if rows:

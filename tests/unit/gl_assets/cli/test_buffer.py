@@ -41,7 +41,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     buffer.add_counts(SOURCE, **counts)
     buffer.commit()
     buffer.open_gap(
-        SOURCE, clock.now(), "unreachable: opc_ua opc.tcp://10.0.0.5:4840: connection refused; check the host"
+        SOURCE,
+        clock.now(),
+        "unreachable: [Errno 111] opc_ua opc.tcp://10.0.0.5:4840: connection refused; check the host",
     )
     buffer.close()
     return tmp_path
@@ -65,6 +67,7 @@ def test_stats_when_the_terminal_has_80_columns_then_nothing_is_cut(
         "complete",
     ):
         assert word in shown, word
+    assert "[Errno" in shown
     assert "check the host" in " ".join(shown.replace("│", " ").split())
 
 

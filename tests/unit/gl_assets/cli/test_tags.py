@@ -70,9 +70,21 @@ def test_list_when_asked_then_every_tag_with_its_address_limits_and_report(folde
     (folder / "lists").mkdir()
     (folder / "lists" / "meters.csv").write_text("sensor_id,topic,data\nM.S,a/s,text\n")
     shown = run("list").stdout
-    assert "Tags (4)" in shown
+    assert "4 tags" in shown
     for words in ("M.S", "topic=a/s", "text", "address=2", "0 … 9", "swinging_door 0.5", "deadband 2 % of span"):
         assert words in shown
+
+
+def test_list_when_the_terminal_is_narrow_then_no_address_is_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lists").mkdir()
+    topic = "a/" + "x" * 150
+    (folder / "lists" / "meters.csv").write_text(f"sensor_id,topic,unit\nM.S,{topic},[psi]\n")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("list").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown.replace(" … ", "")
+    assert shown.count("x") == 150
+    assert "[psi]" in shown
 
 
 def test_list_when_json_then_every_key(folder: Path) -> None:
