@@ -22,8 +22,6 @@ from tests.contract.scada.rigs import BAD, FLOW, TEMPERATURE, Rig
 REPOSITORY = Path(__file__).resolve().parents[3]
 ANNA = Requester("anna", "gl write", "control-room-2")
 
-pytestmark = pytest.mark.parametrize("rig", ["opc_ua", "modbus", "mqtt"], indirect=True)
-
 
 def document(rig: Rig, **bounds: Any) -> str:
     """The file that a user would write for this rig: raw 20 is an engineering value of 41 (scale 2, offset 1)."""
@@ -55,13 +53,13 @@ async def gl(config: Path, database_url: str, *arguments: str) -> tuple[int, str
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_write_when_the_device_takes_it_then_it_holds_the_raw_value(rig: Rig) -> None:
-    await rig.show(20.0)
-    config = rig.writable()
-    client = rig.build(config, rig.catalog(config))
+async def test_write_when_the_device_takes_it_then_it_holds_the_raw_value(any_rig: Rig) -> None:
+    await any_rig.show(20.0)
+    config = any_rig.writable()
+    client = any_rig.build(config, any_rig.catalog(config))
     assert isinstance(client, CanWrite)
     await client.write(FLOW, 51.0)
-    await asyncio.wait_for(_holds(rig, 25.0), 30)
+    await asyncio.wait_for(_holds(any_rig, 25.0), 30)
 
 
 async def _holds(rig: Rig, raw: float) -> None:
@@ -69,9 +67,9 @@ async def _holds(rig: Rig, raw: float) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_write_when_the_place_does_not_exist_then_the_source_says_no(rig: Rig) -> None:
-    config = rig.config()
-    client = rig.build(config, rig.catalog(config))
+async def test_write_when_the_place_does_not_exist_then_the_source_says_no(any_rig: Rig) -> None:
+    config = any_rig.config()
+    client = any_rig.build(config, any_rig.catalog(config))
     with pytest.raises(ProtocolError, match="source rig: ") as caught:
         await client.write(BAD, 1.0)
     assert caught.value.source == "rig"
@@ -94,15 +92,15 @@ async def test_write_when_nobody_listens_then_unreachable_error(rig: Rig) -> Non
         await asyncio.wait_for(client.write(FLOW, 51.0), 30)
 
 
-async def test_guard_when_confirmed_then_it_is_written_and_read_back(rig: Rig, database_url: str) -> None:
-    await rig.show(20.0)
-    rehearsed = await guarded(rig, database_url, 45.5, confirm=False)
+async def test_guard_when_confirmed_then_it_is_written_and_read_back(any_rig: Rig, database_url: str) -> None:
+    await any_rig.show(20.0)
+    rehearsed = await guarded(any_rig, database_url, 45.5, confirm=False)
     assert (rehearsed.outcome, rehearsed.old_value) == (Outcome.DRY_RUN, 41.0)
-    assert await rig.at_device() == 20.0
+    assert await any_rig.at_device() == 20.0
 
-    written = await guarded(rig, database_url, 45.5)
+    written = await guarded(any_rig, database_url, 45.5)
     assert (written.outcome, written.old_value, written.read_back) == (Outcome.WRITTEN, 41.0, 45.5), written.reason
-    assert await rig.at_device() == 22.25
+    assert await any_rig.at_device() == 22.25
 
     # refused ones leave the device as it is
     for sensor_id, value, says in (
@@ -110,10 +108,10 @@ async def test_guard_when_confirmed_then_it_is_written_and_read_back(rig: Rig, d
         (FLOW, 101.0, "outside of writable"),
         (TEMPERATURE, 1.0, "read-only"),
     ):
-        refused = await guarded(rig, database_url, value, sensor_id=sensor_id)
+        refused = await guarded(any_rig, database_url, value, sensor_id=sensor_id)
         assert refused.outcome is Outcome.REFUSED
         assert says in refused.reason
-    assert await rig.at_device() == 22.25
+    assert await any_rig.at_device() == 22.25
 
 
 async def test_guard_when_the_source_is_away_then_nothing_is_sent_and_it_says_so(rig: Rig, database_url: str) -> None:
