@@ -12,7 +12,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from resources.scada.mqtt.packets import DISCONNECT_PACKET, Connect, connect_packet, publish_packet
+from resources.scada.mqtt.link.packets import DISCONNECT_PACKET, Connect, connect_packet, publish_packet
 
 PAYLOAD_BYTES = 200
 _PUBACK_BYTES = 4

@@ -16,9 +16,9 @@ from resources.core.clock import SystemClock
 from resources.core.tags import Sensor, SensorCatalog
 from resources.demo_plant.servers.sparkplug_bytes import DOUBLE, SparkplugMetric, encode_metric, encode_payload
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.sparkplug.decoder import SparkplugDecoder
 from resources.scada.mqtt.sparkplug.payload.schema import parse
-from resources.scada.mqtt.wire import Message
 
 VALUES = 100_000
 _T0 = 1_795_342_500_000

@@ -10,9 +10,9 @@ import pytest
 
 from resources.core.clock import SystemClock
 from resources.integrations import Integrations
-from resources.scada.mqtt import packets, wire
-from resources.scada.mqtt.journal import Journal, content_of
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.link import packets, wire
+from resources.scada.mqtt.link.journal import Journal, content_of
+from resources.scada.mqtt.link.wire import Message
 from sensors.collector.assembly import Collector, Doors
 from tests.unit.resources.scada.mqtt.scripted_broker import RESUMED_5, Peer, broker, publish
 from tests.unit.sensors.collector.bench import until
@@ -111,7 +111,7 @@ def test_journal_when_it_is_opened_again_then_it_lists_what_is_durable_and_not_r
 
 
 def test_journal_when_it_grows_long_then_it_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.scada.mqtt.journal._MOST_RECORDS", 10)
+    monkeypatch.setattr("resources.scada.mqtt.link.journal._MOST_RECORDS", 10)
     path = tmp_path / "qos2.journal"
     journal = Journal(path, 0)
     for number in range(1, 30):

@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-import structlog
 
 from resources.core.clock import Clock, SystemClock, to_micros
-from resources.core.errors import AuthError, ProtocolError, SourceError, UnreachableError
+from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, FoundItem, Health, SourceFacts, StatusSink
 from resources.scada.endpoints import parse_address
-from resources.scada.mqtt import reasons
 from resources.scada.mqtt.config import MqttConfig
-from resources.scada.mqtt.dialing import Caller, Dialer, endpoint_of
-from resources.scada.mqtt.journal import Journal
-from resources.scada.mqtt.packets import Subscription
-from resources.scada.mqtt.payloads import Look, Outgoing, PayloadDecoder
-from resources.scada.mqtt.receipts import Receipts, Run
-from resources.scada.mqtt.session import BrokerSession
-from resources.scada.mqtt.topics import matches
+from resources.scada.mqtt.errands import Errands
+from resources.scada.mqtt.grants import Grants, note_refusals, refuse_all_refused
+from resources.scada.mqtt.link import reasons
+from resources.scada.mqtt.link.dialing import Caller, Dialer, endpoint_of
+from resources.scada.mqtt.link.journal import Journal
+from resources.scada.mqtt.link.receipts import Receipts, Run
+from resources.scada.mqtt.link.session import BrokerSession
+from resources.scada.mqtt.payloads import Outgoing, PayloadDecoder
 from resources.scada.tls import certificate_facts, peer_certificate
-
-log = structlog.get_logger(__name__)
 
 _MOST_PER_BATCH = 5_000
 """Messages decoded in one go: more would hold the event loop for longer than a tenth of a second."""
@@ -42,10 +36,6 @@ DISCOVERY_S = 10.0
 
 TAKEN = "qos_2_taken"
 """The source's counter of QoS 2 messages taken (see `journal`)."""
-
-Found = TypeVar("Found")
-Grants = Sequence[tuple[Subscription, int]]
-"""Each subscription with the broker's code: the QoS granted, or from 128 on the reason of its refusal."""
 
 
 class MqttClient:
@@ -60,6 +50,7 @@ class MqttClient:
         self._clock = clock or SystemClock()
         self._decoder = _decoder(name, config, catalog, self._clock)
         self._dialer = Dialer(name, config)
+        self._errands = Errands(name, config, self._dialer, self._clock)
         self._broker = config.broker
         self._addresses = (Address(config.broker.host, config.broker.port), *map(parse_address, config.other_endpoints))
         self._receipts: dict[Address, Receipts] = {}
@@ -122,7 +113,8 @@ class MqttClient:
             facts = self._facts(session, resumed=broker.resumed)
 
             def granted(grants: Grants) -> None:
-                self._note_refusals(grants, status)
+                refuse_all_refused(grants, source=self.name, peer=self.endpoint)
+                note_refusals(grants, self._config.tags, status, source=self.name)
                 if not broker.resumed:
                     status.connected(facts)
                     self._decoder.connected(session, status)
@@ -197,7 +189,7 @@ class MqttClient:
             SourceError: As `run`.
         """
         wanted = [tag.sensor_id for tag in self._config.tags] if sensor_ids is None else list(sensor_ids)
-        found = await self._look(self._decoder.reader(wanted), timeout_s)
+        found = await self._errands.look(self._broker, self._decoder.reader(wanted), timeout_s)
         if found is None:
             topics = sorted({tag.topic for tag in self._config.tags if tag.sensor_id in wanted and tag.topic})
             where = ", ".join(topics[:5]) or ", ".join(wanted[:5])
@@ -210,7 +202,7 @@ class MqttClient:
 
     async def discover(self, seconds: float = DISCOVERY_S) -> Sequence[FoundItem]:
         """Return what the topic filters bring in `seconds`, retained messages included; see `CanDiscover`."""
-        return await self._look(self._decoder.explorer(), seconds) or ()
+        return await self._errands.look(self._broker, self._decoder.explorer(), seconds) or ()
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
         """Publish over a connection of its own; return the reason code (0; 0x10: nobody has subscribed the topic).
@@ -221,22 +213,7 @@ class MqttClient:
             ProtocolError: The broker refuses the message.
             SourceError: As `run`.
         """
-        session, _ = await self._dialer.open(self._passer_by("send"), self._broker)
-        async with session:
-            answer: asyncio.Future[int | SourceError] = asyncio.get_running_loop().create_future()
-            session.publish(Outgoing(topic, payload, qos, retain), answer.set_result)
-            timeout_s = self._config.connect_timeout.total_seconds()
-            try:
-                outcome = await asyncio.wait_for(answer, timeout_s)
-            except TimeoutError as error:
-                raise UnreachableError(
-                    f"source {self.name}: publishing {topic} at {self.endpoint}: not acknowledged in {timeout_s:g} s: "
-                    "check the broker; whether the message got through is not known",
-                    source=self.name,
-                ) from error
-            if isinstance(outcome, SourceError):
-                raise outcome
-            return outcome
+        return await self._errands.publish(self._broker, Outgoing(topic, payload, qos, retain))
 
     async def write(self, sensor_id: str, value: float | str) -> None:
         """Publish an engineering value on a tag's command topic; see `resources.scada.connector.CanWrite`.
@@ -260,7 +237,7 @@ class MqttClient:
         Raises:
             SourceError: As `run`.
         """
-        session, _ = await self._dialer.open(self._passer_by("look"), self._broker)
+        session = await self._errands.session(self._broker, "look")
         async with session:
             certificate = peer_certificate(session.transport.get_extra_info("ssl_object"))
             return SourceFacts(
@@ -273,32 +250,6 @@ class MqttClient:
                 details={"mqtt": _spoken(session), "client_id": self._config.client_id},
             )
 
-    def _passer_by(self, errand: str) -> Caller:
-        # one of its own each time: a broker ends the connection of whoever came before under the same one
-        return Caller(f"{self._config.client_id}-{errand}-{secrets.token_hex(3)}")
-
-    async def _look(self, look: Look[Found], seconds: float) -> Found | None:
-        session, _ = await self._dialer.open(self._passer_by("look"), self._broker)
-        async with session:
-
-            def granted(grants: Grants) -> None:
-                self._refuse_all_refused(grants)
-                for message in look.asks():
-                    session.publish(message)
-
-            if wanted := look.subscriptions():
-                session.subscribe(wanted, granted)
-            try:
-                async with asyncio.timeout(seconds):
-                    done = False
-                    while not done:
-                        run = session.accept(await session.take(_MOST_PER_BATCH))
-                        done = look.heard(run.fresh, to_micros(self._clock.now()))
-                        run.durable()
-            except TimeoutError:
-                pass
-            return look.found()
-
     def _facts(self, session: BrokerSession, *, resumed: bool) -> dict[str, str]:
         certificate = peer_certificate(session.transport.get_extra_info("ssl_object"))
         return {
@@ -308,44 +259,13 @@ class MqttClient:
             "mqtt": _spoken(session),
         } | certificate_facts(certificate)
 
-    def _refuse_all_refused(self, grants: Grants) -> None:
-        if not grants or any(code < 0x80 for _, code in grants):
-            return
-        wanted, code = grants[0]
-        if code == reasons.UNSPECIFIED:  # what a 3.1.1 broker says for lack of a better word
-            raise AuthError(
-                f"source {self.name}: {self.endpoint} refuses the subscription to {wanted.topic_filter}: have the "
-                "broker's administrator allow it",
-                source=self.name,
-            )
-        tried = f"subscribing to {wanted.topic_filter} at {self.endpoint}"
-        raise reasons.error_of(code, source=self.name, tried=tried)
-
-    def _note_refusals(self, grants: Grants, status: StatusSink) -> None:
-        self._refuse_all_refused(grants)
-        for wanted, code in grants:
-            if code < wanted.qos:
-                log.warning(
-                    "subscription_downgraded",
-                    source=self.name,
-                    topic_filter=wanted.topic_filter,
-                    asked=wanted.qos,
-                    granted=code,
-                )
-            if code < 0x80:
-                continue
-            refused = f"the broker refuses the subscription to {wanted.topic_filter} (reason 0x{code:02x})"
-            for tag in self._config.tags:
-                if tag.topic and matches(wanted.topic_filter, tag.topic):
-                    status.item_failed(tag.sensor_id, refused)
-
 
 def _decoder(name: str, config: MqttConfig, catalog: SensorCatalog, clock: Clock) -> PayloadDecoder:
     if config.payload == "sparkplug_b":
         from resources.scada.mqtt.sparkplug.decoder import SparkplugDecoder
 
         return SparkplugDecoder(name, config, catalog, clock)
-    from resources.scada.mqtt.tag_decoder import TagDecoder
+    from resources.scada.mqtt.forms.tag_decoder import TagDecoder
 
     return TagDecoder(name, config, catalog, clock)
 

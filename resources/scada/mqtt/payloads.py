@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from resources.core.readings import ReadingBatch
 from resources.scada.connector import FoundItem, StatusSink
-from resources.scada.mqtt.packets import Subscription, Will
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.link.packets import Subscription, Will
+from resources.scada.mqtt.link.wire import Message
 
 Found_co = TypeVar("Found_co", covariant=True)
 

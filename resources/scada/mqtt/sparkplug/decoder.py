@@ -17,7 +17,8 @@ from resources.core.readings import ReadingBatch, Status
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import FoundItem, StatusSink
 from resources.scada.mqtt.config import MqttConfig
-from resources.scada.mqtt.packets import Subscription
+from resources.scada.mqtt.link.packets import Subscription
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.payloads import Decoded, Look, Opening, Outbox, Outgoing
 from resources.scada.mqtt.sparkplug.commands import Commands, rebirth_request
 from resources.scada.mqtt.sparkplug.host_state import HostState, says_offline
@@ -31,7 +32,6 @@ from resources.scada.mqtt.sparkplug.output import Output
 from resources.scada.mqtt.sparkplug.readers import MetricReader
 from resources.scada.mqtt.sparkplug.roster import Roster
 from resources.scada.mqtt.sparkplug.topics import filters_of
-from resources.scada.mqtt.wire import Message
 
 log = structlog.get_logger(__name__)
 

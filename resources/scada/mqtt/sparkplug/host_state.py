@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from resources.core.clock import Clock, to_micros
-from resources.scada.mqtt.packets import Will
+from resources.scada.mqtt.link.packets import Will
 from resources.scada.mqtt.payloads import Outgoing
 from resources.scada.mqtt.sparkplug.topics import state_topic
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from resources.core.readings import Reject, Status
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.sparkplug.items import Items
 from resources.scada.mqtt.sparkplug.metrics import Metrics
 from resources.scada.mqtt.sparkplug.nodes.births import Birth, bd_seq_of
@@ -25,7 +26,6 @@ from resources.scada.mqtt.sparkplug.payload.datatypes import RefusedError
 from resources.scada.mqtt.sparkplug.payload.envelope import read_payload
 from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage
 from resources.scada.mqtt.sparkplug.readers import Binding, Frame, MetricReader, Rows, has_marks
-from resources.scada.mqtt.wire import Message
 from resources.scada.rejects import raw_payload
 
 log = structlog.get_logger(__name__)

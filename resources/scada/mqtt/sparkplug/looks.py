@@ -14,7 +14,8 @@ from resources.core.readings import ReadingBatch, Reject, Status, rejects_batch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import FoundItem
 from resources.scada.mqtt.config import MqttConfig
-from resources.scada.mqtt.packets import Subscription
+from resources.scada.mqtt.link.packets import Subscription
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.payloads import Decoded, Outgoing
 from resources.scada.mqtt.sparkplug.commands import Commands, rebirth_request
 from resources.scada.mqtt.sparkplug.items import Items
@@ -29,7 +30,6 @@ from resources.scada.mqtt.sparkplug.payload.properties import ucum_of
 from resources.scada.mqtt.sparkplug.readers import MetricReader
 from resources.scada.mqtt.sparkplug.roster import Roster
 from resources.scada.mqtt.sparkplug.topics import NAMESPACE, filters_of, parse_topic
-from resources.scada.mqtt.wire import Message
 from resources.scada.rejects import raw_value
 
 _CONTROL = ("Node Control/", "Device Control/")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.sparkplug.nodes.births import Birth, Definition
 from resources.scada.mqtt.sparkplug.nodes.sequence import Sequence as SequenceNumbers
 from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage, PayloadMessage
 from resources.scada.mqtt.sparkplug.readers import Binding, Frame, Tag
-from resources.scada.mqtt.wire import Message
 
 MOST_HELD = 20_000
 """Messages of one edge node that wait for its birth; beyond that the oldest are read by what is known."""

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from resources.core.readings import ReadingBatch
-from resources.scada.mqtt import packets, wire
-from resources.scada.mqtt.wire import Packet
+from resources.scada.mqtt.link import packets, wire
+from resources.scada.mqtt.link.wire import Packet
 
 ACCEPTED_5, RESUMED_5 = b"\x20\x03\x00\x00\x00", b"\x20\x03\x01\x00\x00"
 PATIENCE_S = 30.0

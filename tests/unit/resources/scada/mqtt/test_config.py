@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from resources.core.errors import ProtocolError
-from resources.scada.mqtt.commands import command
 from resources.scada.mqtt.config import MqttConfig, MqttTag
+from resources.scada.mqtt.forms.commands import command
 from resources.scada.mqtt.templates import MOST_TAGS, expanded
 from resources.scada.values import plain_settings
 

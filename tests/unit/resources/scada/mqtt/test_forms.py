@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.tags import Sensor, SensorCatalog
-from resources.scada.mqtt import codec
-from resources.scada.mqtt.codec import MessageDecoder
 from resources.scada.mqtt.config import MqttTag
+from resources.scada.mqtt.forms import codec
+from resources.scada.mqtt.forms.codec import MessageDecoder
+from resources.scada.mqtt.link.wire import CutPayload, Message
 from resources.scada.mqtt.payloads import Decoded
-from resources.scada.mqtt.wire import CutPayload, Message
 
 NOW_US = 1_795_000_000_000_000
 TIME, TIME_US = "2026-11-22T10:15:00.250Z", 1_795_342_500_250_000

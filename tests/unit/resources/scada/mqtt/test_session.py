@@ -7,9 +7,9 @@ import pytest
 
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.core.tags import Sensor, SensorCatalog
-from resources.scada.mqtt import packets, wire
 from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.link import packets, wire
 from tests.unit.resources.scada.mqtt.scripted_broker import (
     ACCEPTED_5,
     PATIENCE_S,

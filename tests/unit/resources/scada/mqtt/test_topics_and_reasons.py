@@ -1,9 +1,9 @@
 import pytest
 
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.scada.mqtt import reasons
-from resources.scada.mqtt.packets import Connect
-from resources.scada.mqtt.topics import matches
+from resources.scada.mqtt.link import reasons
+from resources.scada.mqtt.link.packets import Connect
+from resources.scada.mqtt.link.topics import matches
 
 
 @pytest.mark.parametrize(

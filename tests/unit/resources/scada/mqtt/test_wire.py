@@ -1,6 +1,6 @@
 import pytest
 
-from resources.scada.mqtt import packets, wire
+from resources.scada.mqtt.link import packets, wire
 
 
 def _publish(

@@ -20,9 +20,9 @@ from resources.demo_plant.servers.sparkplug_bytes import (
     encode_payload,
 )
 from resources.scada.mqtt.config import MqttConfig
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.payloads import Decoded, Outgoing
 from resources.scada.mqtt.sparkplug.decoder import SparkplugDecoder
-from resources.scada.mqtt.wire import Message
 
 START = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 T0 = to_micros(START) // 1000

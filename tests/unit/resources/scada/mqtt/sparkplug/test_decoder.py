@@ -457,7 +457,7 @@ def test_message_when_it_is_of_somebody_else_then_it_is_nothing_to_us() -> None:
     bench = Bench()
     bench.births()
     for topic in (b"spBv1.0/G/NDATA/Other", b"spBv1.0/G/NCMD/E", b"spBv1.0/G/NDATA", b"x/y", b"spBv1.0/G/DDATA/E"):
-        from resources.scada.mqtt.wire import Message
+        from resources.scada.mqtt.link.wire import Message
 
         assert not bench.decoder.decode((Message(topic, b"\xff", 0, 0, False),), T0 * 1000)
 
@@ -499,7 +499,7 @@ def test_state_when_connecting_then_will_and_birth_have_one_timestamp() -> None:
 
 @pytest.mark.parametrize("payload", [b'{"online":false,"timestamp":1}', b"OFFLINE", b"", b"[1]"])
 def test_state_when_somebody_says_we_are_gone_then_we_say_we_are_not(payload: bytes) -> None:
-    from resources.scada.mqtt.wire import Message
+    from resources.scada.mqtt.link.wire import Message
 
     bench = Bench()
     before = len(bench.sent)

@@ -11,11 +11,11 @@ import pyarrow as pa
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import FoundItem
-from resources.scada.mqtt.codec import MessageDecoder
 from resources.scada.mqtt.config import MqttConfig, MqttTag
-from resources.scada.mqtt.packets import Subscription
+from resources.scada.mqtt.forms.codec import MessageDecoder
+from resources.scada.mqtt.link.packets import Subscription
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.payloads import Decoded, Outgoing
-from resources.scada.mqtt.wire import Message
 
 MOST_ITEMS = 10_000
 """Items that a discovery lists."""

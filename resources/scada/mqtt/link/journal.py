@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.link.wire import Message
 
 _RECORD = struct.Struct(">QHI")
 _MOST_RECORDS = 100_000

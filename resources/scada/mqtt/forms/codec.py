@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from resources.core.readings import Reject, readings_batch, rejects_batch, texts_batch
 from resources.core.tags import SensorCatalog
-from resources.scada.mqtt import columns
 from resources.scada.mqtt.config import MqttTag
+from resources.scada.mqtt.forms import columns
+from resources.scada.mqtt.forms.reader import RefusedError, TagReader, Value, parsed
+from resources.scada.mqtt.link.wire import CutPayload, Message
 from resources.scada.mqtt.payloads import Decoded
-from resources.scada.mqtt.reader import RefusedError, TagReader, Value, parsed
-from resources.scada.mqtt.wire import CutPayload, Message
 from resources.scada.rejects import raw_payload
 
 

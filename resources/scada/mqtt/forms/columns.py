@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.clock import to_micros
-from resources.scada.mqtt.reader import EARLIEST_US, LATEST_US, STATUSES
+from resources.scada.mqtt.forms.reader import EARLIEST_US, LATEST_US, STATUSES
 
 _NUMBERS = {float, int, bool}
 _TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resources.core.errors import ProtocolError, SourceError
-from resources.scada.mqtt import packets, reasons, wire
+from resources.scada.mqtt.link import packets, reasons, wire
+from resources.scada.mqtt.link.wire import Packet
 from resources.scada.mqtt.payloads import Outgoing
-from resources.scada.mqtt.wire import Packet
 
 _FIRST_ID, _LAST_ID = 2, 65_535
 """Packet id 1 is the SUBSCRIBE's."""

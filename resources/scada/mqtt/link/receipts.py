@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from resources.scada.mqtt import packets, wire
-from resources.scada.mqtt.journal import Journal, content_of
-from resources.scada.mqtt.wire import Message
+from resources.scada.mqtt.link import packets, wire
+from resources.scada.mqtt.link.journal import Journal, content_of
+from resources.scada.mqtt.link.wire import Message
 
 _NOT_FOUND = 0x92
 

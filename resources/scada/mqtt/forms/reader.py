@@ -18,7 +18,7 @@ from resources.core.errors import ConfigError
 from resources.core.readings import Status
 from resources.core.units import conversion
 from resources.scada.mqtt.config import MqttTag
-from resources.scada.mqtt.wire import CutPayload
+from resources.scada.mqtt.link.wire import CutPayload
 
 STATUSES = {status.name.lower(): int(status) for status in Status}
 EARLIEST_US, LATEST_US = (to_micros(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))

@@ -13,12 +13,12 @@ from typing import Self, cast
 import structlog
 
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
-from resources.scada.mqtt import packets, reasons, wire
-from resources.scada.mqtt.deliveries import Deliveries
-from resources.scada.mqtt.packets import Connect, Subscription
+from resources.scada.mqtt.link import packets, reasons, wire
+from resources.scada.mqtt.link.deliveries import Deliveries
+from resources.scada.mqtt.link.packets import Connect, Subscription
+from resources.scada.mqtt.link.receipts import Receipts, Run
+from resources.scada.mqtt.link.wire import Message, Packet
 from resources.scada.mqtt.payloads import Outgoing
-from resources.scada.mqtt.receipts import Receipts, Run
-from resources.scada.mqtt.wire import Message, Packet
 from resources.scada.tls import explain
 
 log = structlog.get_logger(__name__)

@@ -11,13 +11,13 @@ from resources.core.clock import Clock
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import FoundItem, StatusSink
-from resources.scada.mqtt.codec import MessageDecoder
-from resources.scada.mqtt.commands import command
 from resources.scada.mqtt.config import MqttConfig, StatusTopic, TopicFilter
-from resources.scada.mqtt.looking import TagExplorer, TagReader
-from resources.scada.mqtt.packets import Subscription, Will
+from resources.scada.mqtt.forms.codec import MessageDecoder
+from resources.scada.mqtt.forms.commands import command
+from resources.scada.mqtt.forms.looking import TagExplorer, TagReader
+from resources.scada.mqtt.link.packets import Subscription, Will
+from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.payloads import Decoded, Look, Opening, Outbox, Outgoing
-from resources.scada.mqtt.wire import Message
 
 _RETAIN_HANDLING = {"always": 0, "when_new": 1, "never": 2}
 

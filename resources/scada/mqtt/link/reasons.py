@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.scada.mqtt import packets, wire
+from resources.scada.mqtt.link import packets, wire
 
 _OLD_CODES = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
 """Return codes of 3.1.1 -> reason codes of 5."""

@@ -9,10 +9,10 @@ import structlog
 
 from resources.core.errors import SourceError
 from resources.scada.mqtt.config import MqttConfig
-from resources.scada.mqtt.packets import Connect, Will
-from resources.scada.mqtt.reasons import Granted, UnansweredError, VersionRefusedError
-from resources.scada.mqtt.receipts import Receipts
-from resources.scada.mqtt.session import BrokerSession
+from resources.scada.mqtt.link.packets import Connect, Will
+from resources.scada.mqtt.link.reasons import Granted, UnansweredError, VersionRefusedError
+from resources.scada.mqtt.link.receipts import Receipts
+from resources.scada.mqtt.link.session import BrokerSession
 from resources.scada.tls import TlsFiles, client_context, explain
 from resources.transport.broker import BrokerConfig
 
