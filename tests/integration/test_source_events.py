@@ -97,6 +97,12 @@ def test_write_when_text_holds_what_the_database_cannot_then_it_is_stored_all_th
     assert rows(database_url)[0][4] == "a\ufffdb"
 
 
+def test_write_when_the_database_cannot_hold_one_then_the_others_are_stored(database_url: str):
+    # a severity beyond an integer's range: no server may tell one, but it must not stop the rest
+    assert write(database_url, event(1), event(2, severity=2**40), event(3)) == 2
+    assert [row[0] for row in rows(database_url)] == ["e1", "e3"]
+
+
 def configuration(server: PlainServer) -> Integrations:
     source = {
         "kind": "opc_ua",

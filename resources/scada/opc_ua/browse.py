@@ -33,6 +33,8 @@ DEEPEST = 64
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
 _PROPERTY = ua.NodeId(ua.ObjectIds.HasProperty)
 _REFERENCES_PER_NODE = 1000
+_REFUSALS = 9
+"""How often a node is tried again for want of continuation points: each time fewer nodes are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Walk:
                 continue
             unfinished = []
             for one, result in zip(some, results, strict=True):
-                if self._goes_on(one, result):
+                if self._goes_on(one, result, len(some)):
                     unfinished.append(one)
                 for place in self._new(one.place, result.References or ()):
                     yield place
@@ -129,12 +131,12 @@ class Walk:
         )
         return list(await self._services.browse(parameters))
 
-    def _goes_on(self, one: _Open, result: Any) -> bool:
-        """Return whether a node has to be asked for more, or once more."""
+    def _goes_on(self, one: _Open, result: Any, asked: int) -> bool:
+        """Return whether a node, one of `asked`, has to be asked for more, or once more."""
         code = result.StatusCode.value
-        if code == StatusCodes.BadNoContinuationPoints and one.refusals < 3:
+        if code == StatusCodes.BadNoContinuationPoints and one.refusals < _REFUSALS:
             # fewer nodes at a time need fewer continuation points
-            self._chunk = max(1, self._chunk // 2)
+            self._chunk = max(1, min(self._chunk, asked // 2))
             one.continuation, one.refusals = b"", one.refusals + 1
             return True
         if code >> 31:

@@ -102,7 +102,9 @@ class HistoryReader:
                     raise
                 waiting.extendleft(reversed(some))
                 continue
-            unfinished = [more for read, page in zip(some, pages, strict=True) if (more := self._judge(read, page))]
+            unfinished = [
+                more for read, page in zip(some, pages, strict=True) if (more := self._judge(read, page, len(some)))
+            ]
             # first those that have begun: the server keeps a continuation point for each of them
             waiting.extendleft(reversed(unfinished))
             if columns.handles:
@@ -143,11 +145,11 @@ class HistoryReader:
         self._values //= 2
         return self._values >= 1
 
-    def _judge(self, read: _Read, page: HistoryPage) -> _Read | None:
-        """Return what is left to read of a node, None if nothing is."""
+    def _judge(self, read: _Read, page: HistoryPage, asked: int) -> _Read | None:
+        """Return what is left to read of a node, one of `asked`; None if nothing is."""
         code = page.status & 0xFFFF_0000
         if code in _TRY_AGAIN and read.refusals < _REFUSALS:
-            self._chunk = max(1, self._chunk // 2)
+            self._chunk = max(1, min(self._chunk, asked // 2))
             return replace(read.anew(read.seen), refusals=read.refusals + 1)
         if page.status >> 31:
             self.refused[read.handle] = status_words(page.status)

@@ -56,12 +56,12 @@ def read_history_response(data: bytes, handles: list[int], columns: Columns) -> 
         count = max(0, _I32.unpack_from(data, position)[0])
         position += 4
         if count != len(handles):
-            raise ValueError(f"not a HistoryReadResponse: {count} results to {len(handles)} nodes")
+            raise ValueError(f"{count} results to {len(handles)} nodes")
         pages = []
         for handle in handles:
             page, position = _read_result(data, position, handle, columns)
             pages.append(page)
-    except (struct.error, IndexError, UaError, NotEnoughData) as error:
+    except (struct.error, IndexError, UaError, NotEnoughData, ValueError) as error:
         raise ValueError(f"not a HistoryReadResponse: {error}") from error
     return pages
 

@@ -4,14 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from asyncua import ua
+from asyncua.ua.uaerrors import BadEventFilterInvalid
 
+from resources.core.clock import SystemClock
 from resources.core.events import SourceEvent
 from resources.scada.opc_ua.client import OpcUaClient
+from resources.scada.opc_ua.data_config import EventsConfig
+from resources.scada.opc_ua.event_fields import EventMaker
+from resources.scada.opc_ua.events import EventTap
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.opc_ua_server import PlainServer, catalog_of, node_id
 
@@ -100,7 +106,12 @@ async def test_event_when_it_is_no_condition_then_it_has_no_state(conditions: Co
         await conditions.plain.trigger(AT, "batch 7 begins")
         await until(lambda: any(event.message == "batch 7 begins" for event in taken), "the event")
         event = next(event for event in taken if event.message == "batch 7 begins")
-        assert (event.event_type, event.condition_id, event.active, event.state_hash) == ("BaseEventType", None, None, None)
+        assert (event.event_type, event.condition_id, event.active, event.state_hash) == (
+            "BaseEventType",
+            None,
+            None,
+            None,
+        )
         # the notification is acknowledged and values go on
         await conditions.server.added[0].write_value(7.0)
         await until(lambda: any(row.value == 7.0 for row in recorder.rows()), "the value")
@@ -139,3 +150,87 @@ async def test_event_when_none_are_configured_then_none_are_asked_for(conditions
     config = conditions.server.config([{"sensor_id": "a", "unit": "bar", "node_id": node_id("pressure")}])
     client = OpcUaClient("plant", config, catalog_of(config))
     assert not client.tell_events(lambda _: asyncio.sleep(0))
+
+
+NAMESPACES = ("http://opcfoundation.org/UA/", "urn:a")
+NOW = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
+
+
+def made(**told: Any) -> SourceEvent:
+    return EventMaker("plant", NAMESPACES, lambda _: None, {}).event(told, NOW)
+
+
+async def test_event_when_the_server_tells_next_to_nothing_then_it_is_kept_all_the_same():
+    bare = made()
+    assert (bare.time_us, bare.severity, bare.message, bare.event_type) == (bare.received_us, 1, "", "BaseEventType")
+    assert (bare.event_id, bare.source_node, bare.severity_word, bare.details) == (None, None, "info", {})
+
+
+async def test_event_when_fields_are_of_all_kinds_then_they_are_plain_data():
+    told = made(
+        event_id=b"\x00\xff",
+        event_type=ua.NodeId(77, 1),
+        time=AT.replace(tzinfo=None),
+        message="plain text",
+        severity=400,
+        branch_id=ua.NodeId(),
+        condition_id=ua.NodeId("c", 7),
+        input_node=ua.NodeId("in", 1),
+        comment=ua.LocalizedText("looked at"),
+        enabled=True,
+    )
+    assert (told.event_id, told.event_type, told.message, told.severity_word) == (
+        "AP8=",
+        "nsu=urn:a;i=77",
+        "plain text",
+        "warning",
+    )
+    assert (told.branch_id, told.condition_id) == (None, "ns=7;s=c")
+    assert told.details == {"enabled": True, "comment": "looked at", "input_node": "nsu=urn:a;s=in"}
+    assert made(event_id=b"id\n").event_id == "aWQK"
+
+
+class Broken:
+    """A fake session whose server answers nothing any more."""
+
+    namespaces = NAMESPACES
+
+    def __init__(self, error: BaseException) -> None:
+        self.services, self.error = self, error
+
+    async def read_attributes(self, *_: Any) -> Any:
+        raise self.error
+
+    async def call(self, *_: Any) -> Any:
+        raise self.error
+
+    async def create_monitored_items(self, *_: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ConnectionError("cut"), asyncio.CancelledError()], ids=["cut", "cancelled"])
+async def test_event_when_the_connection_breaks_meanwhile_then_it_is_kept_without_its_name(error: BaseException):
+    taken: list[SourceEvent] = []
+
+    async def take(events: Sequence[SourceEvent]) -> None:
+        taken.extend(events)
+
+    tap = EventTap("plant", EventsConfig(), take, SystemClock())
+    fields = [ua.Variant(b"id"), ua.Variant(ua.NodeId(2041)), *[ua.Variant(None)] * 17]
+    required = [ua.Variant(b"r"), ua.Variant(ua.NodeId(2789)), *[ua.Variant(None)] * 17]
+    monitoring = SimpleNamespace(session=Broken(error), subscriptions={1: SimpleNamespace(id=1, events={1: 1})})
+    delivery = tap.deliver(monitoring, [SimpleNamespace(EventFields=fields), SimpleNamespace(EventFields=required)])
+    if isinstance(error, asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
+            await delivery
+    else:
+        await delivery
+    assert [(event.event_id, event.event_type) for event in taken] == [("id", "i=2041")]
+
+
+async def test_event_when_the_filter_is_refused_then_all_are_asked_for():
+    tap = EventTap("plant", EventsConfig(minimum_severity=500), lambda _: asyncio.sleep(0), SystemClock())
+    subscription = SimpleNamespace(id=1, events={})
+    refused = await tap._monitor(Broken(BadEventFilterInvalid()), subscription, "i=2253", 1)
+    assert refused is not None
+    assert "BadEventFilterInvalid" in refused

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from asyncua import ua
+from asyncua.ua.ua_binary import struct_to_binary
+from asyncua.ua.uaerrors import BadResponseTooLarge
 
 from resources.core.clock import SystemClock
-from resources.core.errors import UnreachableError
+from resources.core.errors import ProtocolError, UnreachableError
 from resources.core.readings import STATUS_NAMES
+from resources.scada.opc_ua.history import HistoryReader, Span
 from resources.scada.opc_ua.stored_values import StoredValues
 from tests.opc_ua_server import PlainServer, catalog_of, node_id
 
@@ -141,3 +144,88 @@ async def test_read_when_the_server_is_away_then_unreachable():
     away = PlainServer()
     with pytest.raises(UnreachableError, match="refused"):
         await _read(away, [_tag("a")])
+
+
+class StubbornServer:
+    """A fake for what asyncua's server never does: it answers HistoryRead as it is told to, one answer a request."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[tuple[Any, bytes | None]]] = []
+
+    async def _send_request(self, request: Any) -> bytes:
+        nodes = request.Parameters.NodesToRead
+        self.asked.append([(node.NodeId.Identifier, node.ContinuationPoint) for node in nodes])
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        response = ua.HistoryReadResponse()
+        response.Results = answer
+        return bytes(struct_to_binary(response)) if not isinstance(answer, bytes) else answer
+
+
+def page(*seconds: int, status: int = 0, point: bytes | None = None) -> Any:
+    found = ua.HistoryReadResult()
+    found.StatusCode = ua.StatusCode(status)
+    found.ContinuationPoint = point
+    found.HistoryData = ua.HistoryData()
+    found.HistoryData.DataValues = [
+        ua.DataValue(ua.Variant(float(n)), SourceTimestamp=START + n * SECOND) for n in seconds
+    ]
+    return found
+
+
+async def _pages(server: StubbornServer, *names: str, values: int = 1000) -> tuple[list[float], HistoryReader]:
+    reader = HistoryReader("plant", server)
+    nodes = {number: ua.NodeId(name, 2) for number, name in enumerate(names)}
+    found = [
+        value
+        async for columns in reader.pages(nodes, Span(START, START + 60 * SECOND, values))
+        for value in columns.values
+    ]
+    return found, reader
+
+
+async def test_pages_when_the_server_lacks_continuation_points_then_fewer_nodes_are_asked_at_a_time():
+    lacking = page(status=ua.StatusCodes.BadNoContinuationPoints)
+    server = StubbornServer([page(0, 1, point=b"p"), lacking], [page(2)], [page(7)])
+    found, reader = await _pages(server, "a", "b")
+    assert (found, reader.refused) == ([0.0, 1.0, 2.0, 7.0], {})
+    assert server.asked == [[("a", None), ("b", None)], [("a", b"p")], [("b", None)]]
+
+
+async def test_pages_when_a_continuation_point_is_dropped_then_it_goes_on_from_the_last_value():
+    gone = page(status=ua.StatusCodes.BadContinuationPointInvalid)
+    server = StubbornServer([page(0, 1, point=b"p")], [gone], [page(1, 2)])
+    found, _ = await _pages(server, "a")
+    assert found == [0.0, 1.0, 1.0, 2.0]
+    assert server.asked[2] == [("a", None)]
+
+
+async def test_pages_when_continuation_points_are_never_there_then_the_node_is_given_up():
+    lacking = [page(status=ua.StatusCodes.BadNoContinuationPoints)]
+    server = StubbornServer(*[lacking] * 9)
+    found, reader = await _pages(server, "a")
+    assert (found, list(reader.refused)) == ([], [0])
+    assert "BadNoContinuationPoints" in reader.refused[0]
+
+
+async def test_pages_when_even_one_node_is_too_much_then_fewer_values_are_asked_for():
+    server = StubbornServer(BadResponseTooLarge(), [page(0)], [page(0)], [page()])
+    found, _ = await _pages(server, "a", values=2)
+    assert found == [0.0, 0.0]
+    with pytest.raises(BadResponseTooLarge):
+        await _pages(StubbornServer(BadResponseTooLarge(), BadResponseTooLarge()), "a", values=2)
+
+
+@pytest.mark.parametrize("answer", [b"rubbish", []], ids=["no message", "another number of results"])
+async def test_pages_when_the_answer_is_none_then_protocol_error(answer: Any):
+    with pytest.raises(ProtocolError, match="not a HistoryReadResponse"):
+        await _pages(StubbornServer(answer), "a")
+
+
+async def test_pages_when_a_result_has_no_body_or_is_of_another_kind_then_it_holds_nothing():
+    bare, events = ua.HistoryReadResult(), ua.HistoryReadResult()
+    events.HistoryData = ua.HistoryEvent()
+    found, reader = await _pages(StubbornServer([bare, events]), "a", "b")
+    assert (found, reader.refused) == ([], {})
