@@ -29,6 +29,9 @@ SETTLED_S = 5.0
 AGAIN_S = 60.0
 """Least time between two looks, however often the connection comes and goes: browsing is work for the device."""
 
+AGAIN_BESIDE_S = 600.0
+"""The same for a look that needs a connection of its own: a Sparkplug host asks every edge node for its birth by it."""
+
 LOOK_EVERY_S = 0.5
 
 _FEW = 5
@@ -60,7 +63,8 @@ class DiscoveryWatch:
             mark, since = self._clock.monotonic(), self._state.connected_since
             if since is None or self._state.connections == looked_at or mark < max(not_before, since + SETTLED_S):
                 continue
-            looked_at, not_before = self._state.connections, mark + AGAIN_S
+            pause_s = AGAIN_S if isinstance(self._client, CanDiscoverInSession) else AGAIN_BESIDE_S
+            looked_at, not_before = self._state.connections, mark + pause_s
             await self._look()
 
     async def _look(self) -> None:

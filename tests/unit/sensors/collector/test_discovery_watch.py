@@ -123,10 +123,33 @@ async def test_connection_when_it_comes_and_goes_then_a_device_is_not_asked_each
             state.went_down(clock.monotonic())
         assert client.asked == 1
         state.went_up(clock.monotonic(), {})
-        clock.advance(module.AGAIN_S)
+        clock.advance(module.AGAIN_BESIDE_S)
         await until(lambda: watch.offer.looks == 2)
     (found,) = findings({"meters": watch}, [])
     assert (found.level, found.detail) == ("green", "0 new, 0 renamed, 0 missing of those configured")
+
+
+class InSession(Explorable):
+    """A connector that can look over the connection it has; nobody may ask for another."""
+
+    async def discover(self) -> Sequence[FoundItem]:
+        raise AssertionError("a session of its own")
+
+    async def discover_in_session(self) -> Sequence[FoundItem]:
+        return await super().discover()
+
+
+async def test_look_when_the_connector_can_do_it_in_its_session_then_there_and_more_often(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = InSession(offered("a"), offered("a", "b"))
+    async with watching(configured(tmp_path, "a"), client, clock, monkeypatch) as (watch, state):
+        for turn in range(2):
+            state.went_up(clock.monotonic(), {})
+            clock.advance(module.AGAIN_S)
+            await until(lambda n=turn: watch.offer.looks == n + 1)
+            state.went_down(clock.monotonic())
+        await until(lambda: watch.offer.comparison is not None and watch.offer.comparison.offered == 2)
 
 
 async def test_look_when_it_fails_then_said_and_the_next_connection_has_another(
@@ -137,7 +160,7 @@ async def test_look_when_it_fails_then_said_and_the_next_connection_has_another(
         with capture_logs() as logs:
             for turn in range(3):
                 state.went_up(clock.monotonic(), {})
-                clock.advance(module.AGAIN_S)
+                clock.advance(module.AGAIN_BESIDE_S)
                 await until(lambda n=turn: watch.offer.looks == n + 1)
                 state.went_down(clock.monotonic())
             await until(lambda: watch.offer.comparison is not None)
