@@ -46,20 +46,23 @@ class Link(asyncio.Protocol):
             FramingError: What came is no Modbus.
         """
         async with self._turn:
-            await self._wait_for_silence()
+            if self._overdue or self._silence_s:
+                await self._wait_for_silence()
             if self.transport is None or self.ended.is_set():
                 raise LinkLostError from self.loss
             self._answer = self._loop.create_future()
+            # a bare timer: asyncio.timeout costs more, and every request would pay
+            timer = self._loop.call_later(timeout_s, self._fail, TimeoutError())
             try:
                 self.transport.write(self.framing.request(unit_id, request))
-                async with asyncio.timeout(timeout_s):
-                    return await self._answer
+                return await self._answer
             except BaseException:
                 # also when cancelled: whoever asks next must not get this answer
                 self._overdue = not self.framing.has_transactions
                 self.framing.forget()
                 raise
             finally:
+                timer.cancel()
                 self._answer = None
 
     async def _wait_for_silence(self) -> None:
