@@ -112,10 +112,23 @@ class Dialer:
             raise explain(error, source=self._source, peer=peer) from error
         try:
             # half of the time is left for the other version, should this one not be answered
-            return session, await session.handshake(timeout_s / 2 if version == 5 else timeout_s)
+            granted = await session.handshake(timeout_s / 2 if version == 5 else timeout_s)
+            self._warn_of_short_memory(connect, granted, peer)
+            return session, granted
         except BaseException:
             await session.close()
             raise
+
+    def _warn_of_short_memory(self, connect: Connect, granted: Granted, peer: str) -> None:
+        if granted.session_expiry_s is not None and granted.session_expiry_s < connect.session_expiry_s:
+            log.warning(
+                "session_expiry_shortened",
+                source=self._source,
+                broker=peer,
+                asked_s=connect.session_expiry_s,
+                granted_s=granted.session_expiry_s,
+                remedy="what comes while the collector is away for longer is lost: let the broker keep sessions longer",
+            )
 
     def _connect(self, caller: Caller, broker: BrokerConfig, version: int) -> Connect:
         expiry_s = int(self._config.session_expiry.total_seconds())

@@ -77,6 +77,8 @@ class Granted:
     maximum_qos: int = 2
     retain_available: bool = True
     maximum_packet_size: int = _NO_LIMIT
+    session_expiry_s: int | None = None
+    """How long it keeps the session, where that is not what it was asked for."""
 
 
 def error_of(code: int, *, source: str, tried: str, detail: str = "") -> SourceError:
@@ -134,6 +136,7 @@ def _granted(resumed: bool, connect: packets.Connect, properties: dict[int, int 
         maximum_qos=number(wire.MAXIMUM_QOS, usual.maximum_qos),
         retain_available=bool(number(wire.RETAIN_AVAILABLE, 1)),
         maximum_packet_size=number(wire.MAXIMUM_PACKET_SIZE, usual.maximum_packet_size),
+        session_expiry_s=number(wire.SESSION_EXPIRY, 0) if wire.SESSION_EXPIRY in properties else None,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.core.tags import Sensor, SensorCatalog
@@ -391,6 +392,16 @@ async def test_publish_when_the_connection_breaks_or_nothing_comes_back_then_unr
             await client.publish("t", b"x")
         with pytest.raises(UnreachableError, match="not acknowledged in 1 s"):
             await client.publish("t", b"x")
+
+
+async def test_run_when_the_broker_keeps_the_session_for_less_then_the_log_says_so() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.greet(packets.packet(0x20, b"\x00\x00\x05\x11\x00\x00\x00\x3c"))
+
+    with capture_logs() as logs:
+        async with broker(script) as port:
+            await _run(_client(port), Taken())
+    assert [entry["granted_s"] for entry in logs if entry["event"] == "session_expiry_shortened"] == [60]
 
 
 async def test_run_when_3_1_1_is_configured_then_5_is_not_tried() -> None:
