@@ -38,7 +38,10 @@ check: setup
 
 test: setup
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	@# the soak mostly waits: beside the others it takes hardly any time of its own (GL_SOAK_S: its seconds, 120)
+	@mkdir -p .gl; $(BIN)/coverage run -m pytest tests/soak >.gl/soak.log 2>&1 & soak=$$!; \
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --ignore=tests/soak; tests=$$?; \
+	wait $$soak; soaked=$$?; tail -n 40 .gl/soak.log; exit $$((tests + soaked))
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
 	@for package in $(PACKAGES); do \
