@@ -110,9 +110,14 @@ class ModbusConfig(SourceOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _tls_has_its_port(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("transport") == "tls" and "port" not in values:
-            return {**values, "port": 802}
+    def _transport_has_its_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        if values.get("transport") == "tls":
+            return {"port": 802, **values}
+        if values.get("transport") == "rtu":
+            # a line has no port that could be looked at, and an attempt costs nobody anything
+            return {"circuit_breaker": {"recovery": "5s"}, **values}
         return values
 
     @model_validator(mode="after")

@@ -140,6 +140,12 @@ def test_config_when_tls_is_written_either_way_then_it_is_tls_and_the_new_way_ha
     assert (new.medium, new.port) == ("tls", 802)
 
 
+def test_config_when_it_is_a_line_then_the_circuit_stays_open_for_a_short_time_only() -> None:
+    assert _config({"address": 0}, **SERIAL).circuit_breaker.recovery.total_seconds() == 5
+    own = _config({"address": 0}, **SERIAL, circuit_breaker={"recovery": "30s"})
+    assert own.circuit_breaker.recovery.total_seconds() == 30
+
+
 @pytest.mark.parametrize(
     ("changes", "attempts"), [({}, 1), (SERIAL, 2), ({"transport": "rtu_over_tcp"}, 2), ({"retries": 3}, 4)]
 )
