@@ -33,10 +33,6 @@ from sensors.collector.assembly import Collector, Doors
 from sensors.collector.state import SourceState
 
 MODBUS, OPC_UA, MQTT = 40, 40, 20
-TARGETS = {"devices_100_connect_s": 5.0, "health_100_s": 2.0, "reconnect_s": 5.0}
-"""Most seconds that each may take."""
-
-LEAST_READINGS_PER_S = 10_000
 OFFERED_S = 60.0
 _LIMIT_S = 300.0
 _INTERVAL_S = 0.5
@@ -195,16 +191,6 @@ async def _until(condition: Callable[[], bool], running: asyncio.Task[Any] | Non
             if running is not None and running.done():
                 running.result()
             await asyncio.sleep(0.005)
-
-
-def missed(figures: dict[str, float]) -> list[str]:
-    """Return the names of the figures that miss their target."""
-    found = [name for name, most in TARGETS.items() if figures[name] > most]
-    if figures["collector_readings_per_s"] < LEAST_READINGS_PER_S:
-        found.append("collector_readings_per_s")
-    if figures["collector_readings_lost"]:
-        found.append("collector_readings_lost")
-    return found
 
 
 if __name__ == "__main__":

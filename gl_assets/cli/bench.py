@@ -15,6 +15,7 @@ from rich.table import Table
 from resources.core.errors import ConfigError
 
 PARTS = ("persist", "layout", "reads", "others")
+SCADA_PARTS = ("opcua", "mqtt", "modbus", "pool")
 
 
 @click.group()
@@ -54,6 +55,21 @@ def agents(as_json: bool, broadcasts: int) -> None:
 def collector(as_json: bool) -> None:
     """MQTT messages per second into the durable buffer, over a bare paho subscriber that acknowledges and counts."""
     show("collector", _benchmark("collector_mqtt")(_progress()), as_json=as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 50), help="Repetitions for a median.")
+@click.option("--only", type=click.Choice(SCADA_PARTS), multiple=True, help="Measure this part alone; may be repeated.")
+def scada(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
+    """The connectors over bare asyncua, paho and pymodbus clients, and one collector of a hundred devices.
+
+    Notifications, messages and values per second into the durable buffer, over a client that only counts; how long a
+    hundred devices take to connect, to answer and to come back; readings per second of all together, and what of them
+    is lost. Takes about ten minutes.
+    """
+    result = _benchmark("scada")(_progress(), repeats=repeats, parts=only or SCADA_PARTS)
+    show("scada", result, as_json=as_json)
 
 
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
