@@ -10,7 +10,7 @@ import paho.mqtt.client as paho
 import pytest
 import pytest_asyncio
 
-from resources.core.errors import AuthError, ConfigError, ProtocolError
+from resources.core.errors import AuthError, ConfigError, ProtocolError, UnreachableError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.scada.connector import CanDiscover, CanWrite, HasEndpoints, HasHealth, KeepsState
 from resources.scada.mqtt.client import MqttClient
@@ -126,6 +126,34 @@ async def test_run_when_filters_have_their_own_qos_then_each_is_kept_by_the_brok
         await mqtt_rig.put(2.0, START_US)
         await until(lambda: recorder.has(TEMPERATURE, START_US, 2.0), "a live message", task)
     assert [(row.sensor_id, row.value) for row in recorder.rows()] == [(FLOW, 1.0), (TEMPERATURE, 2.0)]
+
+
+async def test_run_when_cut_again_and_again_at_qos_2_then_each_message_is_there_once_without_a_time_of_its_own(
+    mqtt_rig: MqttRig,
+) -> None:
+    messages, cuts = 3_000, 12
+    tags = [{"sensor_id": TEMPERATURE, "unit": "Cel", "topic": "rig/values", "value_path": "raw", "time_path": None}]
+    client, recorder = _ready(mqtt_rig, qos=2, tags=tags, receive_maximum=100)
+    async with running(client, recorder):
+        pass
+    for number in range(messages):
+        mqtt_rig.publisher.publish("rig/values", b'{"raw": %d}' % number, qos=2)
+    for cut in range(1, cuts + 1):
+        task = asyncio.create_task(client.run(recorder.emit, recorder))
+        wanted = cut * messages // (cuts + 1)
+        await until(
+            lambda wanted=wanted: len(recorder.batches) > 0 and _values(recorder) >= wanted, "the next stretch", task
+        )
+        mqtt_rig.proxy.cut()
+        with pytest.raises(UnreachableError):
+            await asyncio.wait_for(task, 30)
+    async with running(client, recorder) as last:
+        await until(lambda: _values(recorder) >= messages, "the rest", last)
+    assert [row.value for row in recorder.rows()] == list(range(messages))
+
+
+def _values(recorder: Recorder) -> int:
+    return sum(batch.readings.num_rows for batch in recorder.batches if batch.readings is not None)
 
 
 async def test_run_when_a_status_topic_is_set_then_it_says_online_offline_and_the_will_speaks_for_a_lost_one(
