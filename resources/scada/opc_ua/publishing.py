@@ -171,13 +171,15 @@ class Publisher:
         subscription.next_sequence = number % _SEQUENCES + 1
         subscription.has_taken = True
         if published.status_change is not None:
-            self._changed(published.status_change)
+            self._changed(subscription, published.status_change)
         await self._tell.deliver(published, partial(subscription.durable.append, number))
 
-    def _changed(self, status: int) -> None:
+    def _changed(self, subscription: Subscription, status: int) -> None:
         if status == StatusCodes.BadTimeout:
             raise self._gone("the subscription ended: the server had not heard from us within its lifetime")
-        if status == StatusCodes.GoodSubscriptionTransferred:
+        if status == StatusCodes.GoodSubscriptionTransferred and subscription.is_transferred:
+            subscription.is_transferred = False  # some servers tell also who has asked for it
+        elif status == StatusCodes.GoodSubscriptionTransferred:
             raise self._gone("another session has taken the subscription over")
         if status >> 30:
             log.warning("subscription_status", source=self._source, status=status_words(status))

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import BadSecurityChecksFailed, UaError
 from cryptography import x509
 
 from resources.core.errors import PlatformError, UnreachableError
@@ -108,6 +108,10 @@ class Session:
         await self._say_hello()
         try:
             await self.client.open_secure_channel()
+        except AssertionError as error:
+            # asyncua takes the answer for the one of success: some servers refuse with a fault there
+            self.drop()
+            raise BadSecurityChecksFailed from error
         except BaseException:
             self.drop()
             raise
@@ -156,6 +160,8 @@ class Session:
             await asyncio.sleep(self.client.secure_channel_timeout / 1000 * _RENEW_AT)
             await self.client.open_secure_channel(renew=True)
             self.client.uaclient.revolve_security_token()
+            # a server goes on with the old keys until it has heard the new ones from us
+            await read_standard(self.services, START_TIME)
 
     async def _keep_looking(self) -> None:
         while True:

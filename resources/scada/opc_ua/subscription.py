@@ -55,6 +55,8 @@ class Subscription:
     """Client handle -> monitored item id."""
     events: dict[int, int] = field(default_factory=dict)
     """Client handle -> monitored item id of the items that bring events."""
+    is_transferred: bool = False
+    """True after we have taken it over from a session of ours that is no more."""
     cut_at: datetime | None = None
     """Since when nothing had been heard, from a cut until the first notification after it."""
 
@@ -164,7 +166,9 @@ class Monitoring:
             log.debug("subscriptions_not_transferred", source=self._source, answer=type(error).__name__)
             given = []
         for number, subscription in list(enumerate(self.subscriptions)):
-            if number >= len(given) or not given[number]:
+            if number < len(given) and given[number]:
+                self.subscriptions[subscription].is_transferred = True
+            else:
                 self.forget(subscription)
 
     def forget(self, subscription: int) -> None:

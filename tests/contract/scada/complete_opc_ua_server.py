@@ -44,6 +44,8 @@ class Limits:
     items_per_call: int = 0
     items_per_subscription: int = 0
     subscriptions: int = 0
+    transfers: int = 1
+    """0: the server has no TransferSubscriptions."""
     tells: bool = True
     """False: limits are enforced, and not told."""
 
@@ -156,6 +158,8 @@ class CompleteSubscriptions(SubscriptionService):
         return super().republish(params)
 
     async def transfer_subscriptions(self, params: Any, session_id: Any, callback: Any) -> list[Any]:
+        if self.limits.transfers == 0:
+            raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
         results = await super().transfer_subscriptions(params, session_id, callback)
         for number in params.SubscriptionIds:
             if number in self.subscriptions:
@@ -341,21 +345,52 @@ class CompleteServer:
         """Lose every connection, session and subscription; `namespaces_before` ours move it to a higher index."""
         await self.do(self._reboot(namespaces_before))
 
-    async def _reboot(self, namespaces_before: tuple[str, ...]) -> None:
+    async def tell_status(self, code: int) -> None:
+        """Let every subscription tell a status with its next notification."""
+
+        async def tell() -> None:
+            for subscription in self.server.iserver.subscription_service.subscriptions.values():
+                await subscription.monitored_item_srv.trigger_statuschange(ua.StatusCode(ua.UInt32(code)))
+
+        await self.do(tell())
+
+    async def count_on(self, steps: int) -> None:
+        """Go on with another sequence number."""
+
+        async def count() -> None:
+            for subscription in self.server.iserver.subscription_service.subscriptions.values():
+                subscription._notification_seq += steps
+
+        await self.do(count())
+
+    def channel_tokens(self) -> int:
+        """Return the sum of the numbers of all secure channels' tokens: each renewal makes it greater."""
+        assert self.server.bserver is not None
+        found = [client.processor for client in self.server.bserver.clients]
+        return sum(processor._connection.security_token.TokenId for processor in found if processor is not None)
+
+    async def renumber(self, *namespaces_before: str) -> None:
+        """Move our namespace to a higher index, with its nodes, while clients are connected."""
+        await self.do(self._renumber(namespaces_before))
+
+    async def _renumber(self, namespaces_before: tuple[str, ...]) -> None:
         names = tuple(self._parents)
+        await self._remove(names, silently=True)
+        array = self.server.get_node(ua.NodeId(ua.ObjectIds.Server_NamespaceArray))
+        found = await array.read_value()
+        found[self.index : self.index] = list(namespaces_before)
+        await array.write_value(found)
+        self.index += len(namespaces_before)
+        self._folder = None
+        await self._add(names, analog=False, value=0.0, kind=None)
+
+    async def _reboot(self, namespaces_before: tuple[str, ...]) -> None:
         await self._end_sessions(delete_subscriptions=True)
         self.cut_connections()
         now = ua.DataValue(ua.Variant(datetime.now(UTC), ua.VariantType.DateTime))
         await self.server.iserver.write_attribute_value(ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime), now)
         if namespaces_before:
-            await self._remove(names, silently=True)
-            array = self.server.get_node(ua.NodeId(ua.ObjectIds.Server_NamespaceArray))
-            found = await array.read_value()
-            found[self.index : self.index] = list(namespaces_before)
-            await array.write_value(found)
-            self.index += len(namespaces_before)
-            self._folder = None
-            await self._add(names, analog=False, value=0.0, kind=None)
+            await self._renumber(namespaces_before)
 
     def cut_connections(self) -> None:
         """Break every client's connection; to be called in the server's loop."""
@@ -373,6 +408,12 @@ class CompleteServer:
     @property
     def subscriptions(self) -> list[int]:
         return list(self.server.iserver.subscription_service.subscriptions)
+
+    @property
+    def notifications(self) -> int:
+        """How many were ever sent for the subscriptions that there are."""
+        found = list(self.server.iserver.subscription_service.subscriptions.values())
+        return sum(subscription._notification_seq for subscription in found)
 
     @property
     def unacknowledged(self) -> int:

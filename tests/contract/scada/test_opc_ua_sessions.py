@@ -1,8 +1,12 @@
 """What the OPC UA connector does after a cut: session, subscriptions and notifications taken up again."""
 
+import asyncio
+
 import pytest
+from asyncua import ua
 
 from resources.core.errors import UnreachableError
+from resources.scada.opc_ua import session
 from resources.transport.certificates import IssuedCertificate
 from tests.contract.scada.complete_opc_ua_rig import SECOND_US, START_US, lost, put_and_see, ready, values_of
 from tests.contract.scada.complete_opc_ua_server import CompleteServer
@@ -26,9 +30,9 @@ async def test_run_when_a_cut_is_shorter_than_the_lifetime_then_the_session_goes
         await put_and_see(complete_server, recorder, 1, task)
         # what the server sends now is lost on its way: it has it for Republish only
         complete_proxy.deaf = True
-        kept = complete_server.unacknowledged
+        sent = complete_server.notifications
         await complete_server.put("a", 2.0, START_US + 2 * SECOND_US)
-        await until(lambda: complete_server.unacknowledged > kept, "a notification that was sent", task)
+        await until(lambda: complete_server.notifications > sent, "a notification that was sent", task)
         complete_proxy.cut()
         await lost(task)
         complete_proxy.deaf = False
@@ -82,9 +86,9 @@ async def test_run_when_the_session_is_gone_then_a_new_one_takes_the_subscriptio
     async with running(client, recorder) as task:
         await put_and_see(complete_server, recorder, 1, task)
         complete_proxy.deaf = True
-        kept = complete_server.unacknowledged
+        sent = complete_server.notifications
         await complete_server.put("a", 2.0, START_US + 2 * SECOND_US)
-        await until(lambda: complete_server.unacknowledged > kept, "a notification that was sent", task)
+        await until(lambda: complete_server.notifications > sent, "a notification that was sent", task)
         complete_proxy.cut()
         await lost(task)
     complete_proxy.deaf = False
@@ -179,12 +183,7 @@ async def test_run_when_notifications_are_lost_for_good_then_the_stretch_is_a_ga
     async with running(client, recorder) as task:
         await put_and_see(complete_server, recorder, 1, task)
 
-        async def forget() -> None:
-            # as a server does whose retransmission queue is short
-            for subscription in complete_server.server.iserver.subscription_service.subscriptions.values():
-                subscription._notification_seq += 3
-
-        await complete_server.do(forget())
+        await complete_server.count_on(3)  # as a server does whose retransmission queue is short
         await put_and_see(complete_server, recorder, 2, task)
         await until(lambda: bool(recorder.gaps), "the gap", task)
         await put_and_see(complete_server, recorder, 3, task)
@@ -221,3 +220,137 @@ async def test_run_when_stopped_then_the_server_keeps_neither_session_nor_subscr
         assert complete_server.sessions == 1
     await until(lambda: complete_server.sessions == 0, "the end of the session")
     assert complete_server.subscriptions == []
+
+
+async def test_run_when_the_server_has_no_transfer_then_a_new_session_begins_anew(
+    complete_server: CompleteServer, complete_proxy: CuttableProxy
+) -> None:
+    await complete_server.add("a")
+    await complete_server.limit(transfers=0)
+    client, recorder = ready(complete_proxy.port, "a")
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 1, task)
+        complete_proxy.cut()
+        await lost(task)
+    await complete_server.end_sessions(delete_subscriptions=False)
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 2, task)
+    assert (recorder.facts[-1]["session"], recorder.facts[-1]["unbroken"]) == ("new", "False")
+
+
+async def test_run_when_another_endpoint_is_to_be_used_then_nothing_of_the_first_is_asked_of_it(
+    complete_server: CompleteServer, complete_proxy: CuttableProxy
+) -> None:
+    await complete_server.add("a")
+    client, recorder = ready(complete_proxy.port, "a", other_endpoints=[f"127.0.0.1:{complete_server.port}"])
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 1, task)
+        complete_proxy.cut()
+        await lost(task)
+    client.use(1)
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 2, task)
+    assert recorder.facts[-1]["session"] == "new"
+    assert recorder.facts[-1]["endpoint"] == f"opc.tcp://127.0.0.1:{complete_server.port}/gl"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (ua.StatusCodes.BadTimeout, "had not heard from us within its lifetime"),
+        (ua.StatusCodes.GoodSubscriptionTransferred, "another session has taken the subscription over"),
+    ],
+    ids=["timed out", "taken over"],
+)
+async def test_run_when_the_subscription_has_ended_then_the_session_is_closed_and_the_next_begins_anew(
+    complete_server: CompleteServer, code: int, said: str
+) -> None:
+    await complete_server.add("a")
+    client, recorder = ready(complete_server.port, "a")
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 1, task)
+        await complete_server.tell_status(code)
+        await complete_server.put("a", 2.0, START_US + 2 * SECOND_US)
+        with pytest.raises(UnreachableError, match=said):
+            await asyncio.wait_for(asyncio.shield(task), 60)
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 3, task)
+        assert complete_server.sessions == 1
+    assert recorder.facts[-1]["session"] == "new"
+
+
+async def test_run_when_the_server_tells_another_bad_status_then_reading_goes_on(
+    complete_server: CompleteServer,
+) -> None:
+    await complete_server.add("a")
+    client, recorder = ready(complete_server.port, "a")
+    async with running(client, recorder) as task:
+        await complete_server.tell_status(ua.StatusCodes.BadNodeIdUnknown)
+        await put_and_see(complete_server, recorder, 1, task)
+        await put_and_see(complete_server, recorder, 2, task)
+
+
+async def test_run_when_sequence_numbers_jump_far_or_repeat_then_reading_goes_on(
+    complete_server: CompleteServer,
+) -> None:
+    await complete_server.add("a")
+    client, recorder = ready(complete_server.port, "a")
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 1, task)
+        await complete_server.count_on(50_000)
+        await put_and_see(complete_server, recorder, 2, task)
+        assert "50000 notifications were lost" in recorder.gaps[0][2]
+        assert complete_server.seen.republished == []
+        await complete_server.count_on(-1)  # as if it were sent a second time
+        sent = complete_server.notifications
+        await complete_server.put("a", 3.0, START_US + 3 * SECOND_US)
+        await until(lambda: complete_server.notifications > sent, "the notification", task)
+        await put_and_see(complete_server, recorder, 4, task)
+    assert values_of(recorder, "a") == [1.0, 2.0, 4.0]
+
+
+async def test_run_when_the_channel_is_renewed_then_reading_goes_on(
+    complete_server: CompleteServer, client_pair: IssuedCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_RENEW_AT", 50 / 3_600_000)
+    await complete_server.add("a")
+    client, recorder = ready(
+        complete_server.port,
+        "a",
+        insecure_no_security=False,
+        client_certificate=client_pair.certificate,
+        client_key=client_pair.key,
+        server_certificate=client_pair.authority,
+    )
+    async with running(client, recorder) as task:
+        for number in range(1, 6):
+            tokens = complete_server.channel_tokens()
+            await until(lambda tokens=tokens: complete_server.channel_tokens() > tokens, "a renewal", task)
+            await put_and_see(complete_server, recorder, number, task)
+
+
+async def test_run_when_namespaces_are_renumbered_while_connected_then_everything_is_subscribed_anew(
+    complete_server: CompleteServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_LOOK_EVERY_S", 0.1)
+    await complete_server.add("a")
+    client, recorder = ready(complete_server.port, "a")
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 1, task)
+        await complete_server.renumber("urn:another newcomer")
+        with pytest.raises(UnreachableError, match="has renumbered its namespaces"):
+            await asyncio.wait_for(asyncio.shield(task), 60)
+    async with running(client, recorder) as task:
+        await put_and_see(complete_server, recorder, 2, task)
+    assert recorder.facts[-1]["session"] == "new"
+
+
+async def test_check_health_when_connected_or_not_then_the_service_level_or_unreachable_error(
+    complete_server: CompleteServer,
+) -> None:
+    await complete_server.add("a")
+    client, recorder = ready(complete_server.port, "a")
+    with pytest.raises(UnreachableError, match="no session to ask by"):
+        await client.check_health()
+    async with running(client, recorder):
+        assert (await client.check_health()).service_level == 255
