@@ -9,15 +9,17 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+import pytest
 import pytest_asyncio
 from asyncua import ua
 
 from gl_assets.jobs import HOURLY_READINGS
+from gl_assets.scada import gap_filling
 from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.run import run_windows
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch, readings_batch
-from resources.databases.timescale.gap_work import GIVE_UP_AFTER
+from resources.databases.timescale.gap_work import GIVE_UP_AFTER, GapBook
 from resources.databases.timescale.gaps import read_gaps, write_gaps
 from resources.databases.timescale.hours import due_hours, hour_revision, record_hour
 from resources.integrations import Integrations
@@ -53,7 +55,10 @@ def configuration(server: PlainServer, **more: Any) -> Integrations:
     )
 
 
-@pytest_asyncio.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[PlainServer]:
     """A server that has kept a value per minute of the hour, for both sensors."""
     running = PlainServer()
@@ -226,13 +231,11 @@ async def test_fill_when_no_collector_ran_then_whole_windows_are_filled(
     assert query(database_url, "SELECT count(*) FROM scada.sensor_readings") == [(96,)]
 
 
-async def test_fill_when_the_server_is_away_then_it_is_tried_again_after_a_pause(
-    server: PlainServer, database_url: str, tmp_path: Path
-):
-    config = configuration(server)
+async def test_fill_when_the_server_is_away_then_it_is_tried_again_after_a_pause(database_url: str, tmp_path: Path):
+    away = PlainServer()
+    config = configuration(away)
     await asyncio.to_thread(collected, tmp_path, config, database_url, [0, 1, 2])
     note_gap(database_url, 3, 14)
-    await server.server.stop()
 
     told, result = await fill(config, database_url)
 
@@ -247,18 +250,13 @@ async def test_fill_when_the_server_is_away_then_it_is_tried_again_after_a_pause
     waiting, _ = await fill(config, database_url)
     assert (waiting["failed"], waiting["windows"], waiting["judged"]) == ({}, 0, 0)
 
-    back = PlainServer()
-    back.port = server.port
-    await back.start()
+    await away.start()
     for sensor in SENSORS:
-        node = await back.add(sensor)
-        await back.historize(node)
-        await back.keep(node, HOUR + 4 * MINUTE, 4.0)
-    try:
-        told, result = await fill(config, database_url, again=True)
-    finally:
-        await back.stop()
-    await server.start()
+        node = await away.add(sensor)
+        await away.historize(node)
+        await away.keep(node, HOUR + 4 * MINUTE, 4.0)
+    told, result = await fill(config, database_url, again=True)
+    await away.stop()
     assert (told["failed"], told["rows"]) == ({}, 2)
     assert checks(result) == {"2026-11-21T10:00": True}
 
@@ -314,3 +312,90 @@ async def test_fill_when_one_tag_has_no_history_then_the_rest_is_filled_and_the_
     with psycopg.connect(database_url) as connection:
         (gap,) = read_gaps(connection)
     assert (gap.filled_at is not None, gap.without_history, gap.rows_filled) == (True, ["B1/T"], 12)
+    await server.added[1].set_attr_bit(ua.AttributeIds.AccessLevel, ua.AccessLevel.HistoryRead)
+
+
+async def test_fill_when_history_is_long_then_one_run_does_a_part_and_the_next_goes_on(
+    server: PlainServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gap_filling, "MOST_WINDOWS", 2)
+    config = configuration(server, history_margin="0s")
+    await asyncio.to_thread(collected, tmp_path, config, database_url, [0])
+    note_gap(database_url, 1, 59)
+
+    first, _ = await fill(config, database_url)
+    assert (first["windows"], first["filled"]) == (2, [])
+    assert query(database_url, "SELECT filled_to FROM scada.gaps") == [(HOUR + 30 * MINUTE,)]
+    second, result = await fill(config, database_url)
+
+    assert (first["rows"] + second["rows"], len(second["filled"])) == (2 * 58, 1)
+    assert set(checks(result).values()) == {True}
+    assert query(database_url, "SELECT count(*) FROM scada.sensor_readings") == [(2 * 59,)]
+
+
+async def test_fill_when_most_of_history_is_out_of_range_then_nothing_is_stored_and_the_reason_is_kept(
+    server: PlainServer, database_url: str, tmp_path: Path
+):
+    tags = [{"sensor_id": s, "unit": "bar", "node_id": node_id(s), "maximum": 4} for s in SENSORS]
+    config = configuration(server, tags=tags)
+    await asyncio.to_thread(collected, tmp_path, config, database_url, [0, 1, 2])
+    note_gap(database_url, 3, 14)
+
+    told, _ = await fill(config, database_url)
+
+    assert "rows are rejected" in told["failed"]["server from 2026-11-21T10:03:00Z"]
+    assert query(database_url, "SELECT collector FROM scada.window_ledger") == [("c1",)]
+
+
+async def test_fill_when_some_of_history_is_rejected_then_twice_changes_nothing(
+    server: PlainServer, database_url: str, tmp_path: Path
+):
+    tags = [{"sensor_id": s, "unit": "bar", "node_id": node_id(s), "maximum": 12} for s in SENSORS]
+    config = configuration(server, tags=tags)
+    await asyncio.to_thread(collected, tmp_path, config, database_url, [0, 1, 2])
+    note_gap(database_url, 3, 14)
+    told, _ = await fill(config, database_url)
+    assert told["failed"] == {}
+    before = state(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE scada.gaps SET filled_at = NULL, filled_to = NULL")
+    told, _ = await fill(config, database_url)
+    assert (told["windows"], told["rows"]) == (1, 0)
+    assert state(database_url)[:4] == before[:4]
+    ((_, rejected),) = query(
+        database_url, "SELECT collector, rejected FROM scada.window_ledger WHERE collector = 'c1-history'"
+    )
+    assert rejected == 4  # 13 and, from the margin, 14, of both sensors
+
+
+async def test_fill_when_texts_have_history_then_they_are_filled_too(
+    server: PlainServer, database_url: str, tmp_path: Path
+):
+    node = await server.add("state", "off")
+    await server.historize(node)
+    for minute, text in ((4, "on"), (5, "off")):
+        await server.keep(node, HOUR + minute * MINUTE, text)
+    tags = [{"sensor_id": "B1/STATE", "data": "text", "node_id": node_id("state")}]
+    config = configuration(server, tags=tags)
+    note_gap(database_url, 3, 14)
+
+    told, _ = await fill(config, database_url)
+
+    assert told["rows"] == 2
+    texts = "SELECT value, collector FROM scada.text_readings ORDER BY time"
+    assert query(database_url, texts) == [("on", "c1-history"), ("off", "c1-history")]
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE scada.gaps SET filled_at = NULL, filled_to = NULL")
+    told, _ = await fill(config, database_url)
+    assert told["rows"] == 0
+
+
+async def test_fill_when_another_process_is_filling_then_nothing_is_done(server: PlainServer, database_url: str):
+    note_gap(database_url, 3, 14)
+    with (
+        psycopg.connect(database_url, autocommit=True) as connection,
+        GapBook(connection, site="plant", collector="c1").only_filler() as mine,
+    ):
+        assert mine
+        told, _ = await fill(configuration(server), database_url)
+    assert (told["busy"], told["windows"]) == (True, 0)
