@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from resources.core.settings import parse_yaml
 from resources.integrations import Integrations, example_path, load_integrations
 
-OPTIONAL_KEY = re.compile(r"^(\s*(?:- )?)#(?=[a-z0-9_]+:|- \{)", re.MULTILINE)
+OPTIONAL_KEY = re.compile(r"^(\s*(?:- )?)#(?=(?:- )?(?:[a-z0-9_]+:|\{))", re.MULTILINE)
 
 
 def uncommented() -> str:
