@@ -25,7 +25,7 @@ from resources.scada.mqtt.link.dialing import Caller, Dialer, endpoint_of
 from resources.scada.mqtt.link.journal import Journal
 from resources.scada.mqtt.link.receipts import Receipts, Run
 from resources.scada.mqtt.link.session import BrokerSession
-from resources.scada.mqtt.payloads import Outgoing, PayloadDecoder
+from resources.scada.mqtt.payloads import Outgoing, PayloadDecoder, UnreadError
 from resources.scada.tls import certificate_facts, peer_certificate
 
 _MOST_PER_BATCH = 5_000
@@ -222,7 +222,11 @@ class MqttClient:
             ProtocolError: The tag takes no commands, the broker refuses, or nobody listens there.
             SourceError: As `run`.
         """
-        message = self._decoder.command(sensor_id, value)
+        try:
+            message = self._decoder.command(sensor_id, value)
+        except UnreadError:
+            await self.read([sensor_id])
+            message = self._decoder.command(sensor_id, value)
         code = await self.publish(message.topic, message.payload, message.qos, message.retain)
         if code == reasons.NO_MATCHING_SUBSCRIBERS and not message.retain:
             raise ProtocolError(

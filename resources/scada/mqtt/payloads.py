@@ -23,6 +23,7 @@ from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
+from resources.core.errors import ProtocolError
 from resources.core.readings import ReadingBatch
 from resources.scada.connector import FoundItem, StatusSink
 from resources.scada.mqtt.link.packets import Subscription, Will
@@ -66,6 +67,10 @@ class Opening:
     """True asks for a session of this connection alone (clean start, no expiry)."""
     will: Will | None = None
     """What the broker publishes for us if we vanish."""
+
+
+class UnreadError(ProtocolError):
+    """A command cannot be made before the present value of its tag has been read (`PayloadDecoder.reader`)."""
 
 
 class Outbox(Protocol):
@@ -134,6 +139,7 @@ class PayloadDecoder(Protocol):
         """Return the message that sets a tag to an engineering value.
 
         Raises:
+            UnreadError: The tag's present value must be read first.
             ProtocolError: The tag cannot be set this way; the message says why.
         """
         ...

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from resources.core.clock import Clock, to_micros
 from resources.core.errors import ProtocolError
 from resources.scada.mqtt.config import MqttTag
-from resources.scada.mqtt.payloads import Outgoing
+from resources.scada.mqtt.payloads import Outgoing, UnreadError
 from resources.scada.mqtt.sparkplug.nodes.births import REBIRTH, Definition
 from resources.scada.mqtt.sparkplug.payload.datatypes import (
     INTEGERS,
@@ -55,7 +55,8 @@ class Commands:
         """Return the message that sets a tag to an engineering value.
 
         Raises:
-            ProtocolError: No fresh birth of the metric is known, or it does not take the value.
+            UnreadError: No fresh birth of the metric is known.
+            ProtocolError: It does not take the value.
         """
         address = self._tags[sensor_id].sparkplug
         assert address is not None
@@ -79,9 +80,9 @@ class Commands:
     def _definition(self, sensor_id: str) -> tuple[Tag, Definition]:
         known = self._known.get(sensor_id)
         if known is None or self._clock.monotonic() - known[2] > _FRESH_S:
-            raise ProtocolError(
+            raise UnreadError(
                 f"source {self._source}: writing {sensor_id}: no birth certificate of its metric has been read in the "
-                f"last {_FRESH_S:g} s: read its present value first",
+                f"last {_FRESH_S:g} s: see that the metric exists (gl tags discover)",
                 source=self._source,
             )
         tag, definition, _ = known

@@ -94,7 +94,8 @@ class SparkplugDecoder:
 
     def opening(self) -> Opening:
         """Return the subscriptions of our own state and of every edge node, and the will that says we are gone."""
-        qos = self._config.qos
+        # nothing is published with QoS 2, and 1 keeps whatever is published with more than 0
+        qos = min(self._config.qos, 1)
         wanted = [Subscription(self._host.topic, 1)]
         for node in self._roster.nodes:
             wanted += [Subscription(each, qos) for each in filters_of(node.group_id, node.edge_node_id)]

@@ -4,9 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+import yaml
 
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.core.readings import ReadingBatch
+from resources.core.settings import parse_yaml
 from resources.demo_plant.servers.sparkplug_bytes import (
     DATASET,
     DOUBLE,
@@ -15,9 +17,12 @@ from resources.demo_plant.servers.sparkplug_bytes import (
     UINT8,
     SparkplugMetric,
 )
+from resources.integrations import Integrations
 from resources.scada.connector import CanDiscover, CanWrite
 from resources.scada.mqtt.client import MqttClient
-from resources.scada.values import sensor_values
+from resources.scada.values import plain_settings, sensor_values
+from resources.scada.writes import Outcome, Requester, WriteReport, WriteRequest
+from resources.write_back import write_tag
 from tests.contract.scada.recorder import running, until
 from tests.contract.scada.sparkplug.conftest import LEVEL, RUNNING, STATE, STEAM, SparkplugRig
 
@@ -108,12 +113,36 @@ async def test_write_when_the_value_is_a_text_or_a_state_then_the_string_is_sent
         await client.write("mode", 7.0)
 
 
-async def test_write_when_nothing_was_read_before_then_protocol_error(rig: SparkplugRig) -> None:
+async def test_write_when_nothing_was_read_before_then_the_births_are_read_first(rig: SparkplugRig) -> None:
     client, _ = rig.ready()
-    with pytest.raises(
-        ProtocolError, match="source rig: writing boiler.level: no birth .* read its present value first"
-    ):
-        await client.write(LEVEL, 1.0)
+    await client.write(LEVEL, 1.0)
+    await until(lambda: bool(rig.node.commands), "the command")
+    assert rig.node.commands == [("Drum", "Level", 0)]
+
+
+async def test_write_when_the_metric_does_not_exist_then_protocol_error(rig: SparkplugRig) -> None:
+    client, _ = rig.ready(more_tags=[{"sensor_id": "gone", "unit": "1", "sparkplug": "Plant/Boiler 1//Nothing"}])
+    with pytest.raises(ProtocolError, match="source rig: writing gone: no birth .* see that the metric exists"):
+        await client.write("gone", 1.0)
+
+
+async def test_guard_when_confirmed_then_it_is_written_and_read_back(rig: SparkplugRig, database_url: str) -> None:
+    writable = {"minimum": 0, "maximum": 100, "max_step": 20}
+    tag = {"sensor_id": "setpoint", "unit": "Cel", "writable": writable, "sparkplug": "Plant/Boiler 1//Setpoint"}
+    rig.node.metrics[""]["Setpoint"] = SparkplugMetric("Setpoint", DOUBLE, 40.0, alias=40)
+    source = plain_settings(rig.config(more_tags=[tag]))
+    document = yaml.safe_dump({"site": "plant", "start": "2026-11-01T00:00:00Z", "sources": {"rig": source}})
+    config = parse_yaml(document, Integrations, name="rig.yaml")
+
+    async def guarded(value: float) -> WriteReport:
+        request, anna = WriteRequest("setpoint", value, confirm=True), Requester("anna", "gl write", "control-room-2")
+        return await asyncio.to_thread(write_tag, config, request, anna, database_url=database_url)
+
+    written = await guarded(45.5)
+    assert (written.outcome, written.old_value, written.read_back) == (Outcome.WRITTEN, 40.0, 45.5), written.reason
+    refused = await guarded(90.0)
+    assert refused.outcome is Outcome.REFUSED
+    assert rig.node.commands == [("", "Setpoint", 45.5)]
 
 
 async def test_write_when_the_value_does_not_fit_then_protocol_error_and_nothing_is_sent(rig: SparkplugRig) -> None:
