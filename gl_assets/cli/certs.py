@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from resources.core.home import config_path, gl_home
 from resources.integrations import load_integrations
@@ -132,17 +132,16 @@ def _row(one: CertificateInUse, now: datetime) -> dict[str, Any]:
 
 
 def _table(found: list[CertificateInUse], now: datetime) -> Table:
-    table = Table("key", "role", "subject", "expires (UTC)", "days left", "SHA-256", "file")
+    table = Table("days left", "expires (UTC)", "role", Column("certificate", overflow="fold"), show_lines=True)
     for one in found:
         left = one.left(now)
         colour = "red" if left is None or left.days < 0 else "yellow" if one.warning(now) else "green"
+        what = one.subject or f"cannot be read: {one.problem}"
+        fingerprint_line = f"\nSHA-256 {one.sha256}" if one.sha256 else ""
         table.add_row(
-            escape(one.key),
-            one.role,
-            escape(one.subject or f"cannot be read: {one.problem}"),
-            f"{one.expires_at:%Y-%m-%d %H:%M}" if one.expires_at else "",
             f"[{colour}]{'?' if left is None else left.days}[/{colour}]",
-            one.sha256,
-            escape(str(one.path)),
+            f"{one.expires_at:%Y-%m-%d %H:%M}" if one.expires_at else "",
+            one.role,
+            escape(f"{what}\n{one.key}: {one.path}{fingerprint_line}"),
         )
     return table

@@ -8,7 +8,8 @@ import sys
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from gl_assets.cli.state import interrupt_on_signals, running_database_url
 from resources.core.errors import ConfigError
@@ -77,8 +78,6 @@ def _write(config: Integrations, request: WriteRequest, *, as_json: bool) -> Non
 
 
 def _sentence(report: WriteReport) -> str:
-    from rich.markup import escape
-
     colour = _COLOURS.get(report.outcome, "red")
     old = "?" if report.old_value is None else f"{report.old_value:g}"
     change = f"{report.sensor_id}: {old} → {report.new_value:g} {report.unit or ''}".rstrip()
@@ -104,11 +103,11 @@ def _print_list(config: Integrations, *, as_json: bool) -> None:
     if not found:
         console.print("no tag may be written: a tag needs a block `writable` in the configuration")
         return
-    table = Table("sensor_id", "source", "unit", "minimum", "maximum", "max_step", "tolerance", "description")
+    table = Table(Column("sensor_id", overflow="fold"), "source", "from", "to", "step", "unit", "description")
     for sensor_id, (source, tag) in found.items():
         if (bounds := tag.writable) is not None:
-            numbers = (bounds.minimum, bounds.maximum, bounds.max_step, bounds.tolerance)
-            table.add_row(sensor_id, source, tag.unit, *(f"{number:g}" for number in numbers), tag.description)
+            numbers = (f"{number:g}" for number in (bounds.minimum, bounds.maximum, bounds.max_step))
+            table.add_row(sensor_id, source, *numbers, escape(tag.unit), escape(tag.description))
     console.print(table)
 
 
@@ -124,30 +123,29 @@ def _print_history(config: Integrations, sensor_id: str | None, limit: int, *, a
 
 
 def _table(rows: list[AuditedWrite]) -> Table:
-    table = Table("row", "time (UTC)", "who", "through", "tag", "old", "new", "read back", "outcome", "reason")
+    tag, reason = Column("tag", overflow="fold"), Column("reason", overflow="fold", ratio=1)
+    table = Table("row", "time (UTC)", "who, through", tag, "old → new", "read back", "outcome", reason)
     for row in rows:
         colour = _COLOURS.get(row.outcome, "red")
         through = (
             f"{row.requested_via} run {row.run_id}" if row.run_id else f"{row.requested_via}, {row.requested_from}"
         )
-        reason = row.reason or ("nothing was sent" if row.outcome == "started" else "may have been sent")
+        why = row.reason or ("nothing was sent" if row.outcome == "started" else "may have been sent")
         table.add_row(
             str(row.write_id),
             f"{row.requested_at:%Y-%m-%d %H:%M:%S}",
-            row.requested_by,
-            through,
+            escape(f"{row.requested_by}, {through}"),
             row.sensor_id,
-            _number(row.old_value),
-            _number(row.new_value),
-            _number(row.read_back),
+            f"{_number(row.old_value)} → {_number(row.new_value)}",
+            "" if row.read_back is None else _number(row.read_back),
             f"[{colour}]{row.outcome.replace('_', ' ')}[/{colour}]",
-            f"{reason} ({row.note})" if row.note else reason,
+            escape(f"{why} ({row.note})" if row.note else why),
         )
     return table
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+    return "?" if value is None else f"{value:g}"
 
 
 def _database_url() -> str:
