@@ -172,7 +172,7 @@ class SparkplugDecoder:
             if node.reorder_at is not None and now - node.reorder_at >= reorder_s:
                 self._lifecycle.give_up_waiting(node, out)
             if node.held and now - node.held[0].since >= birth_s:
-                self._lifecycle.read_doubtfully(node, out)
+                self._lifecycle.waiting.read_doubtfully(node, out)
             if node.ask_at is not None and now >= node.ask_at:
                 node.ask_at = None
                 self._rebirths.want(node)
@@ -183,7 +183,8 @@ class SparkplugDecoder:
             node.due_at = None
             reason = (
                 f"no birth certificate has come from {node.name}, although it was asked for one: see that the edge "
-                "node runs, is connected to this broker, and may be sent commands (NCMD)"
+                "node runs, is connected to this broker and may be sent commands (NCMD), and that we may subscribe its "
+                "topics"
             )
             for tag in node.all_tags():
                 self._items.failed(tag, reason)
@@ -215,18 +216,19 @@ class SparkplugDecoder:
                 message = Message(topic, payload, 0, 0, retain=False)
                 held = self._lifecycle.opened(route.node, route.message_type, route.device_id, message, out)
             if route is None or held is None:
-                self._lifecycle.released.append(ticket)
+                self._lifecycle.waiting.released.append(ticket)
                 continue
             held.ticket = ticket
-            self._lifecycle.hold_again(route.node, held, out)
+            if self._lifecycle.waiting.hold_again(route.node, held, out):
+                self._rebirths.want(route.node)
 
     def _keep(self, now: float) -> None:
         """Write births and what was held back before anything of this turn is acknowledged or read further."""
-        life, store = self._lifecycle, self._store
+        life, waiting, store = self._lifecycle, self._lifecycle.waiting, self._store
         changed, life.changed = life.changed, {}
-        held, life.held = [one for one in life.held if one.message is not None], []
-        self._safe_at += [(now + _SAFE_AFTER_S, ticket) for ticket in life.released]
-        life.released = []
+        held, waiting.kept = [one for one in waiting.kept if one.message is not None], []
+        self._safe_at += [(now + _SAFE_AFTER_S, ticket) for ticket in waiting.released]
+        waiting.released = []
         if store is None:
             return
         if changed:

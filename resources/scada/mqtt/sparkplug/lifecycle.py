@@ -9,7 +9,7 @@ Source: Sparkplug 3.0.0, chapter 5 (operational behaviour).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -18,14 +18,14 @@ from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.sparkplug.items import Items
 from resources.scada.mqtt.sparkplug.metrics import Metrics
 from resources.scada.mqtt.sparkplug.nodes.births import Birth, bd_seq_of
-from resources.scada.mqtt.sparkplug.nodes.edge_node import MOST_HELD, Device, EdgeNode, Held
+from resources.scada.mqtt.sparkplug.nodes.edge_node import Device, EdgeNode, Held
 from resources.scada.mqtt.sparkplug.nodes.rebirths import Rebirths
 from resources.scada.mqtt.sparkplug.nodes.sequence import Order
 from resources.scada.mqtt.sparkplug.output import Output
 from resources.scada.mqtt.sparkplug.payload.datatypes import RefusedError
 from resources.scada.mqtt.sparkplug.payload.envelope import read_payload
-from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage
 from resources.scada.mqtt.sparkplug.readers import Binding, Frame, MetricReader, Rows, has_marks
+from resources.scada.mqtt.sparkplug.waiting import WaitingRoom
 from resources.scada.rejects import raw_payload
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ _CLOCK_AHEAD_US = 60_000_000
 
 
 class Lifecycle:
-    """Reads messages of edge nodes; what it holds back, and what must be kept, is in its attributes afterwards."""
+    """Reads messages of edge nodes; what is held back, and what must be kept, is in its attributes afterwards."""
 
     def __init__(
         self, source: str, reader: MetricReader, items: Items, rebirths: Rebirths[EdgeNode], birth_timeout_s: float
@@ -45,13 +45,11 @@ class Lifecycle:
         """Read for `source`; births that are needed are put down in `rebirths`."""
         self._source, self._reader, self._items, self._rebirths = source, reader, items, rebirths
         self._metrics = Metrics(reader)
+        self.waiting = WaitingRoom(source, self._metrics)
+        """What cannot be read yet."""
         self._birth_timeout_s = birth_timeout_s
         self.changed: dict[tuple[EdgeNode, str], None] = {}
         """Births that must be kept, as (edge node, device id)."""
-        self.held: list[Held] = []
-        """What was held back in this turn and its sender takes for delivered."""
-        self.released: list[int] = []
-        """Tickets of what was held back and is read now."""
         self._last_receive_us = 0
         self._steps: Mapping[str, Callable[[EdgeNode, Held, Output], None]] = {
             "DBIRTH": self._dbirth, "DDEATH": self._ddeath, "NDATA": self._data, "DDATA": self._data,
@@ -110,8 +108,8 @@ class Lifecycle:
             self._steps[held.message_type](node, held, out)
             self._those_behind(node, out)
         elif order is Order.EARLY:
-            if not self._is_data(held) or self._metrics.by_name(held, out):
-                self._note_held(held)
+            if not held.is_data or self._metrics.by_name(held, out):
+                self.waiting.keep(held)
             node.sequence.keep(seq, held)
             node.reorder_at = node.reorder_at or out.now
             if node.sequence.is_full:
@@ -130,20 +128,20 @@ class Lifecycle:
     def _those_behind(self, node: EdgeNode, out: Output) -> None:
         while (waiting := node.sequence.next_in_order()) is not None:
             self._steps[waiting.message_type](node, waiting, out)
-            self._release(waiting)
+            self.waiting.release(waiting)
         # what is still missing is another message: it has the whole time again
         node.reorder_at = out.now if node.sequence.is_waiting else None
 
     def _untrusted(self, node: EdgeNode, held: Held, out: Output) -> None:
         """Take a message although births may have been missed before it."""
-        if not self._is_data(held):
+        if not held.is_data:
             self._steps[held.message_type](node, held, out)
         else:
             rest = self._metrics.by_name(held, out)
             if node.is_unanswered:
                 self._metrics.doubtfully(held, out)
             else:
-                self._hold(node, held, rest, out)
+                self.waiting.hold(node, held, rest, out)
         if node.sequence.expected is None:
             self._rebirths.want(node)
 
@@ -154,11 +152,11 @@ class Lifecycle:
         )
         node.reorder_at = None
         for waiting in node.sequence.give_up():
-            if self._is_data(waiting):
-                self._hold(node, waiting, waiting.metrics, out)
+            if waiting.is_data:
+                self.waiting.hold(node, waiting, waiting.metrics, out)
             else:
                 self._steps[waiting.message_type](node, waiting, out)
-                self._release(waiting)
+                self.waiting.release(waiting)
         self._rebirths.want(node)
 
     def heard(self, node: EdgeNode) -> None:
@@ -177,7 +175,7 @@ class Lifecycle:
             return
         birth = Birth.read(held.payload)
         # what still waits for a number came before this birth, and its numbers end here
-        self._shelve(node)
+        self.waiting.shelve(node)
         node.sequence.born(held.payload.seq & 0xFF, digest)
         node.birth_digest, node.bd_seq = digest, bd_seq_of(held.payload)
         node.reorder_at, node.is_unanswered = None, False
@@ -209,7 +207,7 @@ class Lifecycle:
         )
         self._report(device)
         self._read_values(device, held, out)
-        self._read_held(node, device, out)
+        self.waiting.read_certainly(node, device, out)
 
     def _read_values(self, device: Device, held: Held, out: Output) -> None:
         if device.tags:
@@ -252,7 +250,7 @@ class Lifecycle:
                 source=self._source, edge_node=node.name, bd_seq=number, present_bd_seq=node.bd_seq,
             )  # fmt: skip
             return
-        self._shelve(node)
+        self.waiting.shelve(node)
         node.birth_digest, node.reorder_at = None, None
         node.is_heard, node.ask_at, node.due_at = True, None, None
         self._rebirths.born(node)
@@ -293,71 +291,8 @@ class Lifecycle:
         aliases = _NOTHING if device.awaits_birth else device.by_alias
         unknown = self._metrics.read(out.rows(), device, held, aliases)
         if unknown:
-            self._hold(node, held, unknown, out)
+            self.waiting.hold(node, held, unknown, out)
             self._rebirths.want(node)
-
-    def _read_held(self, node: EdgeNode, device: Device, out: Output) -> None:
-        """Read what has waited for the birth of a device."""
-        mine = [held for held in node.held if held.device is device]
-        if not mine:
-            return
-        node.held = [held for held in node.held if held.device is not device]
-        for held in mine:
-            self._metrics.late(held, device, out)
-            self._release(held)
-
-    def read_doubtfully(self, node: EdgeNode, out: Output) -> None:
-        """Read what has waited for a birth in vain, by the last one known."""
-        waiting, node.held = node.held, []
-        if node.sequence.expected is None:
-            node.is_unanswered = True
-        log.warning("sparkplug_birth_missing", source=self._source, edge_node=node.name, messages=len(waiting))
-        for held in waiting:
-            self._metrics.doubtfully(held, out)
-            self._release(held)
-
-    def hold_again(self, node: EdgeNode, held: Held, out: Output) -> None:
-        """Let data wait that an earlier process held back; births and deaths of then are no news any more."""
-        if self._is_data(held) and self._metrics.by_name(held, out):
-            node.held.append(held)
-            self._rebirths.want(node)
-        else:
-            self._release(held)
-
-    # -- waiting -----------------------------------------------------------------------------------------------------
-
-    def _hold(self, node: EdgeNode, held: Held, metrics: Sequence[MetricMessage], out: Output) -> None:
-        if not metrics:
-            self._release(held)
-            return
-        held.metrics = metrics
-        node.held.append(held)
-        self._note_held(held)
-        if len(node.held) > MOST_HELD:
-            oldest = node.held.pop(0)
-            self._metrics.doubtfully(oldest, out)
-            self._release(oldest)
-
-    def _shelve(self, node: EdgeNode) -> None:
-        """Let data that wait for a number wait for a birth instead."""
-        for waiting in node.sequence.give_up():
-            if self._is_data(waiting) and waiting.metrics:
-                node.held.append(waiting)
-            else:
-                self._release(waiting)
-
-    def _note_held(self, held: Held) -> None:
-        if held.message is not None and held.ticket is None:
-            self.held.append(held)
-
-    def _release(self, held: Held) -> None:
-        held.message = None
-        if held.ticket is not None:
-            self.released.append(held.ticket)
-
-    @staticmethod
-    def _is_data(held: Held) -> bool:
-        return held.message_type.endswith("DATA")
 
     @staticmethod
     def _seen(device: Device, frame: Frame) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.contract.scada.sparkplug.conftest import LEVEL, RUNNING, STATE, STEAM, SparkplugRig
 
@@ -17,8 +19,12 @@ async def born(recorder: Recorder, task: asyncio.Task[None]) -> None:
     await until(lambda: {r.sensor_id for r in recorder.rows()} >= {STEAM, LEVEL, RUNNING}, "the births", task)
 
 
-async def test_run_when_the_edge_node_is_there_before_us_then_it_is_asked_for_its_births(rig: SparkplugRig) -> None:
-    client, recorder = rig.ready()
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_run_when_the_edge_node_is_there_before_us_then_it_is_asked_for_its_births(
+    rig: SparkplugRig, version: str
+) -> None:
+    broker = {"host": "127.0.0.1", "port": rig.broker.port, "tls": False, "insecure_plain_tcp": True}
+    client, recorder = rig.ready(broker=broker | {"protocol": version})
     async with running(client, recorder) as task:
         await born(recorder, task)
     rows = {row.sensor_id: row for row in recorder.rows()}

@@ -11,9 +11,6 @@ from resources.scada.mqtt.sparkplug.nodes.sequence import Sequence as SequenceNu
 from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage, PayloadMessage
 from resources.scada.mqtt.sparkplug.readers import Binding, Frame, Tag
 
-MOST_HELD = 20_000
-"""Messages of one edge node that wait for its birth; beyond that the oldest are read by what is known."""
-
 
 class Device:
     """A device, or (with an empty id) the edge node's own metrics."""
@@ -73,6 +70,11 @@ class Held:
     """The message itself, where its sender takes it for delivered (QoS 1 and 2)."""
     ticket: int | None = None
     """Its number in the store, where it is kept in case we are killed."""
+
+    @property
+    def is_data(self) -> bool:
+        """True for NDATA and DDATA."""
+        return self.message_type.endswith("DATA")
 
 
 @dataclass(slots=True, eq=False)
