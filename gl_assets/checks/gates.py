@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from gl_assets.jobs import SENSOR_READINGS
-from resources.databases.timescale.gate_results import GateResult, StoredWindowFacts
+from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, StoredWindowFacts
 from resources.integrations import QualityConfig
 
 ASSET = SENSOR_READINGS.to_user_string()
@@ -19,9 +19,6 @@ ASSET = SENSOR_READINGS.to_user_string()
 
 STORED_GATE = "every_closed_window_is_stored"
 """Red while a window could not be stored however often it was tried: raised by the trigger, cleared by storing it."""
-
-GAPS_GATE = "every_gap_is_filled"
-"""Red while a source was not collected for some of the window and no history has filled that."""
 
 SOURCES_GATE = "every_source_sent_readings"
 """Remembers which sources were expected."""
@@ -110,8 +107,8 @@ def _gaps(window: WindowUnderTest) -> Verdict:
         for gap in gaps[:_SHOWN]
     ]
     return Verdict(
-        window.facts.partial or not gaps,
-        {"gaps": len(gaps), "first": shown, "from_history": window.facts.from_history, "partial": window.facts.partial},
+        not gaps,
+        {"gaps": len(gaps), "first": shown, "from_history": window.facts.from_history},
     )
 
 
@@ -142,8 +139,7 @@ GATES: Sequence[Gate] = (
     ),
     Gate(
         GAPS_GATE,
-        "Whenever a source was not collected within the window, its history has filled that since; partial windows are "
-        "exempt.",
+        "Whenever a source was not collected within the window, its history has filled that since.",
         blocking=False,
         judge=_gaps,
     ),

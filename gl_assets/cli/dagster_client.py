@@ -8,8 +8,8 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from gl_assets.checks.gates import GAPS_GATE
 from resources.core.errors import PlatformError, UnreachableError
+from resources.databases.timescale.gate_results import GAPS_GATE
 
 _LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from gl_assets.checks.gates import ASSET, GAPS_GATE, SOURCES_GATE, WindowUnderTest, judge
+from gl_assets.checks.gates import ASSET, SOURCES_GATE, WindowUnderTest, judge
 from gl_assets.scada.history_window import Stretch, history_contents, rows_of, without_standing
 from gl_assets.scada.persist import persist_window
 from resources.core.errors import DataError, PlatformError, ProtocolError, ThrottledError, UnreachableError
@@ -23,6 +23,7 @@ from resources.core.windows import partition_key
 from resources.databases.timescale.events import record_event
 from resources.databases.timescale.gap_work import GIVE_UP_AFTER, GapBook, GapWork
 from resources.databases.timescale.gate_results import (
+    GAPS_GATE,
     GateResult,
     StoredWindowFacts,
     expected_sources,

@@ -15,11 +15,12 @@ import psycopg
 import structlog
 from dagster import RunsFilter
 
-from gl_assets.checks.gates import ASSET, GAPS_GATE
+from gl_assets.checks.gates import ASSET
 from gl_assets.scada.gap_filling import is_due, timings
 from gl_assets.scada.gap_job import GAP_JOB
 from resources.core.errors import PlatformError
 from resources.databases.timescale.gap_work import GapBook, GapWork
+from resources.databases.timescale.gate_results import GAPS_GATE
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ACTIVE

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.checks.gates import ASSET, GAPS_GATE
+from gl_assets.checks.gates import ASSET
 from gl_assets.cli.gaps import gaps
 from gl_assets.scada.gap_job import GAP_JOB
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, record_results
 from resources.integrations import Integrations
 from sensors.triggers.unfilled_gaps import Asked, build_gaps_sensor, load_asked
 from tests.integration.dagster_plant import HOUR

@@ -17,6 +17,9 @@ from psycopg.types.json import Jsonb
 
 from resources.core.origins import history_of
 
+GAPS_GATE = "every_gap_is_filled"
+"""Check that is red while a source was not collected for some of a window and no history has filled that."""
+
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
