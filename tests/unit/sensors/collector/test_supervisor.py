@@ -165,6 +165,25 @@ async def test_source_when_lost_then_a_gap_from_the_last_good_instant_to_the_rec
         assert len(bench.port.batches) == 2
 
 
+async def test_source_when_the_peer_has_kept_everything_then_the_outage_is_no_gap() -> None:
+    bench = Bench()
+
+    def first(_: Emit, status: StatusSink) -> None:
+        status.connected({})
+        bench.clock.advance(5)
+
+    def second(_: Emit, status: StatusSink) -> None:
+        bench.clock.advance(60)
+        status.connected({}, unbroken=True)
+
+    bench.source._steps = [first, UnreachableError("connection reset"), second]
+    async with bench.ran():
+        opened, closed = [note for note in bench.port.notes if note[0] in ("open", "close")][-2:]
+        # it ends where it began: the buffer takes it back
+        assert opened[:3] == ("open", "boilers", NOON + timedelta(seconds=5))
+        assert closed == ("close", "boilers", NOON + timedelta(seconds=5))
+
+
 async def test_source_when_it_connects_at_once_then_only_a_gap_left_by_an_earlier_collector_is_closed() -> None:
     bench = Bench()
     bench.source._steps = [lambda _, status: status.connected({})]
