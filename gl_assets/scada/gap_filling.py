@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from gl_assets.checks.gates import ASSET, SOURCES_GATE, WindowUnderTest, judge
+from gl_assets.scada.gap_timing import Timing, is_over
 from gl_assets.scada.history_window import Stretch, history_contents, rows_of, without_standing
 from gl_assets.scada.persist import persist_window
 from resources.core.errors import DataError, PlatformError, ProtocolError, ThrottledError, UnreachableError
@@ -32,17 +33,12 @@ from resources.databases.timescale.gate_results import (
 )
 from resources.databases.timescale.readings import ReadingsStore
 from resources.integrations import Integrations
-from resources.scada.history import History, HistoryOptions, HistorySource
+from resources.scada.history import History, HistorySource
 
 log = structlog.get_logger(__name__)
 
 MOST_WINDOWS = 96
 """Most windows that one run fills, and judges: what it holds up and repeats when its process dies stays small."""
-
-SETTLED_AFTER = timedelta(seconds=30)
-"""A gap is left alone for so long after its last window has closed: the window itself is stored first."""
-
-_TICK = timedelta(microseconds=1)
 
 
 class EmptyHistoryError(DataError):
@@ -50,21 +46,11 @@ class EmptyHistoryError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """When the history of a source is read, and how much of it."""
-
-    margin: timedelta = timedelta(0)
-    """History is read from so long before a gap to so long after it."""
-    delay: timedelta = timedelta(0)
-    """How long after a gap its history is read."""
-
-
-@dataclass(frozen=True, slots=True)
 class Refill:
     """A source whose gaps can be filled, and how."""
 
     source: HistorySource
-    timing: Timing = Timing()
+    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +77,6 @@ class FillOutcome:
     judged: int = 0
     busy: bool = False
     """Another process is filling this collector's gaps: nothing was done."""
-
-
-def timings(config: Integrations) -> dict[str, Timing]:
-    """Return the sources of a configuration whose gaps are filled from their history, by name."""
-    return {
-        name: Timing(source.history_margin, source.history_delay)
-        for name, source in config.sources.items()
-        if isinstance(source, HistoryOptions) and source.history
-    }
-
-
-def is_over(config: Integrations, gap: GapWork, timing: Timing | None, now: datetime) -> bool:
-    """Return whether the windows that a gap touches have closed, and its source has had time to write its history.
-
-    Args:
-        config: The configuration.
-        gap: The gap.
-        timing: Of its source; None: it has no history.
-        now: The present instant.
-    """
-    margin, delay = (timing.margin, timing.delay) if timing else (timedelta(0), timedelta(0))
-    return config.grid.end_of(gap.until + margin - _TICK) + config.grace + max(delay, SETTLED_AFTER) <= now
-
-
-def is_due(config: Integrations, gap: GapWork, timing: Timing | None, now: datetime) -> bool:
-    """Return whether there is something to do about a gap now; arguments as `is_over`."""
-    if not is_over(config, gap, timing, now):
-        return False
-    unjudged = gap.judged_to is None or gap.judged_to < gap.until
-    waits = gap.next_attempt_at is not None and gap.next_attempt_at > now
-    return unjudged or (timing is not None and gap.filled_at is None and not waits)
 
 
 class GapFiller:

@@ -11,7 +11,8 @@ from gl_assets.checks.gates import evaluation
 from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.partition_range import told_in_words
 from gl_assets.run_launcher import own_process_tag
-from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill, timings
+from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill
+from gl_assets.scada.gap_timing import timings
 from gl_assets.scada.run import open_instance
 from resources.core.errors import PlatformError
 from resources.core.windows import parse_partition_key

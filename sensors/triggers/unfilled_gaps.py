@@ -16,8 +16,8 @@ import structlog
 from dagster import RunsFilter
 
 from gl_assets.checks.gates import ASSET
-from gl_assets.scada.gap_filling import is_due, timings
 from gl_assets.scada.gap_job import GAP_JOB
+from gl_assets.scada.gap_timing import is_due, timings
 from resources.core.errors import PlatformError
 from resources.databases.timescale.gap_work import GapBook, GapWork
 from resources.databases.timescale.gate_results import GAPS_GATE
