@@ -143,7 +143,8 @@ def _facts(what: str, facts: SourceFacts) -> Iterator[Finding]:
     if facts.certificate_expires_at is not None:
         left = facts.certificate_expires_at - datetime.now(UTC)
         level = "warning" if left < WARN_BEFORE else "ok"
-        yield Finding(what, level, f"certificate {facts.certificate_subject} expires in {left.days} days")
+        pin = f", SHA-256 {facts.certificate_sha256}" if facts.certificate_sha256 else ""
+        yield Finding(what, level, f"certificate {facts.certificate_subject} expires in {left.days} days{pin}")
     if facts.clock_skew_s is not None:
         yield _clock(what, facts.clock_skew_s)
 

@@ -98,6 +98,8 @@ class SourceFacts:
     security: str
     certificate_subject: str | None = None
     certificate_expires_at: datetime | None = None
+    certificate_sha256: str | None = None
+    """Fingerprint of the peer's certificate: what `pinned_sha256` takes."""
     clock_skew_s: float | None = None
     """The peer's clock less ours; None where the protocol does not tell."""
     details: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from resources.scada.modbus.units import Roster
 from resources.scada.modbus.wire.exceptions import RefusedError
 from resources.scada.modbus.writer import Writer
 from resources.scada.tls import certificate_facts, peer_certificate
+from resources.transport.pinning import fingerprint
 
 _RECENT_S = 5.0
 """An answer this fresh says that the peer is well."""
@@ -162,6 +163,7 @@ class ModbusClient:
                 security=self._security(),
                 certificate_subject=certificate.subject.rfc4514_string() if certificate else None,
                 certificate_expires_at=certificate.not_valid_after_utc if certificate else None,
+                certificate_sha256=fingerprint(certificate) if certificate else None,
                 details=details | {"requests per poll": str(len(requests))},
             )
 

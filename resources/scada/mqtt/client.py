@@ -27,6 +27,7 @@ from resources.scada.mqtt.link.receipts import Receipts, Run
 from resources.scada.mqtt.link.session import BrokerSession
 from resources.scada.mqtt.payloads import Outgoing, PayloadDecoder, UnreadError
 from resources.scada.tls import certificate_facts, peer_certificate
+from resources.transport.pinning import fingerprint
 
 _MOST_PER_BATCH = 5_000
 """Messages decoded in one go: more would hold the event loop for longer than a tenth of a second."""
@@ -251,6 +252,7 @@ class MqttClient:
                 security=self.security,
                 certificate_subject=certificate.subject.rfc4514_string() if certificate else None,
                 certificate_expires_at=certificate.not_valid_after_utc if certificate else None,
+                certificate_sha256=fingerprint(certificate) if certificate else None,
                 details={"mqtt": _spoken(session), "client_id": self._config.client_id},
             )
 

@@ -32,6 +32,7 @@ from resources.scada.opc_ua.session import Session, session_of, translated
 from resources.scada.opc_ua.stored_values import StoredValues
 from resources.scada.opc_ua.writing import write_value
 from resources.scada.rejects import raw_value
+from resources.transport.pinning import fingerprint
 
 _CURRENT_TIME, _PRODUCT_NAME, _SERVICE_LEVEL = 2258, 2261, 2267
 
@@ -210,6 +211,7 @@ class OpcUaClient:
                 security=login_words(self._config),
                 certificate_subject=certificate.subject.rfc4514_string() if certificate else None,
                 certificate_expires_at=certificate.not_valid_after_utc if certificate else None,
+                certificate_sha256=fingerprint(certificate) if certificate else None,
                 clock_skew_s=(server_time - middle).total_seconds() if server_time is not None else None,
                 details={"product": str(await read_standard(session, _PRODUCT_NAME) or "not told")},
             )

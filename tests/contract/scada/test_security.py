@@ -41,6 +41,7 @@ async def test_run_when_the_certificate_is_pinned_then_it_reads_and_tells_what_t
         await rig.put(1.5, START_US)
         await until(lambda: recorder.has(TEMPERATURE, START_US, 1.5), "a reading", task)
     peer = peer_in_use("sources.rig", dict(recorder.facts[0]))
+    assert (await rig.build(config, recorder.catalog).probe()).certificate_sha256 == own(rig.server_pair)
     assert peer is not None
     assert peer.sha256 == own(rig.server_pair)
     assert peer.expires_at is not None
