@@ -90,7 +90,7 @@ class Session:
         await self._say_hello()
         try:
             # a server with a new key cannot read what is encrypted for its old one, and hangs up
-            await self.client.open_secure_channel()
+            await self._secure_channel()
             self.services.rebind_authentication_token()
             await self._activate()
             started_at, namespaces = await self._identity()
@@ -107,14 +107,17 @@ class Session:
     async def _open_channel(self) -> None:
         await self._say_hello()
         try:
-            await self.client.open_secure_channel()
-        except AssertionError as error:
-            # asyncua takes the answer for the one of success: some servers refuse with a fault there
-            self.drop()
-            raise BadSecurityChecksFailed from error
+            await self._secure_channel()
         except BaseException:
             self.drop()
             raise
+
+    async def _secure_channel(self) -> None:
+        try:
+            await self.client.open_secure_channel()
+        except AssertionError as error:
+            # asyncua takes the answer for the one of success: some servers refuse with a fault there
+            raise BadSecurityChecksFailed from error
 
     async def _say_hello(self) -> None:
         try:
