@@ -1,5 +1,6 @@
 """Reading what an OPC UA server has kept: pages, limits, statuses, nodes without history."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,9 @@ from asyncua.ua.uaerrors import BadResponseTooLarge
 from resources.core.clock import SystemClock
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.core.readings import STATUS_NAMES
+from resources.embedded.ports import free_port
 from resources.scada.opc_ua.history import HistoryReader, Span
+from resources.scada.opc_ua.resource import OpcUaResource
 from resources.scada.opc_ua.stored_values import StoredValues
 from tests.opc_ua_server import PlainServer, catalog_of, node_id
 
@@ -144,6 +147,18 @@ async def test_read_when_the_server_is_away_then_unreachable():
     away = PlainServer()
     with pytest.raises(UnreachableError, match="refused"):
         await _read(away, [_tag("a")])
+
+
+async def test_resource_when_one_endpoint_is_away_then_history_comes_from_the_other(server: PlainServer):
+    await _filled(server, "a", 3)
+    await server.add("plain")
+    config = server.config([_tag("a"), _tag("plain")], endpoint_url=f"opc.tcp://127.0.0.1:{free_port()}/gl")
+    both = config.model_copy(update={"other_endpoints": (server.url,)})
+    history = await asyncio.to_thread(OpcUaResource.of("plant", both).read_history, START, START + 2 * SECOND)
+    assert (history.rows, set(history.without)) == (2, {"plain"})
+    assert [sensor.sensor_id for sensor in history.sensors] == ["a", "plain"]
+    with pytest.raises(UnreachableError, match="refused"):
+        await asyncio.to_thread(OpcUaResource.of("plant", config).read_history, START, START + SECOND)
 
 
 class StubbornServer:
