@@ -68,7 +68,11 @@ def _write(config: Integrations, request: WriteRequest, *, as_json: bool) -> Non
     # the outcome goes to security.log as well, and SIGTERM ends as Ctrl-C does: with the record completed
     setup_logging(config.logs.level if config.logs.dir else "warning", config.logs.dir, secrets=secrets_in(config))
     interrupt_on_signals()
-    report = write_tag(config, request, person_here(COMMAND), database_url=_database_url())
+    try:
+        report = write_tag(config, request, person_here(COMMAND), database_url=_database_url())
+    except KeyboardInterrupt:
+        click.echo(f"ended: `gl writes --sensor {request.sensor_id}` says whether the value was on its way", err=True)
+        sys.exit(130)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
     else:

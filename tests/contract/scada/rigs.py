@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,6 +243,7 @@ class ModbusRig(Rig):
         self.hold: asyncio.Event = asyncio.Event()
         self.hold.set()
         self.refusing: RefusingTlsServer | None = None
+        self.on_write: Callable[[], None] = lambda: None
 
     async def _answer(
         self, function: int, start: int, address: int, count: int, current: list[Any], new: Any
@@ -252,6 +254,7 @@ class ModbusRig(Rig):
             if place in self.refused:
                 return self.refused[place]
         if new is not None and function in _WRITES:
+            self.on_write()
             self.registers[address : address + count] = new
         current[address - start : address - start + count] = self.registers[address : address + count]
         return None

@@ -12,12 +12,14 @@ import yaml
 
 from resources.core.errors import AuthError, ProtocolError, UnreachableError
 from resources.core.settings import parse_yaml
+from resources.databases.timescale.connection import connect
+from resources.databases.timescale.writes_audit import read_audit
 from resources.integrations import Integrations
 from resources.scada.connector import CanWrite
 from resources.scada.values import plain_settings
 from resources.scada.writes import Outcome, Requester, WriteReport, WriteRequest
 from resources.write_back import write_tag
-from tests.contract.scada.rigs import BAD, FLOW, TEMPERATURE, Rig
+from tests.contract.scada.rigs import BAD, FLOW, TEMPERATURE, ModbusRig, Rig
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ANNA = Requester("anna", "gl write", "control-room-2")
@@ -37,9 +39,9 @@ async def guarded(
     return await asyncio.to_thread(write_tag, config, request, ANNA, database_url=database_url)
 
 
-async def gl(config: Path, database_url: str, *arguments: str) -> tuple[int, str, str]:
-    """Run `gl` as a person does; return exit code, stdout and stderr."""
-    process = await asyncio.create_subprocess_exec(
+async def start_gl(config: Path, database_url: str, *arguments: str) -> asyncio.subprocess.Process:
+    """Start `gl` as a person does."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "gl_assets.cli.main",
@@ -49,6 +51,11 @@ async def gl(config: Path, database_url: str, *arguments: str) -> tuple[int, str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def gl(config: Path, database_url: str, *arguments: str) -> tuple[int, str, str]:
+    """Run `gl` to its end; return exit code, stdout and stderr."""
+    process = await start_gl(config, database_url, *arguments)
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
@@ -142,3 +149,28 @@ async def test_gl_write_when_a_person_writes_then_device_record_and_words_agree(
         ("written", 41.0, 45.0, 45.0, "shift order 7"),
     ]
     assert all(row["requested_via"] == "gl write" and row["requested_by"] for row in rows)
+
+
+async def test_gl_write_when_it_is_ended_while_the_value_is_on_its_way_then_the_record_says_in_doubt(
+    modbus_rig: ModbusRig, database_url: str, tmp_path: Path
+) -> None:
+    await modbus_rig.show(20.0)
+    path = tmp_path / "integrations.yaml"
+    path.write_text(document(modbus_rig))
+    arrived = asyncio.Event()
+
+    def swallow_the_answer() -> None:
+        modbus_rig.proxy.deaf = True
+        arrived.set()
+
+    modbus_rig.on_write = swallow_the_answer
+    process = await start_gl(path, database_url, "write", FLOW, "45", "--confirm")
+    await asyncio.wait_for(arrived.wait(), 60)
+    process.terminate()
+    _, err = await process.communicate()
+    assert process.returncode == 130, err
+    assert b"gl writes --sensor rig.flow" in err
+    with connect(database_url) as connection:
+        (row,) = read_audit(connection, site="plant")
+    assert (row.outcome, row.old_value, row.read_back) == ("in_doubt", 41.0, None), (row, err)
+    assert row.completed_at is not None
