@@ -35,7 +35,6 @@ from sensors.collector.state import SourceState
 MODBUS, OPC_UA, MQTT = 40, 40, 20
 OFFERED_S = 60.0
 _LIMIT_S = 300.0
-_INTERVAL_S = 0.5
 
 
 def measure(repeats: int, progress: Callable[[str], None]) -> dict[str, float]:
@@ -61,11 +60,11 @@ def quiet() -> None:
 async def _measure(
     folder: Path, broker: EmbeddedBroker, repeats: int, progress: Callable[[str], None]
 ) -> dict[str, float]:
-    progress("starting 100 devices in 4 processes")
+    progress("starting 100 devices in 3 processes, 12,000 readings a second")
     fleets = [
-        Fleet("modbus", MODBUS, tags=50, interval_s=_INTERVAL_S),
-        Fleet("opc_ua", OPC_UA, tags=50, interval_s=_INTERVAL_S),
-        Fleet("mqtt", MQTT, tags=50, interval_s=_INTERVAL_S / 2, broker_port=broker.port),
+        Fleet("modbus", MODBUS, tags=100, interval_s=1.0),
+        Fleet("opc_ua", OPC_UA, tags=50, interval_s=0.5),
+        Fleet("mqtt", MQTT, tags=50, interval_s=0.25, broker_port=broker.port),
     ]
     try:
         await asyncio.gather(*(fleet.start() for fleet in fleets))

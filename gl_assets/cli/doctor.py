@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
+from gl_assets.cli.collector_pages import ask_collector, connection_words
 from gl_assets.cli.state import console, running_database_url
 from resources.core.clock import SystemClock
 from resources.core.errors import PlatformError
@@ -62,6 +64,7 @@ def examine(config: Integrations) -> Iterator[Finding]:
     """Yield what was found, in a fixed order, whatever order the answers came in."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("database", look_at_database), ("disk", look_at_disk)]
     looks.append(("certificates", lambda: look_at_certificates(config)))
+    looks.append(("collector", lambda: look_at_collector(gl_home())))
     looks += [(f"source {name}", _source_look(config, name)) for name in config.sources]
     looks += [(f"erp {name}", _erp_look(config, name)) for name in config.erp.systems]
     if config.agents is not None:
@@ -116,6 +119,19 @@ def look_at_certificates(config: Integrations) -> Iterator[Finding]:
     if found and not warned:
         nearest = min(one.expires_at for one in found if one.expires_at is not None)
         yield Finding("certificates", "ok", f"{len(found)} named, the first expires on {nearest:%Y-%m-%d}")
+
+
+def look_at_collector(home: Path) -> Iterator[Finding]:
+    """Yield how the collector that runs here fares with each source; nothing to say if none runs."""
+    sources = ask_collector(home)
+    if sources is None:
+        yield Finding("collector", "ok", "none runs with this GL_HOME")
+        return
+    well = sum(finding["level"] == "green" for finding in sources.values())
+    yield Finding("collector", "ok", f"runs, {well} of {len(sources)} sources are well")
+    for name, finding in sources.items():
+        if finding["level"] != "green":
+            yield Finding(f"collector, {name}", "warning", connection_words(finding))
 
 
 def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
