@@ -158,7 +158,7 @@ class Line:
 
     async def _complete(self, monitoring: Monitoring, driver: _Driver) -> set[int]:
         """Monitor every tag that is not; return those that cannot be."""
-        there = set(monitoring.monitored())
+        there = {member for leader in monitoring.monitored() for member in self._parts.members(leader)}
         asked = [position for position in range(len(self._config.tags)) if position not in there]
         self._assembler.forget_first_values(asked)
         if not monitoring.subscriptions:
@@ -231,7 +231,8 @@ class Line:
         most = min(self._config.max_items_per_call, monitoring.session.limits.nodes_per_read or 2**31)
         nodes = [monitoring.nodes[position] for position in positions]
         found = await read_in_parts(monitoring.session.services, nodes, AttributeIds.NodeClass, most)
-        return [p for p, value in zip(positions, found, strict=True) if value.StatusCode.value in _NO_NODE]
+        codes = [value.StatusCode.value if value.StatusCode is not None else 0 for value in found]
+        return [position for position, code in zip(positions, codes, strict=True) if code in _NO_NODE]
 
     def _now(self) -> tuple[float, Any]:
         return self._clock.monotonic(), self._clock.now()
