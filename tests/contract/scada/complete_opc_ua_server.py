@@ -409,6 +409,10 @@ class CompleteServer:
     def subscriptions(self) -> list[int]:
         return list(self.server.iserver.subscription_service.subscriptions)
 
+    def granted(self) -> list[Any]:
+        """Return what each subscription was granted."""
+        return [each.data for each in self.server.iserver.subscription_service.subscriptions.values()]
+
     @property
     def notifications(self) -> int:
         """How many were ever sent for the subscriptions that there are."""

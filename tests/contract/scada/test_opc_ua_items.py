@@ -132,6 +132,18 @@ async def test_run_when_tags_have_settings_of_their_own_then_the_server_is_asked
     assert (second.SamplingInterval, second.QueueSize) == (50.0, 7)
 
 
+async def test_run_when_keep_alive_and_lifetime_are_set_then_the_server_is_asked_for_their_counts(
+    complete_server: CompleteServer,
+) -> None:
+    await complete_server.add("a")
+    times = {"publishing_interval": "50ms", "keep_alive_interval": "1s", "subscription_lifetime": "10s"}
+    client, recorder = ready(complete_server.port, "a", **times)
+    async with running(client, recorder):
+        (granted,) = complete_server.granted()
+    assert (granted.RevisedPublishingInterval, granted.RevisedMaxKeepAliveCount) == (50.0, 20)
+    assert granted.RevisedLifetimeCount == 200
+
+
 @pytest.mark.parametrize(("discard", "kept"), [("oldest", [4.0, 5.0]), ("newest", [1.0, 5.0])])
 async def test_run_when_a_queue_is_full_then_the_chosen_values_are_dropped_and_counted(
     complete_server: CompleteServer, discard: str, kept: list[float]
