@@ -97,7 +97,7 @@ def _next_attempt(state: SourceState, mark: float) -> str:
     due = f"next attempt in {max(0.0, state.next_attempt - mark):.0f} s"
     if state.circuit is not Circuit.OPEN:
         return f"; {due}"
-    return f"; circuit open after {state.failures_in_row} failures, {due} or when its port opens"
+    return f"; circuit open after {state.failures_in_row} failures, {due} or when it shows a sign of life"
 
 
 def buffer_findings(buffer: WindowBuffer) -> Iterable[Finding]:
