@@ -39,6 +39,7 @@ class Faults:
     healed: list[tuple[float, Place]] = field(default_factory=list)
     """Loop time and place of each fault that is over and was not looked at yet."""
     _on: set[asyncio.Task[None]] = field(default_factory=set)
+    _restarting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, seconds: float) -> None:
         """Begin a fault every `every_s` for `seconds`, and return when the last one is healed."""
@@ -88,17 +89,14 @@ class Faults:
         return [place]
 
     async def _restart(self, place: Place, for_s: float) -> None:
+        """Stop the server of a device and start it again; one at a time, for the broker is one for all."""
         if place.fleet.kind == "mqtt":
-            # one after the other: the broker is one for all
-            async with _RESTARTING:
+            async with self._restarting:
                 await asyncio.to_thread(self.broker.stop)
                 await asyncio.sleep(for_s)
                 await asyncio.to_thread(self.broker.start)
             return
-        async with _RESTARTING:
+        async with self._restarting:
             await place.fleet.ask("stop", device=place.number)
             await asyncio.sleep(for_s)
             await place.fleet.ask("start", device=place.number)
-
-
-_RESTARTING = asyncio.Lock()
