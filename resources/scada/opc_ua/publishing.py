@@ -172,7 +172,7 @@ class Publisher:
         subscription.has_taken = True
         if published.status_change is not None:
             self._changed(subscription, published.status_change)
-        await self._tell.deliver(published, partial(subscription.durable.append, number))
+        await self._tell.deliver(published, partial(subscription.now_durable, number))
 
     def _changed(self, subscription: Subscription, status: int) -> None:
         if status == StatusCodes.BadTimeout:

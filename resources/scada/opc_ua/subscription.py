@@ -60,6 +60,10 @@ class Subscription:
     cut_at: datetime | None = None
     """Since when nothing had been heard, from a cut until the first notification after it."""
 
+    def now_durable(self, number: int) -> None:
+        """Note that a notification is durable: it goes into the list as it is then, which each request takes away."""
+        self.durable.append(number)
+
 
 class Monitoring:
     """The monitored items of one session, by client handle."""
