@@ -194,7 +194,7 @@ def _explained(error: psycopg.Error, url: str) -> PlatformError:
             f"{where}there is no scada.writes_audit: `gl up` or `gl ingest` brings the schema up to date"
         )
     if isinstance(error, psycopg.errors.UniqueViolation):
-        return ConfigError(f"{where}this run has sent a value before, and a run sends one value, once: launch a new run")
+        return ConfigError(f"{where}this run has sent a value before, and a run sends one, once: launch a new run")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return ConfigError(
             f"{where}the user may not use scada.writes_audit: grant it SELECT, INSERT and UPDATE on the table"

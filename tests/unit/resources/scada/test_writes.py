@@ -380,7 +380,7 @@ def test_write_when_a_run_sends_a_second_time_then_the_database_refuses_it_befor
     again = guard(device, audit).execute(WriteRequest(SENSOR, 42.0, True), run)
     assert first.outcome is Outcome.WRITTEN
     assert again.outcome is Outcome.FAILED
-    assert "a run sends one value, once" in again.reason
+    assert "a run sends one, once" in again.reason
     assert device.received == [41.0]
 
 
