@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from resources.scada.config import SourceOptions
@@ -39,3 +41,15 @@ def test_options_when_a_protocol_is_configured_then_it_has_them_all(model: type[
 def test_options_when_wrong_then_refused_with_the_reason(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         SourceOptions.model_validate(wrong)
+
+
+def test_options_when_copied_from_the_how_to_then_they_load() -> None:
+    page = Path(__file__).parents[4] / "docs" / "how-to" / "keep-sources-connected.md"
+    shown = yaml.safe_load(page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    source = shown["sources"]["boiler_house"] | {
+        "insecure_no_security": True,
+        "tags": [{"sensor_id": "a.b", "unit": "1", "node_id": "nsu=urn:a;s=b"}],
+    }
+    loaded = OpcUaConfig.model_validate(source)
+    assert loaded.circuit_breaker.failures == 5
+    assert loaded.other_endpoints == ("opc.tcp://boiler-house-b.example:4840/server",)
