@@ -136,7 +136,7 @@ class GapFiller:
 
     @staticmethod
     def _may_try(gap: GapWork, now: datetime, again: bool) -> bool:
-        if gap.filled_at is not None:
+        if gap.filled_at is not None or gap.is_withdrawn:
             return False
         waits = gap.next_attempt_at is not None and gap.next_attempt_at > now
         return again or (gap.attempts < GIVE_UP_AFTER and not waits)

@@ -53,4 +53,5 @@ def is_due(config: Integrations, gap: GapWork, timing: Timing | None, now: datet
         return False
     unjudged = gap.judged_to is None or gap.judged_to < gap.until
     waits = gap.next_attempt_at is not None and gap.next_attempt_at > now
-    return unjudged or (timing is not None and gap.filled_at is None and not waits)
+    fillable = timing is not None and gap.filled_at is None and not gap.is_withdrawn
+    return unjudged or (fillable and not waits)

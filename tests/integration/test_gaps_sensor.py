@@ -19,7 +19,7 @@ from resources.integrations import Integrations
 from sensors.triggers.unfilled_gaps import Asked, build_gaps_sensor, load_asked
 from tests.integration.dagster_plant import HOUR
 from tests.integration.test_dagster_triggers import Tick
-from tests.integration.test_gap_filling import SENSORS, configuration, note_gap, query
+from tests.integration.test_gap_filling import SENSORS, checks, configuration, fill, note_gap, query
 from tests.opc_ua_server import PlainServer, node_id
 
 
@@ -82,6 +82,28 @@ def test_gaps_sensor_when_a_gap_without_history_was_judged_with_its_window_then_
     # one that became known after its window was judged needs a look
     note_gap(database_url, 20, 21)
     assert len(tick()) == 1
+
+
+async def test_gaps_sensor_when_a_gap_is_withdrawn_then_only_windows_that_stand_red_are_judged_again(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    found = config()
+    tick = tick_of(found, tmp_path, database_url, instance)
+    note_gap(database_url, 3, 3)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE scada.gaps SET changed_at = %s", (HOUR + timedelta(minutes=20),))
+    # no window was judged while it was there
+    assert tick() == "no gap is left to be dealt with"
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE scada.gaps SET judged_to = NULL")
+        record_results(connection, [GateResult(ASSET, "2026-11-21T10:00", 1, GAPS_GATE, passed=False, blocking=False)])
+    assert len(tick()) == 1
+
+    told, result = await fill(found, database_url)
+
+    assert (told["judged"], told["windows"], told["failed"]) == (2, 0, {})
+    assert checks(result) == {"2026-11-21T10:00": True, "2026-11-21T10:15": True}
+    assert tick() == "no gap is left to be dealt with"
 
 
 def test_gaps_sensor_when_the_database_is_away_then_it_waits(tmp_path: Path, instance: dg.DagsterInstance):

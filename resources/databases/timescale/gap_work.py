@@ -39,23 +39,24 @@ class GapWork:
     next_attempt_at: datetime | None
     last_error: str | None
     filled_at: datetime | None
+    is_withdrawn: bool = False
+    """It was none after all: nothing is missing, but windows up to `until` may have been judged while it was there."""
 
 
-_COLUMNS = (
-    'source, "from", "to", reason, filled_to, judged_to, rows_read, rows_filled, without_history, attempts,'
-    " next_attempt_at, last_error, filled_at"
-)
+_COLUMNS = """source, "from", CASE WHEN "to" = "from" THEN changed_at ELSE "to" END, reason, filled_to, judged_to,
+    rows_read, rows_filled, without_history, attempts, next_attempt_at, last_error, filled_at, "to" = "from"
+"""
 _OPEN_WORK = f"""
 SELECT {_COLUMNS} FROM scada.gaps
-WHERE site = %(site)s AND collector = %(collector)s AND "to" > "from"
+WHERE site = %(site)s AND collector = %(collector)s AND "to" IS NOT NULL
   AND (judged_to IS NULL OR judged_to < "to"
-       OR filled_at IS NULL AND source = ANY(%(sources)s) AND (attempts < %(most)s OR %(again)s))
+       OR "to" > "from" AND filled_at IS NULL AND source = ANY(%(sources)s) AND (attempts < %(most)s OR %(again)s))
   AND (cardinality(%(only)s::text[]) = 0 OR source = ANY(%(only)s))
 ORDER BY "from", source
 """
 _SETTLE = """
 UPDATE scada.gaps g SET judged_to = "to"
-WHERE site = %(site)s AND collector = %(collector)s AND "to" IS NOT NULL AND judged_to IS NULL
+WHERE site = %(site)s AND collector = %(collector)s AND "to" > "from" AND judged_to IS NULL
   AND source <> ALL(%(sources)s) AND NOT EXISTS (
     SELECT FROM generate_series(date_bin(%(window)s, g."from", 'epoch'), g."to" - interval '1 us', %(window)s) w
     WHERE NOT EXISTS (
@@ -63,6 +64,19 @@ WHERE site = %(site)s AND collector = %(collector)s AND "to" IS NOT NULL AND jud
         WHERE r.asset = %(asset)s AND r.partition = to_char(w AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI')
           AND r."check" = %(check)s AND r.checked_at > g.changed_at + %(after)s))
 """
+
+_SETTLE_WITHDRAWN = """
+UPDATE scada.gaps g SET judged_to = "to"
+WHERE site = %(site)s AND collector = %(collector)s AND "to" = "from" AND judged_to IS NULL
+  AND changed_at < now() - %(after)s AND NOT EXISTS (
+    SELECT FROM generate_series(date_bin(%(window)s, g."from", 'epoch'), g.changed_at, %(window)s) w
+    CROSS JOIN LATERAL (
+        SELECT passed FROM quality.gate_results r
+        WHERE r.asset = %(asset)s AND r.partition = to_char(w AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI')
+          AND r."check" = %(check)s ORDER BY gate_id DESC LIMIT 1) newest
+    WHERE NOT newest.passed)
+"""
+# a gap is withdrawn where nothing was missing in the end: it is red nowhere, or its windows are judged once more
 
 
 class GapBook:
@@ -93,7 +107,8 @@ class GapBook:
         That is nearly all of them: a gap is in the table before its window closes.
         """
         terms = {"sources": list(with_history), "window": window, "asset": asset, "check": check}
-        return self._connection.execute(_SETTLE, {**self._owner, **terms, "after": _NOTED_AFTER}).rowcount
+        terms = {**self._owner, **terms, "after": _NOTED_AFTER}
+        return sum(self._connection.execute(statement, terms).rowcount for statement in (_SETTLE, _SETTLE_WITHDRAWN))
 
     @contextmanager
     def only_filler(self) -> Iterator[bool]:
