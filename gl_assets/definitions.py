@@ -11,6 +11,7 @@ import dagster as dg
 from gl_assets.agents.assets import ASSETS as AGENT_ASSETS
 from gl_assets.agents.checks import CHECKS as AGENT_CHECKS
 from gl_assets.agents.jobs import JOBS as AGENT_JOBS
+from gl_assets.checks.certificates import build_certificates_check, certificates_job, certificates_schedule
 from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
@@ -44,17 +45,18 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 *build_erp_assets(config),
                 *AGENT_ASSETS,
             ],
-            asset_checks=[*build_erp_checks(config), *AGENT_CHECKS],
+            asset_checks=[build_certificates_check(config), *build_erp_checks(config), *AGENT_CHECKS],
             jobs=[
                 *JOBS,
                 event_log_pruning_job,
+                certificates_job,
                 build_gap_filling_job(config),
                 build_retention_job(config),
                 build_write_setpoint(config),
                 *build_erp_jobs(config),
                 *AGENT_JOBS,
             ],
-            schedules=[*build_upkeep_schedules(config), *build_erp_schedules(config)],
+            schedules=[certificates_schedule, *build_upkeep_schedules(config), *build_erp_schedules(config)],
             sensors=[
                 build_closed_windows_sensor(config),
                 build_gaps_sensor(config),

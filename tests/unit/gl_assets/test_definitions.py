@@ -46,11 +46,13 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
     assert {job.name for job in repository.get_all_jobs()} >= {
         "sensor_readings_job",
         "hourly_readings_job",
+        "certificates_job",
         "event_log_pruning_job",
         "retention_job",
         "broadcast_command",
     }
     assert sorted(schedule.name for schedule in repository.schedule_defs) == [
+        "certificates_schedule",
         "event_log_pruning_schedule",
         "retention_schedule",
     ]
