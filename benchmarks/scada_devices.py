@@ -36,6 +36,7 @@ NAMESPACE = "urn:gl:demo-plant"
 """Namespace of the OPC UA devices' nodes."""
 
 _READY_S = 240.0
+_STARTS = 3
 _STUCK_S = 10.0
 """What has not left a device after this long without a change is kept by it for somebody who will not come."""
 _MILLISECOND_US = 1_000
@@ -272,12 +273,16 @@ def say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+_HANDED_OUT: set[int] = set()
+
+
 def device_ports(count: int) -> list[int]:
     """Return free ports below those that the system gives to clients: a device keeps its port while it is away."""
     found: list[int] = []
     for port in random.sample(range(12_000, 32_000), 20_000):
-        if is_free(port):
+        if port not in _HANDED_OUT and is_free(port):
             found.append(port)
+            _HANDED_OUT.add(port)
         if len(found) == count:
             return found
     raise RuntimeError("no free ports")
@@ -291,20 +296,35 @@ class Fleet:
         self.kind, self.count, self.tags, self.interval_s = kind, count, tags, interval_s
         self.names = [f"{kind}{n:03d}" for n in range(count)]
         self.ports = device_ports(count) if kind != "mqtt" else [broker_port] * count
-        self._order = {
-            "kind": kind, "tags": tags, "interval_s": interval_s, "ports": self.ports, "names": self.names,
-            "broker": broker_port,
-        }  # fmt: skip
+        self._broker_port = broker_port
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
     async def start(self) -> Self:
         """Start the process; returns once its devices take connections."""
+        for left in range(_STARTS - 1, -1, -1):
+            try:
+                await self._start()
+            except RuntimeError:
+                await self.stop()
+                # somebody else has taken one of the ports meanwhile
+                if not left or self.kind == "mqtt":
+                    raise
+                self.ports = device_ports(self.count)
+            else:
+                break
+        return self
+
+    async def _start(self) -> None:
+        order = {
+            "kind": self.kind, "tags": self.tags, "interval_s": self.interval_s, "ports": self.ports,
+            "names": self.names, "broker": self._broker_port,
+        }  # fmt: skip
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "benchmarks.scada_devices",
-            json.dumps(self._order),
+            json.dumps(order),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -312,7 +332,6 @@ class Fleet:
             limit=1 << 22,
         )
         await self._answer()
-        return self
 
     async def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """Give a command; return the answer."""
