@@ -18,6 +18,7 @@ from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.core.windows import WindowGrid
 from resources.window_buffer.books import CountBook, GapBook, Tally
+from resources.window_buffer.disk.columns import Int64s
 from resources.window_buffer.disk.index import HELD, SEGMENTS, source_counts
 from resources.window_buffer.disk.segments import SegmentFolder, WriterLock
 from resources.window_buffer.held import HeldFile, HeldReadings
@@ -130,7 +131,8 @@ class WindowBuffer:
         recovery.segments(segments)
         recovery.held(held, held_files, fresh_index=fresh)
         windows.resume(self._sources)
-        self._rules = TimeRules(catalog, sensors.register(catalog), to_micros(start), clock)
+        self._keys = sensors.register(catalog)
+        self._rules = TimeRules(catalog, self._keys, to_micros(start), clock)
         limits = Limits(collector, to_micros(start), self._grid.length_us, self._sources)
         self._tally = Tally.load(index)
         self._tally.max_bytes = max_bytes or default_cap(segments, held_files)
@@ -209,10 +211,11 @@ class WindowBuffer:
         try:
             self._committer.retry()
             taken = self._intake.take()
-            if taken.entries:
-                self._committer.commit(taken)
-            elif taken.increments:
+            with_rows = bool(taken.entries) and self._committer.commit(taken)
+            if not taken.entries:
                 self._parts.counts.add(taken.increments)
+            if taken.increments and not with_rows:
+                # no rows carry these counts, and what they speak of (readings left out) may be acknowledged next
                 with self._checkpoint.saving():
                     pass
         except BufferFullError as error:
@@ -301,6 +304,11 @@ class WindowBuffer:
     def close_gap(self, source: str, until: datetime) -> None:
         """End the open gap of `source`, if there is one; a gap that ends before it began is removed."""
         self._gaps.close(source, to_micros(until))
+
+    def last_known(self) -> Int64s:
+        """Return, by position in the catalog, the newest source time that became a reading; int64's least if none."""
+        with self._io:
+            return self._parts.sensors.last_known[self._keys]
 
     def gaps(self) -> list[Gap]:
         """Return all gaps, oldest first."""

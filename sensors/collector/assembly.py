@@ -136,6 +136,9 @@ class Collector:
         self.certificates = CertificateWatch(config, self.states, self.clock)
         self.flow = Flow(tuple(self.states))
         self.live = LiveView(catalog.sensors, clock=self.clock)
+        reports = ReportFilter.if_any(config.tags(), catalog, _frame(config))
+        if reports is not None:
+            reports.know(self.buffer.last_known())
         self.pipeline = Pipeline(
             self.buffer,
             flow=self.flow,
@@ -147,7 +150,7 @@ class Collector:
                 if isinstance(source, MqttConfig) and source.is_kept_by_the_broker
             ),
             observers=(self.live.offer,),
-            reports=ReportFilter.if_any(config.tags(), catalog, _frame(config)),
+            reports=reports,
         )
         self.offers = watches(config, clients, self.states, self.clock)
         around = Surroundings()

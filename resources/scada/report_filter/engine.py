@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from resources.scada.report_filter import wide
 from resources.scada.report_filter.narrow import Run
-from resources.scada.report_filter.rules import Frame, Mask, Rules, Slots
+from resources.scada.report_filter.rules import Frame, Int64s, Mask, Rules, Slots
 from resources.scada.report_filter.state import Rows, State
 
 WIDE_FROM = 8
@@ -35,6 +35,10 @@ class Engine:
     def held(self) -> int:
         """How many readings are held."""
         return int(np.count_nonzero(self.state.held))
+
+    def know(self, times: Int64s) -> None:
+        """Take `times`, by the number of the sensor in the catalog, for the newest ones of earlier runs."""
+        self.state.floor[:] = times[self.rules.keys]
 
     def judge(self, rows: Rows, lost: Mask) -> Mask:
         """Return which of `rows` are kept; `lost` is true where there is no value to compare with."""
@@ -72,7 +76,8 @@ class Engine:
         rows, lost = self._believed(rows, lost)
         order = np.argsort(rows.times, kind="stable")[::-1]
         newest = order[np.unique(rows.slots[order], return_index=True)[1]]
-        newest = newest[rows.times[newest] > self.state.seen[rows.slots[newest]]]
+        state, slots = self.state, rows.slots[newest]
+        newest = newest[rows.times[newest] > np.maximum(state.seen[slots], state.floor[slots])]
         rows, lost = rows.take(newest), lost[newest]
         self.release(self.state.held[rows.slots], rows.slots)
         self.state.anchor(rows)
@@ -89,8 +94,13 @@ class Engine:
             self._let_go.append(self.state.let_go(where))
 
     def forget(self, slots: Slots) -> None:
-        """Let the held rows of `slots` go, and take the next value of each for a first one."""
+        """Let the held rows of `slots` go, and take the next value of each for a first one.
+
+        Not one that is older than what is kept already: a broker gives again what was not acknowledged. Were it
+        compared with, readings would be left out that are close to it, but not to what stands behind it in the store.
+        """
         self.release(self.state.held[slots], slots)
+        self.state.floor[slots] = np.maximum(self.state.floor[slots], self.state.seen[slots])
         self.state.forget(slots)
 
     def release_due(self, now_us: int, window_us: int | None) -> None:

@@ -57,6 +57,14 @@ class ReportFilter:
         """Return the filter, None if no tag has `report`: then there is nothing on a reading's way."""
         return ReportFilter(tags, catalog, frame) if any(tag.report is not None for tag in tags.values()) else None
 
+    def know(self, times: npt.NDArray[np.int64]) -> None:
+        """Take the newest source times of earlier runs (microseconds, by the number of the sensor), before all else.
+
+        Readings up to them come again after a kill; they are kept as they are, and nothing is compared with them.
+        """
+        for engine in (self._numbers, self._texts):
+            engine.know(times)
+
     def apply(self, batch: ReadingBatch) -> Filtered:
         """Return what is kept of `batch`. First values (`only_if_newer`) are, and what follows is judged by them."""
         if batch.only_if_newer:
@@ -68,7 +76,8 @@ class ReportFilter:
         if batch.rejects is not None:
             self._forget_rejected(batch.rejects)
         if readings is batch.readings and texts is batch.texts:
-            return Filtered(batch)
+            # a reading that is kept may have taken the place of a held one
+            return Filtered(batch, suppressed=suppressed + more)
         left = replace(batch, readings=readings, texts=texts)
         return Filtered(left, batch.rows - left.rows, suppressed + more)
 

@@ -18,8 +18,8 @@ class Run:
     """The state of one sensor in plain numbers, for the rows of one batch."""
 
     __slots__ = (
-        "absolute", "door", "frame", "held", "held_received", "held_time", "held_value", "high", "let_go", "low",
-        "received", "relative", "seen", "silence", "slot", "status", "time", "value",
+        "absolute", "door", "floor", "frame", "held", "held_received", "held_time", "held_value", "high", "let_go",
+        "low", "received", "relative", "seen", "silence", "slot", "status", "time", "value",
     )  # fmt: skip
 
     def __init__(self, rules: Rules, frame: Frame, state: State, slot: int) -> None:
@@ -27,6 +27,7 @@ class Run:
         self.slot, self.frame = slot, frame
         self.door, self.silence = bool(rules.door[slot]), int(rules.silence[slot])
         self.absolute, self.relative = float(rules.absolute[slot]), float(rules.relative[slot])
+        self.floor = int(state.floor[slot])
         self.seen, self.time, self.received = int(state.seen[slot]), int(state.time[slot]), int(state.received[slot])
         self.value, self.status, self.held = float(state.value[slot]), int(state.status[slot]), bool(state.held[slot])
         self.held_time, self.held_value = int(state.held_time[slot]), float(state.held_value[slot])
@@ -38,7 +39,7 @@ class Run:
     def judge(self, time: int, value: float, status: int, received: int, *, lost: bool) -> bool:
         """Return whether a row is kept."""
         frame = self.frame
-        if time <= self.seen or time > received + frame.future or time < frame.start:
+        if time <= self.seen or time <= self.floor or time > received + frame.future or time < frame.start:
             return True
         if lost or self.seen == NEVER or status != self.status:
             if self.held:

@@ -60,6 +60,8 @@ class State:
         """Know nothing of any sensor."""
         self.seen = np.full(count, NEVER, dtype=np.int64)
         """Newest source time; NEVER: the next value is a first one."""
+        self.floor = np.full(count, NEVER, dtype=np.int64)
+        """Newest source time of earlier connections and runs: what is not newer comes again, and is kept as it is."""
         self.time = np.zeros(count, dtype=np.int64)
         self.value = np.zeros(count)
         self.status = np.zeros(count, dtype=np.uint8)

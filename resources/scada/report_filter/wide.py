@@ -20,7 +20,8 @@ def judge(rules: Rules, frame: Frame, state: State, rows: Rows, lost: Mask, let_
         let_go: See above.
     """
     seen: Int64s = state.seen[rows.slots]
-    passing: Mask = (rows.times <= seen) | (rows.times > rows.received + frame.future) | (rows.times < frame.start)
+    passing: Mask = rows.times <= np.maximum(seen, state.floor[rows.slots])
+    passing |= (rows.times > rows.received + frame.future) | (rows.times < frame.start)
     odd = lost | (seen == NEVER) | (rows.statuses != state.status[rows.slots])
     keep: Mask = passing | odd
     if keep.any():

@@ -103,8 +103,8 @@ class Committer:
             self._write(self._stalled)
             self._stalled = None
 
-    def commit(self, taken: Taken) -> None:
-        """Make `taken` durable.
+    def commit(self, taken: Taken) -> bool:
+        """Make `taken` durable; return False if there were no rows, so that its counts wait for the next checkpoint.
 
         Raises:
             BufferFullError: No room; it is kept for `retry`.
@@ -115,6 +115,7 @@ class Committer:
         except BufferFullError:
             self._stalled = group
             raise
+        return bool(group.groups or group.held)
 
     def _judge(self, taken: Taken) -> _Group:
         sensors = self._parts.sensors

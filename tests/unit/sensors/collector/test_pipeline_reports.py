@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from resources.scada.report_filter.filter import ReportFilter
 from resources.scada.report_filter.rules import Frame
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import SourceCounts
+from resources.window_buffer.reader import BufferReader
 from sensors.collector.flow import Flow
 from sensors.collector.pipeline import Pipeline
 from tests.unit.sensors.collector.bench import CATALOG, NOON, batch_of
@@ -67,6 +69,21 @@ async def test_emit_when_readings_say_nothing_new_then_acknowledged_seen_and_not
     bench.pipeline.end_reports()
     counts = await bench.counts()
     assert (counts.sent, counts.buffered, counts.other["suppressed"]) == (2, 2, 4)
+    bench.pipeline.shutdown()
+
+
+async def test_counts_when_all_of_a_batch_is_left_out_then_durable_before_it_is_acknowledged(
+    bench: Bench, tmp_path: Path
+) -> None:
+    await bench.send(1.0)
+    await bench.pipeline.commit()
+    await bench.send(1.0)
+    await bench.send(1.0)
+    durable: list[SourceCounts] = []
+    index = BufferReader(tmp_path / "buffer")
+    await bench.send(1.0, acknowledge=lambda: durable.append(index.counts()["boilers"]))
+    await bench.pipeline.commit()
+    assert [(counts.sent, counts.other["suppressed"]) for counts in durable] == [(1, 2)]
     bench.pipeline.shutdown()
 
 

@@ -75,7 +75,9 @@ class TestEveryRule:
         bench = Bench(report | {"max_silence": "10s"})
         assert bench.send(*[(n, 1.0) for n in range(25)]) == [(0, 1.0), (10, 1.0), (20, 1.0)]
 
-    def test_window_when_it_ends_then_its_last_value_is_kept_and_the_first_of_the_next(self, report: dict[str, Any]) -> None:
+    def test_window_when_it_ends_then_its_last_value_is_kept_and_the_first_of_the_next(
+        self, report: dict[str, Any]
+    ) -> None:
         bench = Bench(report)
         assert bench.send(*[(n, 1.0) for n in range(50, 64)]) == [(50, 1.0), (59, 1.0), (60, 1.0)]
         bench.filter.tick(START + 119 * SECOND)
@@ -112,6 +114,29 @@ class TestEveryRule:
         assert bench.let_go() == [(1, 1.0)]
         assert bench.send((2, 1.0)) == [(2, 1.0)]
 
+    def test_readings_when_they_come_again_after_an_interruption_then_kept_and_not_compared_with(
+        self, report: dict[str, Any]
+    ) -> None:
+        bench = Bench(report)
+        bench.send((0, 1.0), (1, 1.2), (2, 9.0))
+        bench.filter.lost("plc")
+        bench.let_go()
+        again = [(1, 1.2), (2, 9.0)]
+        assert bench.send(*again) == again
+        # were it compared with 1.2, it would be left out, and the 9.0 that is stored would stand
+        assert bench.send((3, 1.2)) == [(3, 1.2)]
+
+    def test_readings_when_they_come_again_after_a_kill_then_kept_and_not_compared_with(
+        self, report: dict[str, Any]
+    ) -> None:
+        bench = Bench(report)
+        bench.filter.know(np.array([START + 2 * SECOND, START]))
+        again = [(1, 1.2), (2, 9.0)]
+        assert bench.send(*again) == again
+        assert bench.send((1.5, 1.2), first=True) == [(1.5, 1.2)]
+        assert bench.send((3, 1.2)) == [(3, 1.2)]
+        assert bench.send((4, 1.2)) == []
+
     def test_first_value_when_it_comes_then_it_is_kept_and_compared_with(self, report: dict[str, Any]) -> None:
         bench = Bench(report)
         assert bench.send((0, 1.0), (0.5, 1.0), first=True) == [(0, 1.0), (0.5, 1.0)]
@@ -147,6 +172,17 @@ class TestEveryRule:
         bench.filter.apply(ReadingBatch("plc", rejects=rejects_batch(rejects)))
         assert bench.let_go() == [(1, 1.0)]
         assert bench.send_all([(0, 2, 1.0), (1, 2, 1.0)]) == [(2, 1.0)]
+
+    def test_counts_when_a_reading_is_kept_then_the_held_one_before_it_is_suppressed_or_kept(
+        self, report: dict[str, Any]
+    ) -> None:
+        bench = Bench(report)
+        bench.send((0, 1.0))
+        bench.send((1, 1.0))
+        bench.send((2, 9.0))
+        bench.filter.end()
+        bench.let_go()
+        assert len(bench.kept) + bench.suppressed == 3
 
     def test_counts_when_all_is_said_then_every_row_is_kept_suppressed_or_held(self, report: dict[str, Any]) -> None:
         chance, bench, sent = np.random.default_rng(7), Bench(report, sensors=40), 0
