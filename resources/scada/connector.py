@@ -136,6 +136,15 @@ class HasGreeting(HasAddress, Protocol):
 
 
 @runtime_checkable
+class CanLook(Protocol):
+    """A connector whose peer has no port to look at (datagrams, a serial line), but can be asked a trifle."""
+
+    async def is_alive(self, timeout_s: float) -> bool:
+        """Return whether the peer answers within `timeout_s`; only called while `run` is not running, never raises."""
+        ...
+
+
+@runtime_checkable
 class HasEndpoints(HasAddress, Protocol):
     """A connector of a source that can be reached at several addresses."""
 

@@ -7,7 +7,7 @@ import asyncio
 from resources.core.clock import Clock
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.scada.config import SourceOptions
-from resources.scada.connector import HasAddress, HasGreeting, ScadaClient
+from resources.scada.connector import CanLook, HasAddress, HasGreeting, ScadaClient
 from resources.transport.circuit_breaker import CircuitBreaker
 from resources.transport.tcp_look import PortLooker
 from sensors.collector.backoff import Backoff
@@ -39,7 +39,8 @@ class Pauses:
             recovery_s=options.circuit_breaker.recovery.total_seconds(),
             monotonic=clock.monotonic,
         )
-        self._lookouts = [Lookout() for _ in self._addresses]
+        looks_at = len(self._addresses) or int(isinstance(client, CanLook))
+        self._lookouts = [Lookout() for _ in range(looks_at)]
 
     def attempt(self) -> None:
         """Note that an attempt begins."""
@@ -83,19 +84,25 @@ class Pauses:
 
     async def _look(self, looker: PortLooker, waited_s: float) -> int | None:
         """Return the position of an address that is worth trying now."""
-        if not self._addresses:
+        if not self._lookouts:
             return None
         self._state.looks += 1
-        open_ones = await asyncio.gather(
+        alive = await self._alive(looker)
+        worth = [
+            lookout.worth_trying(is_open, waited_s) for lookout, is_open in zip(self._lookouts, alive, strict=True)
+        ]
+        return worth.index(True) if True in worth else None
+
+    async def _alive(self, looker: PortLooker) -> list[bool]:
+        """Return for each address, or for the peer itself where there is none, whether somebody answers."""
+        if not self._addresses and isinstance(self._client, CanLook):
+            return [await self._client.is_alive(self._probe_interval_s)]
+        return await asyncio.gather(
             *(
                 looker.is_alive(address.host, address.port, self._probe_interval_s, self._greeting(position))
                 for position, address in enumerate(self._addresses)
             )
         )
-        worth = [
-            lookout.worth_trying(is_open, waited_s) for lookout, is_open in zip(self._lookouts, open_ones, strict=True)
-        ]
-        return worth.index(True) if True in worth else None
 
     def _greeting(self, position: int) -> bytes:
         return self._client.greeting(position) if isinstance(self._client, HasGreeting) else b""

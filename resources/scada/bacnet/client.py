@@ -11,7 +11,7 @@ import structlog
 from bacpypes3.primitivedata import Null, ObjectIdentifier
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.errors import ProtocolError, SourceError, UnreachableError
+from resources.core.errors import ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.scada.bacnet.codec import (
@@ -20,7 +20,7 @@ from resources.scada.bacnet.codec import (
     to_write,
 )
 from resources.scada.bacnet.config import BacnetConfig
-from resources.scada.bacnet.device import BacnetDevice, Item, items_of
+from resources.scada.bacnet.device import BacnetDevice, Item, answers, items_of
 from resources.scada.bacnet.errors import Refused
 from resources.scada.bacnet.reading import DeviceReading
 from resources.scada.bacnet.stack import shared_stack
@@ -70,6 +70,14 @@ class BacnetClient:
             raise UnreachableError(f"source {self.name}: no connection to ask by", source=self.name)
         await self._device.read_one((self._device.object_id, "system-status", None))
         return Health()
+
+    async def is_alive(self, timeout_s: float) -> bool:
+        """Return whether the device answers anything at all within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s), shared_stack(self.name, self._config) as stack:
+                return await answers(stack, self.name, self._config, timeout_s)
+        except (SourceError, ConfigError, TimeoutError):
+            return False
 
     async def read(self, sensor_ids: Iterable[str] | None = None) -> ReadingBatch:
         """Return the present values of some sensors (all, if None), read once.

@@ -240,6 +240,19 @@ async def _who_is(stack: BacnetStack, config: BacnetConfig, there: Address | Non
     return heard[0] if heard else None
 
 
+async def answers(stack: BacnetStack, source: str, config: BacnetConfig, timeout_s: float) -> bool:
+    """Return whether the configured device says anything: a refusal is an answer too."""
+    there = await _resolved(source, config)
+    if there is None:
+        number = config.device_instance
+        return bool(await stack.app.who_is(number, number, GlobalBroadcast(), timeout=timeout_s))
+    try:
+        await stack.app.read_property(there, _WILDCARD, "object-identifier")
+    except ErrorRejectAbortNack as nack:
+        return not is_silence(nack)
+    return True
+
+
 async def who_is(stack: BacnetStack, seconds: float) -> list[IAmRequest]:
     """Return the I-Am of every device that answers a broadcast within `seconds`."""
     return list(await stack.app.who_is(timeout=seconds))

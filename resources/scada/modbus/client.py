@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from resources.core.clock import Clock, SystemClock, to_micros
-from resources.core.errors import ProtocolError, UnreachableError
+from resources.core.errors import ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
@@ -133,6 +133,19 @@ class ModbusClient:
                         source=self.name,
                     ) from refused
         return PollAssembler(self.name, self._registers, self._catalog).outcome(poll).batch
+
+    async def is_alive(self, timeout_s: float) -> bool:
+        """Return whether a unit on the line says anything to its first tag's request within `timeout_s`."""
+        first = block_of(self._registers, [0])
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with ModbusConnection(self.name, self._config, self._endpoint) as connection:
+                    await connection.read(first)
+        except RefusedError:
+            return True
+        except (SourceError, ConfigError, SilentUnitError, TimeoutError):
+            return False
+        return True
 
     async def probe(self) -> SourceFacts:
         """Return what a connection and one request to each unit find.

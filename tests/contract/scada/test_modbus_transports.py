@@ -487,3 +487,12 @@ async def _asked(client: Any, recorder: Recorder, server: Scripted) -> AsyncIter
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_is_alive_when_the_line_answers_refuses_or_is_silent_then_says_so(serial: SerialUnits) -> None:
+    client, _ = serial.ready({"address": 3, "unit_id": 2}, timeout="200ms")
+    assert await client.is_alive(5.0)
+    serial.units[2].refused = {3: ExcCodes.ILLEGAL_ADDRESS}
+    assert await client.is_alive(5.0)
+    serial.units[2].silent = True
+    assert not await client.is_alive(5.0)

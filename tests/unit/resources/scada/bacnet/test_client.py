@@ -11,14 +11,20 @@ from typing import Any
 import pytest
 from bacpypes3.primitivedata import ObjectIdentifier, Real
 
+from resources.core.clock import SystemClock
 from resources.core.errors import ConfigError, ProtocolError, UnreachableError
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.bacnet.client import BacnetClient
 from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.bacnet.device import BacnetDevice
 from resources.scada.bacnet.stack import shared_stack
+from resources.scada.config import SourceOptions
+from resources.transport.circuit_breaker import Circuit
+from sensors.collector.state import SourceState
+from sensors.collector.supervisor import SourceSupervisor
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.unit.resources.scada.bacnet.plant import BacnetPlant, many_analogs, temperature_tag
+from tests.unit.sensors.collector.test_supervisor import Notebook
 
 
 @pytest.fixture
@@ -380,3 +386,35 @@ async def test_find_when_the_device_ignores_who_is_then_its_number_is_read(
     async with shared_stack("bac", client._config) as stack:
         device = await BacnetDevice.find(stack, "bac", client._config)
         assert device.instance == 1001
+
+
+async def test_supervisor_when_a_device_comes_back_while_its_circuit_is_open_then_it_is_read_at_once(
+    plant: BacnetPlant,
+) -> None:
+    client, _ = ready(plant)
+    clock, port = SystemClock(), Notebook()
+    state = SourceState("bac", "bacnet", clock.monotonic())
+    options = SourceOptions.model_validate(
+        {"probe_interval": "300ms", "circuit_breaker": {"failures": 1, "recovery": "1h"}}
+    )
+    supervisor = SourceSupervisor(client, port, state, clock=clock, options=options)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        await until(lambda: state.connected, "the connection")
+        plant.stop()
+        await until(lambda: state.circuit is Circuit.OPEN and state.looks >= 2, "looks at a dead device")
+        await plant.start()
+        await until(lambda: state.connected, "the connection after")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_is_alive_when_found_by_who_is_then_the_same_question_is_asked() -> None:
+    bbmd = BacnetPlant(instance=2001)
+    await bbmd.start(bbmd=True)
+    client, _ = ready(bbmd, endpoint=None, device_instance=2001, foreign_device={"bbmd_endpoint": bbmd.address})
+    assert await client.is_alive(5.0)
+    bbmd.stop()
+    other, _ = ready(bbmd, local_address="192.0.2.1/24")
+    assert not await other.is_alive(1.0)
