@@ -25,12 +25,18 @@ CONNECTORS: Mapping[str, tuple[str, str]] = {
 }
 """Title -> package and class of the connector."""
 
+LISTS: Mapping[str, str] = {title: package for title, (package, _) in CONNECTORS.items()} | {
+    "Sparkplug B": "mqtt/sparkplug"
+}
+"""Title -> folder whose README has a quality list: the connectors, and what lives in one of them."""
+
 _ABILITIES: Mapping[str, str] = {
     "discovers what its source offers": "CanDiscover",
     "reads the source's history": "HasHistory",
     "writes (`gl write`)": "CanWrite",
     "says whether its peer is well": "HasHealth",
     "can be looked for by a TCP connection": "HasAddress",
+    "can be asked whether it is there, without a port": "CanLook",
     "moves between several endpoints": "HasEndpoints",
     "keeps state of its own over a restart": "KeepsState",
 }
@@ -84,7 +90,7 @@ def page() -> str:
     folder = Path(__file__).parent
     lists = {
         title: quality_list((folder / package / "README.md").read_text(encoding="utf-8"), f"{package}/README.md")
-        for title, (package, _) in CONNECTORS.items()
+        for title, package in LISTS.items()
     }
     return "\n".join([*_head(), *_abilities(), *_matrix(lists), *_details(lists), ""])
 
@@ -138,7 +144,7 @@ def _matrix(lists: Mapping[str, Sequence[Quality]]) -> Iterator[str]:
 
 def _details(lists: Mapping[str, Sequence[Quality]]) -> Iterator[str]:
     for title, found in lists.items():
-        package = CONNECTORS[title][0]
+        package = LISTS[title]
         yield f"## {title}"
         yield ""
         yield f"From [resources/scada/{package}/README.md](../resources/scada/{package}/README.md)."
