@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,12 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from benchmarks.scada_collected import collected_per_s
 from resources.core.tags import Sensor, SensorCatalog
 from resources.embedded.ports import free_port
-from resources.integrations import Integrations
 from resources.scada.modbus.client import ModbusClient
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.values import collect
-from sensors.collector.assembly import Collector, Doors
 
 TAGS = 1_000
 """float32, one after the other: 2,000 registers, 17 requests of at most 124."""
@@ -123,19 +121,7 @@ async def _collected(port: int, home: Path) -> float:
     tags = [{"sensor_id": f"s{n}", "unit": "bar", "address": _WORDS * n} for n in range(TAGS)]
     # an interval that cannot be kept: poll after poll without a pause
     source = {"kind": "modbus", "host": "127.0.0.1", "port": port, "poll_interval": "1ms", "tags": tags}
-    start = datetime.now(UTC) - timedelta(days=1)
-    config = {"site": "bench", "start": start, "window": "1h", "sources": {"plant": source}}
-    collector, stop = Collector(Integrations.model_validate(config), home), asyncio.Event()
-    running = asyncio.create_task(collector.run(stop, Doors(serve=False)))
-    async with asyncio.timeout(_LIMIT_S):
-        while not collector.flow.rows:  # a figure is waited for
-            await asyncio.sleep(0.001)
-    rows, began = collector.flow.rows, time.perf_counter()
-    await asyncio.sleep(SECONDS)
-    rows, seconds = collector.flow.rows - rows, time.perf_counter() - began
-    stop.set()
-    await running
-    return rows / seconds
+    return await collected_per_s(source, home, seconds=SECONDS, limit_s=_LIMIT_S)
 
 
 # -- number of requests ------------------------------------------------------------------------------------------------

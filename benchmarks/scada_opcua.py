@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,8 @@ from asyncua.server.server import Server
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary
 
+from benchmarks.scada_collected import collected_per_s
 from resources.embedded.ports import free_port
-from resources.integrations import Integrations
-from sensors.collector.assembly import Collector, Doors
 
 ua: Any = opc_ua
 ITEMS = 1_000
@@ -104,19 +102,7 @@ async def _collected(url: str, home: Path) -> float:
     """Return values/s of the collector; every one is in its buffer, synced to the disk."""
     tags = [{"sensor_id": f"s{n}", "unit": "bar", "node_id": f"nsu={NAMESPACE};s=n{n}"} for n in range(ITEMS)]
     source = {"kind": "opc_ua", "endpoint_url": url, "insecure_no_security": True, "tags": tags}
-    start = datetime.now(UTC) - timedelta(days=1)
-    config = {"site": "bench", "start": start, "window": "1h", "sources": {"plant": source}}
-    collector, stop = Collector(Integrations.model_validate(config), home), asyncio.Event()
-    running = asyncio.create_task(collector.run(stop, Doors(serve=False)))
-    async with asyncio.timeout(_LIMIT_S):
-        while not collector.flow.rows:  # a figure is waited for
-            await asyncio.sleep(0.001)
-    rows, began = collector.flow.rows, time.perf_counter()
-    await asyncio.sleep(SECONDS)
-    rows, seconds = collector.flow.rows - rows, time.perf_counter() - began
-    stop.set()
-    await running
-    return rows / seconds
+    return await collected_per_s(source, home, seconds=SECONDS, limit_s=_LIMIT_S)
 
 
 async def _thrown_away(url: str) -> float:
