@@ -85,6 +85,10 @@ class TcpFraming:
                 found, self._unit = answer, None
             else:
                 self.dropped += 1
+        if found is not None and self._buffer:
+            # one request at a time: what lies behind its answer was pushed into the stream, perhaps into the answer too,
+            # and TCP framing has no check sum that would tell
+            raise FramingError(f"{len(self._buffer)} bytes behind an answer")
         return found
 
     def _is_awaited(self, unit: int) -> bool:

@@ -104,6 +104,15 @@ def test_tcp_when_it_is_no_modbus_then_it_says_so(bytes_: str) -> None:
         framing.feed(bytes_.encode("latin-1"))
 
 
+@pytest.mark.parametrize("noise", ["FF", "00 07 00", "DE AD BE EF 00 11 22 33 44 55 66 77"])
+def test_tcp_when_bytes_were_pushed_into_an_answer_then_it_is_not_taken(noise: str) -> None:
+    framing = TcpFraming()
+    framing.request(1, READ)
+    whole = bytes.fromhex("0001 0000 0007 01") + ANSWER
+    with pytest.raises(FramingError):
+        framing.feed(whole[:10] + bytes.fromhex(noise) + whole[10:])
+
+
 def test_tcp_when_transactions_run_out_then_they_begin_at_one_again() -> None:
     framing = TcpFraming()
     numbers = [int.from_bytes(framing.request(1, READ)[:2]) for _ in range(0xFFFF + 2)]
