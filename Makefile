@@ -38,9 +38,10 @@ check: setup
 
 test: setup
 	rm -f .coverage .coverage.*
+	@# in the order of the folders: the files that take minutes come early, and no worker is left alone with one at the end
 	@# the soak mostly waits: beside the others it takes hardly any time of its own (GL_SOAK_S: its seconds, 120)
 	@mkdir -p .gl; $(BIN)/coverage run -m pytest tests/soak >.gl/soak.log 2>&1 & soak=$$!; \
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --ignore=tests/soak; tests=$$?; \
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/soak; tests=$$?; \
 	wait $$soak; soaked=$$?; tail -n 40 .gl/soak.log; exit $$((tests + soaked))
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
