@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gl_assets.cli.demo_run import DemoRun
@@ -24,13 +25,14 @@ from resources.embedded.programs import ServerPrograms
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 _DOWN_S = 60
+_SOURCES = 4
 
 
 class Saboteur:
     """Does its worst while the demo runs; what went wrong on the way is in `error`."""
 
-    def __init__(self, supervision: Supervision) -> None:
-        self._supervision = supervision
+    def __init__(self, supervision: Supervision, metrics_url: str) -> None:
+        self._supervision, self._metrics_url = supervision, metrics_url
         self.did: list[str] = []
         self.error: BaseException | None = None
 
@@ -42,6 +44,8 @@ class Saboteur:
             self._kill("dagster-daemon")
             self._stop_database_for_a_minute()
             self._kill("collector")
+            # the counts are taken next: a collector that is still starting would miss what waits for it
+            self._until(self._all_sources_are_up)
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             self.error = error
 
@@ -66,6 +70,14 @@ class Saboteur:
         self.did.append("database away")
         time.sleep(8)
 
+    def _all_sources_are_up(self) -> bool:
+        try:
+            page = httpx.get(self._metrics_url, timeout=5).text
+        except httpx.HTTPError:
+            return False
+        up = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith("gl_source_up{")]
+        return len(up) == _SOURCES and set(up) == {"1.0"}
+
     def _pid(self, name: str) -> int:
         return int(self._supervision.states()[name]["pid"])
 
@@ -87,7 +99,7 @@ def outcome(programs: ServerPrograms) -> Iterator[tuple[dict[str, Any], Saboteur
         try:
             platform.start()
             assert platform.supervision is not None
-            saboteur = Saboteur(platform.supervision)
+            saboteur = Saboteur(platform.supervision, platform.health_url.replace("/healthz", "/metrics"))
             worker = threading.Thread(target=saboteur.work)
 
             def done() -> bool:
