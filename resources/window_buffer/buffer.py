@@ -48,6 +48,9 @@ log = structlog.get_logger(__name__)
 LONGEST_TICK_S = 86_400.0
 """Windows are opened for at most a day behind the clock, should `tick` not have been called for longer."""
 
+_ON_ITS_WAY_US = 5_000_000
+"""A source delivers within this time of measuring; one that has measured nothing for longer had nothing to deliver."""
+
 
 class WindowBuffer:
     """The durable buffer, as its only writer.
@@ -138,9 +141,16 @@ class WindowBuffer:
         self._tally.max_bytes = max_bytes or default_cap(segments, held_files)
         self._committer = Committer(self._parts, self._rules, limits, self._tally, clock)
         self._checkpoint = Checkpoint(index, self._parts, self._committer, self._tally, clock)
-        self._begin_run(recovery.found)
+        self._begin_run(recovery.found, self._newest_times(catalog))
 
-    def _begin_run(self, found: Recovered) -> None:
+    def _newest_times(self, catalog: SensorCatalog) -> dict[str, int]:
+        """Return source -> the newest source time that became a reading of it, microseconds."""
+        newest: dict[str, int] = {}
+        for sensor, at in zip(catalog.sensors, self.last_known().tolist(), strict=True):
+            newest[sensor.source] = max(newest.get(sensor.source, at), at)
+        return newest
+
+    def _begin_run(self, found: Recovered, newest: Mapping[str, int]) -> None:
         index, now_us, tally = self._index, to_micros(self._clock.now()), self._tally
         # a folder made anew goes on above the sequences of a lost one, as long as clocks go forward
         self._committer.writer.next_sequence = max(index.meta("next_sequence", now_us), found.next_sequence)
@@ -153,7 +163,11 @@ class WindowBuffer:
         with self._checkpoint.saving():
             if heartbeat:
                 before = frozenset(json.loads(index.meta("sources", "[]")))
-                self._gaps.note_absence(before & self._sources, heartbeat, now_us)
+                for source in before & self._sources:
+                    # what a source had measured, and not delivered when we ended, is missing as well
+                    on_its_way = heartbeat - _ON_ITS_WAY_US <= newest.get(source, 0) < heartbeat
+                    since = newest[source] + 1 if on_its_way else heartbeat
+                    self._gaps.note_absence([source], since, now_us)
             if now_us < heartbeat:
                 self._steps.note((now_us - heartbeat) / 1e6)
             self._open_windows(now_us, now_us)
