@@ -86,8 +86,8 @@ class TcpFraming:
             else:
                 self.dropped += 1
         if found is not None and self._buffer:
-            # one request at a time: what lies behind its answer was pushed into the stream, perhaps into the answer too,
-            # and TCP framing has no check sum that would tell
+            # one request at a time: what lies behind its answer was pushed into the stream, perhaps into the answer
+            # too, and TCP framing has no check sum that would tell
             raise FramingError(f"{len(self._buffer)} bytes behind an answer")
         return found
 
