@@ -22,6 +22,11 @@ _CHECKS = """
 query { assetNodes { assetChecksOrError { __typename
   ... on AssetChecks { checks { name executionForLatestMaterialization { status evaluation { success } } } } } } }
 """
+_ACTIVE = """
+query($job: String!) { runsOrError(limit: 1, filter: { pipelineName: $job,
+  statuses: [QUEUED, NOT_STARTED, MANAGED, STARTING, STARTED, CANCELING] }) { __typename
+  ... on Runs { results { runId } } } }
+"""
 _ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _SELECTOR = {"repositoryLocationName": "gl", "repositoryName": "__repository__"}
 
@@ -80,6 +85,10 @@ class DagsterClient:
         if failed:
             raise PlatformError(f"runs that failed: {', '.join(failed)}; open them in the Dagster UI for the reason")
         return all(state in _ENDED for state in states.values())
+
+    def is_idle(self, job: str) -> bool:
+        """Return whether no run of this job is queued or running."""
+        return not self._read(_ACTIVE, {"job": job})["runsOrError"].get("results", [])
 
     def checks(self) -> dict[str, int]:
         """Return how many asset checks passed and failed on the latest materialisation of their asset.

@@ -14,6 +14,7 @@ from gl_assets.cli.dagster_client import DagsterClient
 from gl_assets.cli.platform import Platform
 from gl_assets.cli.state import Progress
 from gl_assets.erp.jobs import sync_job_name
+from gl_assets.jobs import sensor_readings_job
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.ledger import stored_revisions
@@ -65,6 +66,12 @@ class DemoRun:
             self._close_windows()
             self._say("waiting until every window is stored")
             self._until(lambda: not self._unstored(), _STORE_S, lambda: f"windows not stored: {self._unstored()[:5]}")
+            # a run reports its checks after the rows
+            self._until(
+                lambda: dagster.is_idle(sensor_readings_job.name),
+                _STORE_S,
+                lambda: f"a run of {sensor_readings_job.name} has not ended",
+            )
             return self._result(sent, dagster)
 
     def _launch(self, dagster: DagsterClient) -> list[str]:

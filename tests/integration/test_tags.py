@@ -54,6 +54,7 @@ async def test_report_when_collected_then_little_is_stored_all_is_acknowledged_a
 
     collected = await collect_for(plant.config, plant.home, 6.0, progress)
     await plant.rest()
+    await plant.all_published()
     assert set(collected.counts) == {"modbus", "mqtt"}
     for counts in collected.counts.values():
         assert counts.sent == counts.buffered + counts.rejected + counts.in_gaps

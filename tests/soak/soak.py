@@ -210,6 +210,10 @@ async def _rested(fleets: list[Fleet], folder: Path) -> dict[str, list[int]]:
     times: dict[str, list[int]] = {}
     for fleet in fleets:
         await fleet.ask("rest")
+        if fleet.kind == "modbus":
+            # what is polled counts with every poll: only out of reach it rests
+            for number in range(fleet.count):
+                await fleet.ask("stop", device=number)
     for fleet in fleets:
         await fleet.drained()
     # a message that left its device may still be on its way through the broker and the proxies

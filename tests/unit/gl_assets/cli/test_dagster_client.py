@@ -100,7 +100,9 @@ def test_launch_when_the_job_is_there_then_the_run_ends_and_checks_are_counted(c
     assert client.checks() == {"passed": 0, "failed": 0}
     first = client.launch("rows_job", partitions=("a", "c"))
     second = client.launch("answer_job", config={"ops": {"answer": {"config": {"number": 42}}}})
+    assert not client.is_idle("rows_job")
     until(lambda: client.finished([first, second]), 180)
+    assert client.is_idle("rows_job")
     assert client.checks() == {"passed": 1, "failed": 1}
 
 
