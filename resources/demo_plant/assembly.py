@@ -6,11 +6,11 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from resources.demo_plant import sap_service
 from resources.demo_plant.configuration import OPC_UA_USER, PLANT_USER, PlantState
+from resources.demo_plant.erp.sap import service as sap_service
+from resources.demo_plant.erp.sap.measurements import MeterBook
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, Plant
 from resources.demo_plant.run import RunningPlant
-from resources.demo_plant.sap_service_data import MeterBook
 from resources.demo_plant.servers.modbus import ModbusEndpoint
 from resources.demo_plant.servers.mqtt import MqttEndpoint
 from resources.demo_plant.servers.opc_ua import OpcUaEndpoint

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from resources.demo_plant.addresses import TOPIC_ROOT, node_id, registers, topic
+from resources.demo_plant.erp.sap.measurements import METERS
+from resources.demo_plant.erp.sap.service import TOKEN_PATH, SapLogin
 from resources.demo_plant.physics import HEATING_VALUE_KJ_PER_KG
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
-from resources.demo_plant.sap_service import TOKEN_PATH, SapLogin
-from resources.demo_plant.sap_service_data import METERS
 from resources.demo_plant.tags.tag import Sensor
 
 SITE = "demo"

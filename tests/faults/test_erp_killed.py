@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from resources.core.errors import UnreachableError
-from resources.demo_plant.sap_service import SapLogin
-from resources.demo_plant.sap_service_data import MeterBook
+from resources.demo_plant.erp.sap.measurements import MeterBook
+from resources.demo_plant.erp.sap.service import SapLogin
 from resources.erp.landing import LandedDay, Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
 from resources.erp.sap.client import SapClient
@@ -31,8 +31,8 @@ DAY = date(2026, 11, 18)
 LANDING = Landing("sap", "energy_consumption", DAY, "MeasurementDocument", "run-1")
 SERVICE = """
 import sys, uvicorn
-from resources.demo_plant.sap_service import create_app
-from resources.demo_plant.sap_service_data import MeterBook
+from resources.demo_plant.erp.sap.service import create_app
+from resources.demo_plant.erp.sap.measurements import MeterBook
 uvicorn.run(create_app(MeterBook()), fd=int(sys.argv[1]), ssl_certfile=sys.argv[2], ssl_keyfile=sys.argv[3],
             lifespan="off", ws="none", log_level="critical")
 """

@@ -14,8 +14,8 @@ from typing import Any
 import uvicorn
 
 from resources.core.clock import Clock
-from resources.demo_plant.sap_service import SapControl, SapLogin, create_app
-from resources.demo_plant.sap_service_data import METERS, MeterBook
+from resources.demo_plant.erp.sap.measurements import METERS, MeterBook
+from resources.demo_plant.erp.sap.service import SapControl, SapLogin, create_app
 from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority

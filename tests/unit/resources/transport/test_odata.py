@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.errors import ProtocolError
-from resources.demo_plant.sap_service_query import Term, parse_filter
+from resources.demo_plant.erp.sap.query import Term, parse_filter
 from resources.transport.http import HttpClient, JsonAnswer
 from resources.transport.odata import ODataService, Query, all_of, compare, literal
 

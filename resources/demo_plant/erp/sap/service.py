@@ -23,9 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from resources.core.clock import Clock, SystemClock
-from resources.demo_plant import sap_service_query as query
-from resources.demo_plant.sap_service_data import Document, MeterBook
-from resources.demo_plant.sap_service_faults import Fault, SapControl
+from resources.demo_plant.erp.sap import query
+from resources.demo_plant.erp.sap.control import Fault, SapControl
+from resources.demo_plant.erp.sap.measurements import Document, MeterBook
 
 TOKEN_PATH = "/sap/bc/sec/oauth2/token"  # noqa: S105 - a path, no secret
 """Path of the token endpoint, as ABAP systems have it."""

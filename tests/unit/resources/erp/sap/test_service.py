@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from resources.core.clock import ManualClock
-from resources.demo_plant.sap_service import SERVICE_ROOT, TOKEN_PATH, SapControl, SapLogin
-from resources.demo_plant.sap_service_data import MeterBook
-from resources.demo_plant.sap_service_query import BadQueryError, offset_of, parse_filter
+from resources.demo_plant.erp.sap.measurements import MeterBook
+from resources.demo_plant.erp.sap.query import BadQueryError, offset_of, parse_filter
+from resources.demo_plant.erp.sap.service import SERVICE_ROOT, TOKEN_PATH, SapControl, SapLogin
 from resources.transport.tls import client_context
 from tests.unit.resources.erp.support import SapServer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from resources.demo_plant.sap_service_data import Document, MeterBook
+from resources.demo_plant.erp.sap.measurements import Document, MeterBook
 
 PROPERTIES = {
     "MeasurementDocument": "Edm.String",

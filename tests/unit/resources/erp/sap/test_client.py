@@ -11,7 +11,7 @@ import stamina
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.core.home import gl_home
-from resources.demo_plant.sap_service import SapLogin
+from resources.demo_plant.erp.sap.service import SapLogin
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
 from resources.transport.call_stats import read_stats

@@ -1,0 +1,1 @@
+"""ERP systems of the demo plant: fakes that speak the real protocols, one folder a system."""
