@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
@@ -24,10 +25,34 @@ WHERE (%(sensor_id)s::text IS NULL OR sensor_id = %(sensor_id)s)
   AND (%(window_start)s::timestamptz IS NULL OR window_start = %(window_start)s)
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(limit)s
 """
-_RECORDS = """
-SELECT system, dataset, partition_date, raw, reasons, rejected_at, run_id FROM erp.rejected_records
-WHERE (%(system)s::text IS NULL OR system = %(system)s) ORDER BY rejected_at DESC LIMIT %(limit)s
+_OF_RECORDS = """
+FROM erp.rejected_records
+WHERE (%(system)s::text IS NULL OR system = %(system)s)
+  AND (%(dataset)s::text IS NULL OR dataset = %(dataset)s)
+  AND (%(day)s::date IS NULL OR partition_date = %(day)s)
 """
+_RECORDS = f"""
+SELECT rejected_id, system, dataset, partition_date, source_key, raw, reasons, rejected_at, run_id
+{_OF_RECORDS} ORDER BY rejected_at DESC, rejected_id DESC LIMIT %(limit)s
+"""
+_RECORD_REASONS = f"""
+SELECT system, dataset, unnest(reasons) AS reason, count(*) AS rows, max(partition_date) AS last_day
+{_OF_RECORDS} GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(limit)s
+"""
+_RECORD = """
+SELECT rejected_id, system, dataset, partition_date, source_key, raw, reasons, rejected_at, run_id
+FROM erp.rejected_records WHERE rejected_id = %(rejected_id)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsAskedFor:
+    """Which rejected ERP records are meant; None means all."""
+
+    system: str | None = None
+    dataset: str | None = None
+    day: date | None = None
+    limit: int = 100
 
 
 def rejected_readings(
@@ -56,11 +81,20 @@ def rejection_reasons(
     return _rows(connection, _REASONS, terms)
 
 
-def rejected_records(
-    connection: psycopg.Connection, *, system: str | None = None, limit: int = 100
-) -> list[dict[str, Any]]:
+def rejected_records(connection: psycopg.Connection, asked: RecordsAskedFor) -> list[dict[str, Any]]:
     """Return rejected ERP records, newest first."""
-    return _rows(connection, _RECORDS, {"system": system, "limit": limit})
+    return _rows(connection, _RECORDS, asdict(asked))
+
+
+def rejected_record_reasons(connection: psycopg.Connection, asked: RecordsAskedFor) -> list[dict[str, Any]]:
+    """Return system, dataset, reason, how many records and the last business day, most frequent first."""
+    return _rows(connection, _RECORD_REASONS, asdict(asked))
+
+
+def rejected_record(connection: psycopg.Connection, rejected_id: int) -> dict[str, Any] | None:
+    """Return one rejected ERP record as it was kept, None if it is there no longer."""
+    found = _rows(connection, _RECORD, {"rejected_id": rejected_id})
+    return found[0] if found else None
 
 
 def _rows(connection: psycopg.Connection, query: str, terms: dict[str, Any]) -> list[dict[str, Any]]:
