@@ -10,6 +10,7 @@ import dagster as dg
 import psutil
 import pytest
 from dagster import DagsterEventType
+from dagster._core.instance.config import PoolGranularity
 from dagster._core.launcher import WorkerStatus
 from dagster_postgres import PostgresEventLogStorage
 
@@ -50,6 +51,10 @@ def test_instance_when_opened_then_it_is_configured_as_the_file_says(instance: d
     assert instance.run_monitoring_max_resume_run_attempts == 0
     assert instance.get_settings("sensors")["use_threads"] is True
     assert instance.telemetry_enabled is False
+    limits = instance.get_concurrency_config()
+    assert limits.run_queue_config is not None
+    assert limits.run_queue_config.max_concurrent_runs == 10
+    assert (limits.pool_config.default_pool_limit, limits.pool_config.pool_granularity) == (2, PoolGranularity.RUN)
 
 
 def test_run_when_executed_against_postgres_then_run_materialisations_and_checks_are_kept(
