@@ -5,18 +5,14 @@ Jobs of ERP records and agents are built in their own packages; upkeep lives in 
 
 import dagster as dg
 
-SENSOR_READINGS = dg.AssetKey(["scada", "sensor_readings"])
-HOURLY_READINGS = dg.AssetKey(["scada", "hourly_readings"])
-BOILER_EFFICIENCY = dg.AssetKey(["process_heat", "boiler_efficiency"])
-
-HOURLY_ASSETS = (HOURLY_READINGS, BOILER_EFFICIENCY)
-"""What is made again, in this order, when an hour is complete or a late reading has changed it."""
+from gl_assets.asset_keys import HOURLY_ASSETS, SENSOR_READINGS
+from gl_assets.checks.gates import GATES
 
 sensor_readings_job = dg.define_asset_job(
     "sensor_readings_job",
-    # its own checks alone: the one on certificates is asked once a day
-    selection=dg.AssetSelection.assets(SENSOR_READINGS)
-    - dg.AssetSelection.checks(dg.AssetCheckKey(SENSOR_READINGS, "certificates_are_valid_for_30_days")),
+    # with the gates that judge each window as it is stored, and no other check of the asset
+    selection=dg.AssetSelection.assets(SENSOR_READINGS).without_checks()
+    | dg.AssetSelection.checks(*(dg.AssetCheckKey(SENSOR_READINGS, gate.name) for gate in GATES)),
     executor_def=dg.in_process_executor,
     description="Store closed windows of the window buffer; asked for by closed_windows_sensor.",
 )

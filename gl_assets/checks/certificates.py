@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from gl_assets.jobs import SENSOR_READINGS
+from gl_assets.asset_keys import SENSOR_READINGS
 from resources.integrations import Integrations
 from resources.transport.certificate_files import WARN_BEFORE, certificates_in
 

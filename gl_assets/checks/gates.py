@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from gl_assets.jobs import SENSOR_READINGS
+from gl_assets.asset_keys import SENSOR_READINGS
 from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, StoredWindowFacts
 from resources.integrations import QualityConfig
 

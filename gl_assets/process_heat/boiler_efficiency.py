@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 import psycopg
 
-from gl_assets.jobs import BOILER_EFFICIENCY, HOURLY_READINGS
+from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta
 from gl_assets.process_heat.charts import efficiency_chart, efficiency_table

@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.gates import evaluation
-from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.partition_range import told_in_words
 from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill

@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import psycopg
 
-from gl_assets.jobs import HOURLY_READINGS, SENSOR_READINGS
+from gl_assets.asset_keys import HOURLY_READINGS, SENSOR_READINGS
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta, windows_to_hours
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS

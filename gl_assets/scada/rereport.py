@@ -13,7 +13,7 @@ from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
-from gl_assets.jobs import SENSOR_READINGS
+from gl_assets.asset_keys import SENSOR_READINGS
 from resources.core.windows import partition_key
 from resources.databases.timescale.regrid import StoredWindow
 

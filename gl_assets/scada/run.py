@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from gl_assets.checks.certificates import build_certificates_check
 from gl_assets.instance import STORAGE_VARIABLE
 from gl_assets.jobs import sensor_readings_job
 from gl_assets.partition_range import MOST_PARTITIONS
@@ -117,7 +116,6 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 def _job(config: Integrations, home: Path, url: str) -> dg.JobDefinition:
     return dg.Definitions(
         assets=[build_sensor_readings(config)],
-        asset_checks=[build_certificates_check(config)],  # the job leaves it out, and has to find it for that
         jobs=[sensor_readings_job],
         resources={
             "window_buffer": WindowBufferResource(folder=str(home / "buffer")),

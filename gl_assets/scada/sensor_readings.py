@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.gates import (
     ASSET,
     GATES,
@@ -23,7 +24,6 @@ from gl_assets.checks.gates import (
     missing_sources,
     summary,
 )
-from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import quiet_beta, window_partitions
 from gl_assets.scada.columns import SENSOR_READINGS_COLUMNS

@@ -15,8 +15,9 @@ import psycopg
 import structlog
 from dagster import DagsterInstance
 
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.gates import ASSET
-from gl_assets.jobs import SENSOR_READINGS, sensor_readings_job
+from gl_assets.jobs import sensor_readings_job
 from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
 from resources.databases.timescale.gate_results import unchecked_windows

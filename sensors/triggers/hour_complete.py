@@ -13,8 +13,9 @@ import psycopg
 import structlog
 from dagster import DagsterInstance
 
+from gl_assets.asset_keys import HOURLY_ASSETS
 from gl_assets.checks.gates import ASSET
-from gl_assets.jobs import HOURLY_ASSETS, hourly_readings_job
+from gl_assets.jobs import hourly_readings_job
 from gl_assets.partitions import HOUR, windows_of_hour
 from resources.core.errors import PlatformError
 from resources.core.windows import partition_key

@@ -5,7 +5,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from gl_assets.jobs import BOILER_EFFICIENCY, HOURLY_READINGS, hourly_readings_job
+from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
+from gl_assets.jobs import hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.run import run_windows

@@ -15,9 +15,9 @@ from dagster._core.launcher import WorkerStatus
 from dagster_postgres import PostgresEventLogStorage
 
 import gl_assets
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.event_log_pruning import KEPT, event_log_pruning_job, prune
 from gl_assets.instance import PlatformInstance
-from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.run_launcher import WatchedRunLauncher, own_process_tag, process_tag
 from gl_assets.scada.run import open_instance, run_windows
 from gl_assets.warm_client import WarmProcess

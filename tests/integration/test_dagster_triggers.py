@@ -5,7 +5,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from gl_assets.jobs import HOURLY_ASSETS, hourly_readings_job, sensor_readings_job
+from gl_assets.asset_keys import HOURLY_ASSETS
+from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from gl_assets.scada.run import run_windows
 from resources.databases.timescale.gate_results import GateResult, record_results, release
 from resources.databases.timescale.hours import record_hour

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from asyncua import ua
 
-from gl_assets.jobs import HOURLY_READINGS
+from gl_assets.asset_keys import HOURLY_READINGS
 from gl_assets.scada import gap_filling
 from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.run import run_windows

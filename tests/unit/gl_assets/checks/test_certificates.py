@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.certificates import CERTIFICATES_CHECK, build_certificates_check
-from gl_assets.jobs import SENSOR_READINGS
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority
 

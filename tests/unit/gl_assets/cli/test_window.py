@@ -15,10 +15,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.cli.main import cli
 from gl_assets.cli.state import only_one, prepare_dagster_home
 from gl_assets.cli.window_migration import reportable
-from gl_assets.jobs import SENSOR_READINGS
 from gl_assets.scada.run import open_instance, run_windows
 from resources.core.errors import ConfigError, DataError
 from resources.core.readings import READINGS_SCHEMA

@@ -1,0 +1,10 @@
+"""Keys of the assets over measurements: what jobs, checks and triggers name them by."""
+
+import dagster as dg
+
+SENSOR_READINGS = dg.AssetKey(["scada", "sensor_readings"])
+HOURLY_READINGS = dg.AssetKey(["scada", "hourly_readings"])
+BOILER_EFFICIENCY = dg.AssetKey(["process_heat", "boiler_efficiency"])
+
+HOURLY_ASSETS = (HOURLY_READINGS, BOILER_EFFICIENCY)
+"""What is made again, in this order, when an hour is complete or a late reading has changed it."""
