@@ -1,29 +1,18 @@
 """The BACnet/IP connector as a Dagster resource: reads once, or listens for a while; the collector does the rest."""
 
 import asyncio
-from typing import Any, Self
 
-import dagster as dg
-from pydantic import Field
-
-from resources.core.tags import Sensor, SensorCatalog
+from resources.core.tags import SensorCatalog
 from resources.scada.bacnet.client import BacnetClient
 from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.bacnet.device import who_is
 from resources.scada.bacnet.stack import shared_stack
-from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+from resources.scada.scada_resource import ScadaResource
+from resources.scada.values import SensorValue, collect, sensor_values
 
 
-class BacnetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class BacnetResource(ScadaResource):
     """One BACnet source; nothing is opened before a method is called."""
-
-    source: str = Field(description="Name of the source in integrations.yaml.")
-    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml.")
-
-    @classmethod
-    def of(cls, source: str, config: BacnetConfig) -> Self:
-        """Return the resource of a configured source."""
-        return cls(source=source, settings=plain_settings(config))
 
     def read_sensor(self, sensor_id: str) -> SensorValue:
         """Return a sensor's present value; raises as `read_objects`."""
@@ -56,5 +45,5 @@ class BacnetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _client(self) -> tuple[BacnetClient, SensorCatalog]:
         config = BacnetConfig.model_validate(self.settings)
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
+        catalog = self._catalog(config.tags)
         return BacnetClient(self.source, config, catalog), catalog

@@ -1,27 +1,16 @@
 """The Modbus connector as a Dagster resource: reads once, or polls for a while; the collector does the rest."""
 
 import asyncio
-from typing import Any, Self
 
-import dagster as dg
-from pydantic import Field
-
-from resources.core.tags import Sensor, SensorCatalog
+from resources.core.tags import SensorCatalog
 from resources.scada.modbus.client import ModbusClient
 from resources.scada.modbus.config import ModbusConfig
-from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+from resources.scada.scada_resource import ScadaResource
+from resources.scada.values import SensorValue, collect, sensor_values
 
 
-class ModbusResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ModbusResource(ScadaResource):
     """One Modbus source; nothing is opened before a method is called."""
-
-    source: str = Field(description="Name of the source in integrations.yaml.")
-    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml.")
-
-    @classmethod
-    def of(cls, source: str, config: ModbusConfig) -> Self:
-        """Return the resource of a configured source."""
-        return cls(source=source, settings=plain_settings(config))
 
     def read_sensor(self, sensor_id: str) -> SensorValue:
         """Return a sensor's present value; raises as `read_registers`."""
@@ -44,5 +33,5 @@ class ModbusResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _client(self) -> tuple[ModbusClient, SensorCatalog]:
         config = ModbusConfig.model_validate(self.settings)
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
+        catalog = self._catalog(config.tags)
         return ModbusClient(self.source, config, catalog), catalog

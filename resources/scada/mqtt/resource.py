@@ -6,28 +6,17 @@ Both use sessions of their own (client id with `-look` behind it), so the collec
 import asyncio
 import secrets
 from datetime import timedelta
-from typing import Any, Self
-
-import dagster as dg
-from pydantic import Field
 
 from resources.core.errors import ConfigError
-from resources.core.tags import Sensor, SensorCatalog
+from resources.core.tags import SensorCatalog
 from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig, TopicFilter
-from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+from resources.scada.scada_resource import ScadaResource
+from resources.scada.values import SensorValue, collect, sensor_values
 
 
-class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class MqttResource(ScadaResource):
     """One MQTT source; nothing is opened before a method is called."""
-
-    source: str = Field(description="Name of the source in integrations.yaml.")
-    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml; secrets as ${NAME}.")
-
-    @classmethod
-    def of(cls, source: str, config: MqttConfig) -> Self:
-        """Return the resource of a configured source."""
-        return cls(source=source, settings=plain_settings(config))
 
     def read_sensor(self, sensor_id: str, timeout_s: float = 10.0) -> SensorValue:
         """Return the value in the next message on a sensor's topic, the retained one if there is one.
@@ -89,7 +78,7 @@ class MqttResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return MqttConfig.model_validate(self.settings)
 
     def _client(self, config: MqttConfig) -> tuple[MqttClient, SensorCatalog]:
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
+        catalog = self._catalog(config.tags)
         return MqttClient(self.source, config, catalog), catalog
 
 

@@ -2,29 +2,18 @@
 
 import asyncio
 from datetime import datetime
-from typing import Any, Self
-
-import dagster as dg
-from pydantic import Field
 
 from resources.core.errors import UnreachableError
-from resources.core.tags import Sensor, SensorCatalog
+from resources.core.tags import SensorCatalog
 from resources.scada.history import History, collect_history
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.config import OpcUaConfig
-from resources.scada.values import SensorValue, collect, plain_settings, sensor_values
+from resources.scada.scada_resource import ScadaResource
+from resources.scada.values import SensorValue, collect, sensor_values
 
 
-class OpcUaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class OpcUaResource(ScadaResource):
     """One OPC UA source; nothing is opened before a method is called."""
-
-    source: str = Field(description="Name of the source in integrations.yaml.")
-    settings: dict[str, Any] = Field(description="The source's part of integrations.yaml; secrets as ${NAME}.")
-
-    @classmethod
-    def of(cls, source: str, config: OpcUaConfig) -> Self:
-        """Return the resource of a configured source."""
-        return cls(source=source, settings=plain_settings(config))
 
     def read_sensor(self, sensor_id: str) -> SensorValue:
         """Return a sensor's present value.
@@ -64,5 +53,5 @@ class OpcUaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _client(self) -> tuple[OpcUaClient, SensorCatalog]:
         config = OpcUaConfig.model_validate(self.settings)
-        catalog = SensorCatalog(Sensor(tag.sensor_id, tag.unit, self.source, tag.is_text) for tag in config.tags)
+        catalog = self._catalog(config.tags)
         return OpcUaClient(self.source, config, catalog), catalog
