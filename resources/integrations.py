@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
 from resources.agents.config import AgentsConfig
 from resources.core.errors import ConfigError
@@ -20,7 +29,8 @@ from resources.core.tags import Sensor, SensorCatalog
 from resources.core.units import conversion
 from resources.core.windows import WindowGrid
 from resources.core.yaml_document import Document
-from resources.erp.sap.config import SapConfig
+from resources.erp.config import SystemConfig
+from resources.erp.kinds import connector, kinds
 from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.mqtt.config import MqttConfig
@@ -129,10 +139,21 @@ class BoilerConfig(StrictModel):
     """Feedwater temperature; its pressure is taken as the steam's."""
 
 
+def _system(value: object) -> object:
+    """Return a system's block as the model of its kind: a folder of resources/erp each, loaded when it is named."""
+    if isinstance(value, SystemConfig):
+        return value
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in kinds():
+        named = f"kind {str(kind)[:60]!r} is none" if kind is not None else "kind is missing"
+        raise ValueError(f"{named}: write one of {', '.join(kinds())}")
+    return connector(str(kind)).config_class.model_validate(value)
+
+
 class ErpConfig(StrictModel):
     """The ERP systems."""
 
-    systems: dict[Name, SapConfig] = Field(default_factory=dict)
+    systems: dict[Name, Annotated[SerializeAsAny[SystemConfig], BeforeValidator(_system)]] = Field(default_factory=dict)
     """Name of the system -> its configuration; asset keys are `erp/<name>/<dataset>`."""
     start: datetime | None = None
     """First business day partitioned; `start` of the file if absent."""

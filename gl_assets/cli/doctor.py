@@ -172,13 +172,16 @@ def _clock(what: str, skew_s: float) -> Finding:
 
 def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
-        from resources.erp.sap.client import SapClient
+        from contextlib import closing
+
+        from resources.erp.connector import Day
+        from resources.erp.kinds import connector
 
         system = config.erp.systems[name]
-        with SapClient(name, system) as client:
+        with closing(connector(system.kind).client_factory(name, system)) as client:
             for dataset in system.datasets:
                 yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
-                page = next(iter(client.fetch(dataset, yesterday)))
+                page = next(iter(client.fetch(dataset, Day(yesterday))))
                 level = "ok" if page.server_count else "warning"
                 hint = "" if page.server_count else ": if there should be some, the client may lack the permission"
                 found = f"{dataset} of {yesterday}: {page.server_count} records{hint}"

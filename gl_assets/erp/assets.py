@@ -11,9 +11,9 @@ from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.datasets import FACTS, OWNERS, FactDataset
 from gl_assets.erp.days import business_days, standard_zone, work_through_days
 from gl_assets.partitions import quiet_beta
+from resources.erp.config import SystemConfig
 from resources.erp.landing import Landing
 from resources.erp.resources import resource_key
-from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
 
 GROUP = "erp"
@@ -29,7 +29,7 @@ def standard_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey([GROUP, dataset])
 
 
-def systems_with(config: Integrations, dataset: str) -> dict[str, SapConfig]:
+def systems_with(config: Integrations, dataset: str) -> dict[str, SystemConfig]:
     """Return the configured systems that a dataset is pulled from."""
     return {name: system for name, system in config.erp.systems.items() if dataset in system.datasets}
 
@@ -41,6 +41,7 @@ def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
             _landed_asset(config, name, FACTS[dataset])
             for name, system in config.erp.systems.items()
             for dataset in system.datasets
+            if dataset in FACTS
         ]
         return assets + [_standard_asset(config, facts) for name, facts in FACTS.items() if systems_with(config, name)]
 
@@ -79,7 +80,7 @@ def _landed_asset(config: Integrations, system: str, dataset: FactDataset) -> dg
                     context,
                     connection,
                     resource,
-                    Landing(system, dataset.name, day, dataset.keys[settings.kind], context.run.run_id),
+                    Landing(system, dataset.name, day, settings.datasets[dataset.name], context.run.run_id),
                     found,
                 ),
             )

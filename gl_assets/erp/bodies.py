@@ -18,9 +18,10 @@ from gl_assets.erp.standardised import Standardised
 from gl_assets.partition_range import RangeOutcome
 from gl_assets.transforms.erp_validation import judge
 from resources.core.errors import UnreachableError
+from resources.erp.config import SystemConfig
+from resources.erp.connector import Day, Part
 from resources.erp.landing import Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
-from resources.erp.sap.config import SapConfig
 from resources.erp.standard import DayOfSystem, LandedRecord, landed_records, lock_day, replace_day
 from resources.transport.json_text import dump_json
 
@@ -39,8 +40,8 @@ Metadata = dict[str, str | int | float | dg.MetadataValue[Any]]
 class ErpResource(Protocol):
     """What every ERP system's resource can do."""
 
-    def fetch(self, dataset: str, day: date) -> Iterator[RecordPage]:
-        """Yield the pages of a dataset's business day."""
+    def fetch(self, dataset: str, part: Part) -> Iterator[RecordPage]:
+        """Yield the pages of a part of a dataset."""
         ...
 
 
@@ -56,7 +57,8 @@ def land_one_day(
     Raises:
         SourceError: The day could not be read; the stored day is as it was.
     """
-    pages = read_ahead(resource.fetch(landing.dataset, landing.day))
+    assert landing.day is not None, "a landing of facts has its day"
+    pages = read_ahead(resource.fetch(landing.dataset, Day(landing.day)))
     with closing(pages), _one_transaction(connection):
         landed = land_day(connection, landing, pages, now=datetime.now(UTC))
     context.log.info("%s: %d records, %d written, %d vanished", landing, landed.rows, landed.written, landed.vanished)
@@ -96,7 +98,7 @@ class StandardWriter:
 
     connection: psycopg.Connection
     dataset: FactDataset
-    systems: Mapping[str, SapConfig]
+    systems: Mapping[str, SystemConfig]
     run_id: str
     found: dict[str, Metadata] = field(default_factory=dict)
     totals: list[pd.Series] = field(default_factory=list)
@@ -124,7 +126,7 @@ class StandardWriter:
             first, last = min(self.found), max(self.found)
             self.found[last]["consumption"] = amounts_chart(amounts, first if first == last else f"{first} to {last}")
 
-    def _write(self, day: DayOfSystem, config: SapConfig) -> tuple[int, int, int]:
+    def _write(self, day: DayOfSystem, config: SystemConfig) -> tuple[int, int, int]:
         lock_day(self.connection, self.dataset.name, day)
         landed = landed_records(self.connection, self.dataset.name, day.day, day.system)
         standard = self.dataset.standardise[config.kind](landed, day.system, config)

@@ -1,11 +1,12 @@
 """The ERP datasets, declared: table, schema, how each kind of system becomes standard rows. Adding one is adding data.
 
 A dataset of facts is landed by business day and brought into `erp.<dataset>`; what a system calls its records, and
-how they are fetched, is the connector's to say (`resources/erp/<kind>/datasets.py`).
+how they are fetched, is the connector's to say (`resources/erp/<kind>/datasets.yaml`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -13,13 +14,11 @@ import pandera.pandas as pa
 from gl_assets.erp.sap_energy import sap_energy
 from gl_assets.erp.standardised import Standardised
 from gl_assets.schemas.energy_consumption import ENERGY_CONSUMPTION
-from resources.erp.sap.config import SapConfig
-from resources.erp.sap.datasets import DATASETS as SAP_DATASETS
 from resources.erp.standard import LandedRecord, StandardTable
 
 OWNERS = ["team:data-engineering"]
 
-Standardise = Callable[[Sequence[LandedRecord], str, SapConfig], Standardised]
+Standardise = Callable[[Sequence[LandedRecord], str, Any], Standardised]
 """Landed records of a system -> standard rows."""
 
 
@@ -34,8 +33,6 @@ class FactDataset:
     """Column that holds the business day."""
     standardise: Mapping[str, Standardise]
     """Kind of system -> how its records become standard rows."""
-    keys: Mapping[str, str]
-    """Kind of system -> property that identifies a record."""
     totals: Callable[[pd.DataFrame], pd.Series]
     """Rows -> what the chart shows: amounts by (label, unit)."""
 
@@ -57,7 +54,6 @@ FACTS = {
         schema=ENERGY_CONSUMPTION,
         business_date="transaction_date",
         standardise={"sap": sap_energy},
-        keys={"sap": SAP_DATASETS["energy_consumption"].key},
         totals=_per_meter,
     )
 }

@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 
 from resources.core.errors import ProtocolError
+from resources.erp.declared import DatasetConfig
 from resources.erp.records import Record, RecordPage
 from resources.erp.storable import storable_record
-from resources.transport.json_text import dump_json
+from resources.transport.json_text import dump_json, parse_json
 
 NO_KEY = "?"
 """A record without key is landed under this and its hash: nothing the system sent is dropped."""
@@ -26,17 +27,19 @@ NO_KEY = "?"
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Which day of which dataset of which system is landed, and by which property its records are known."""
+    """Which day of which dataset of which system is landed; without a day it is a snapshot of master data."""
 
     system: str
     dataset: str
-    day: date
-    key: str
+    day: date | None
+    declared: DatasetConfig
     run_id: str
+    time_zone: str = "UTC"
+    """Zone of the system's business days."""
 
     def __str__(self) -> str:
-        """Name the day for a message."""
-        return f"{self.system}: {self.dataset} of {self.day}"
+        """Name what is landed for a message."""
+        return f"{self.system}: {self.dataset}" + (f" of {self.day}" if self.day is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def land_day(
     )
     counts = _Counts()
     with connection.cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
-        for block in _blocks(pages, landing.key, counts):
+        for block in _blocks(pages, landing.declared, counts):
             copy.write(block)
     unique = _deduplicated(connection)
     if counts.server_count is not None and unique < counts.server_count:
@@ -115,23 +118,23 @@ def record_hash(record: Record) -> str:
     return hashlib.sha256(dump_json(plain, sort_keys=True)).hexdigest()
 
 
-def _blocks(pages: Iterable[RecordPage], key: str, counts: _Counts) -> Iterator[bytes]:
+def _blocks(pages: Iterable[RecordPage], declared: DatasetConfig, counts: _Counts) -> Iterator[bytes]:
     """Yield one block of PostgreSQL's COPY text format per page."""
     for page in pages:
         lines = []
         for record in page.records:
             counts.records += 1
-            lines.append(_line(record, key, counts.records))
+            lines.append(_line(parse_json(record), declared, counts.records))
         counts.pages += 1
         counts.server_count = page.server_count if counts.server_count is None else counts.server_count
         yield b"".join(lines)
 
 
-def _line(record: dict[str, Any], key: str, sequence: int) -> bytes:
+def _line(record: dict[str, Any], declared: DatasetConfig, sequence: int) -> bytes:
     kept, raw = storable_record(record)
     digest = record_hash(kept)
-    named = kept.get(key)
-    source_key = named.strip() if isinstance(named, str) and named.strip() else f"{NO_KEY}{digest[:32]}"
+    named = [str(kept.get(path) if kept.get(path) is not None else "").strip() for path in declared.key]
+    source_key = declared.key_prefix + "/".join(named) if all(named) else f"{NO_KEY}{digest[:32]}"
     return b"%d\t%s\t%s\t%s\n" % (sequence, _escaped(source_key.encode()), _escaped(raw), digest.encode())
 
 

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Record = Mapping[str, Any]
-"""A record as the system gave it: property -> value of JSON, numbers with a fraction as `Decimal`."""
+"""A record that was parsed: property -> value of JSON, numbers with a fraction as `Decimal`."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page of a pull; `server_count` is how many records the server says the whole pull has, if it said so."""
+    """One page of a pull; `server_count` is how many records the server says the whole pull has, if it said so.
 
-    records: list[dict[str, Any]]
+    A record is its JSON text, UTF-8, as the system gave it: no digit is lost, and nothing is parsed that nobody asked
+    for. What a system gives in another form (XML, CSV) its connector writes as JSON.
+    """
+
+    records: list[bytes]
     server_count: int | None = None
 
 

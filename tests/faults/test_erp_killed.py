@@ -20,15 +20,18 @@ import pytest
 from resources.core.errors import UnreachableError
 from resources.demo_plant.erp.sap.measurements import MeterBook
 from resources.demo_plant.erp.sap.service import SapLogin
+from resources.erp.declared import DatasetConfig
 from resources.erp.landing import LandedDay, Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
 from resources.transport.certificates import CertificateAuthority
+from resources.transport.json_text import dump_json, parse_json
 from tests.unit.resources.erp.support import SECRET_VARIABLE
 
 DAY = date(2026, 11, 18)
-LANDING = Landing("sap", "energy_consumption", DAY, "MeasurementDocument", "run-1")
+DECLARED = DatasetConfig(resource="MeasurementDocument", key=("MeasurementDocument",), business_date="MsmtRdngDate")
+LANDING = Landing("sap", "energy_consumption", DAY, DECLARED, "run-1")
 SERVICE = """
 import sys, uvicorn
 from resources.demo_plant.erp.sap.service import create_app
@@ -83,6 +86,10 @@ def land(url: str, pages: Iterator[RecordPage], now: datetime) -> LandedDay:
         return land_day(connection, LANDING, pages, now=now)
 
 
+def marked(documents: list[dict[str, Any]], mark: str) -> list[bytes]:
+    return [dump_json({**document, "MsmtValuationCode": mark}) for document in documents]
+
+
 def stored(url: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         return connection.execute("SELECT * FROM erp.landed_records ORDER BY source_key").fetchall()
@@ -100,7 +107,8 @@ def test_a_service_when_killed_between_pages_leaves_the_stored_day_as_it_was(
             for number, page in enumerate(client.fetch_energy_consumption(DAY)):
                 if number == 3:
                     sap.kill()
-                yield RecordPage([{**record, "MsmtValuationCode": "X"} for record in page.records], page.server_count)
+                records = [dump_json({**parse_json(record), "MsmtValuationCode": "X"}) for record in page.records]
+                yield RecordPage(records, page.server_count)
 
         with pytest.raises(UnreachableError, match="sap: "):
             land(database_url, killed_after_three(), now)
@@ -112,17 +120,17 @@ def test_two_pulls_of_a_day_when_at_once_leave_one_of_them_whole(database_url: s
     halfway, results = threading.Event(), []
 
     def first() -> Iterator[RecordPage]:
-        yield RecordPage([{**d, "MsmtValuationCode": "A"} for d in documents[:100]], len(documents))
+        yield RecordPage(marked(documents[:100], "A"), len(documents))
         halfway.set()
         # the other pull has begun to wait for the lock, or has not: either way it comes after
         deadline = time.monotonic() + 30
         while not waiting(database_url) and time.monotonic() < deadline:
             time.sleep(0.01)
-        yield RecordPage([{**d, "MsmtValuationCode": "A"} for d in documents[100:]])
+        yield RecordPage(marked(documents[100:], "A"))
 
     def second() -> None:
         halfway.wait(30)
-        pages = iter([RecordPage([{**d, "MsmtValuationCode": "B"} for d in documents[:150]], 150)])
+        pages = iter([RecordPage(marked(documents[:150], "B"), 150)])
         results.append(land(database_url, pages, datetime.now(UTC)))
 
     thread = threading.Thread(target=second)
@@ -151,13 +159,13 @@ def test_memory_when_a_day_is_large_does_not_hold_its_pages(database_url: str, t
     alive: list[int] = []
     document = MeterBook().day(DAY)[0]
 
-    class Counted(list[dict[str, Any]]):
+    class Counted(list[bytes]):
         def __del__(self) -> None:
             alive.remove(id(self))
 
     def pages() -> Iterator[RecordPage]:
         for page in range(20):
-            records = Counted({**document, "MeasurementDocument": f"{page}-{n}"} for n in range(100))
+            records = Counted(dump_json({**document, "MeasurementDocument": f"{page}-{n}"}) for n in range(100))
             alive.append(id(records))
             assert len(alive) <= 3
             yield RecordPage(records, 2000)

@@ -12,11 +12,13 @@ import structlog
 from resources.core.clock import Clock
 from resources.core.errors import ProtocolError
 from resources.core.home import gl_home
+from resources.erp.connector import Day, Part
+from resources.erp.declared import DatasetConfig
 from resources.erp.records import RecordPage
 from resources.erp.sap.config import SapConfig
-from resources.erp.sap.datasets import DATASETS, SapDataset
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
+from resources.transport.json_text import dump_json
 from resources.transport.odata import ODataService, Query, compare
 
 log = structlog.get_logger(__name__)
@@ -36,13 +38,12 @@ class SapClient:
         self._http = HttpClient(
             system,
             config.http,
-            oauth=config.oauth,
+            auth=config.auth,
             # next links of a gateway may lose the query option, the header never
             headers={"sap-client": config.sap_client, "OData-MaxVersion": "4.0"},
             stats=CallStats(system, gl_home(), clock=clock),
             clock=clock,
         )
-        self._service = ODataService(self._http, config.service_root, page_size=config.http.page_size)
 
     def __enter__(self) -> Self:
         return self
@@ -67,36 +68,44 @@ class SapClient:
         Raises:
             SourceError: The system could not be read; see `resources.transport.http`.
         """
-        return self.fetch("energy_consumption", day)
+        return self.fetch("energy_consumption", Day(day))
 
-    def fetch(self, dataset: str, day: date) -> Iterator[RecordPage]:
-        """Yield the records of a dataset of `DATASETS` whose business date is `day`.
+    def fetch(self, dataset: str, part: Part) -> Iterator[RecordPage]:
+        """Yield the records of a configured dataset whose business date is the day of `part`.
 
         Raises:
             SourceError: As above; a ProtocolError also where the service ignores the filter.
         """
-        declared = DATASETS[dataset]
+        declared = self._config.datasets[dataset]
+        assert isinstance(part, Day), "only business days are read"
+        assert declared.business_date is not None
         query = Query(
-            filter=compare(declared.business_date, "eq", day),
+            filter=compare(declared.business_date, "eq", part.day),
             select=declared.select,
-            orderby=(declared.key,),
+            orderby=declared.key,
             count=True,
             custom={"sap-client": self._config.sap_client},
         )
         counted: int | None = None
-        for page in self._service.pages(declared.entity_set, query):
+        service = ODataService(self._http, self._root(dataset, declared), page_size=self._config.http.page_size)
+        for page in service.pages(declared.resource, query):
             counted = page.count if counted is None else counted
-            self._check_day(declared, day, page.records, page.number)
-            log.debug("page_read", source=self.system, dataset=dataset, day=str(day), page=page.number)
-            yield RecordPage(page.records, counted)
+            self._check_day(declared, part.day, page.records, page.number)
+            log.debug("page_read", source=self.system, dataset=dataset, day=str(part.day), page=page.number)
+            yield RecordPage([dump_json(record) for record in page.records], counted)
 
-    def _check_day(self, declared: SapDataset, day: date, records: list[dict[str, Any]], number: int) -> None:
+    def _root(self, dataset: str, declared: DatasetConfig) -> str:
+        moved = self._config.service_root if dataset == "energy_consumption" else None
+        return moved or declared.service or "/"
+
+    def _check_day(self, declared: DatasetConfig, day: date, records: list[dict[str, Any]], number: int) -> None:
         """Refuse a page of another day: storing it would move its records to where they do not belong."""
-        named = {str(record[declared.business_date]) for record in records if record.get(declared.business_date)}
+        name = str(declared.business_date)
+        named = {str(record[name]) for record in records if record.get(name)}
         strangers = {text for text in named if _is_date(text) and text != day.isoformat()}
         if strangers:
             raise ProtocolError(
-                f"{self.system}: page {number} of {declared.entity_set} for {day} holds records of {min(strangers)}: "
+                f"{self.system}: page {number} of {declared.resource} for {day} holds records of {min(strangers)}: "
                 "the service ignores $filter; check service_root and what stands between (a cache, a gateway)",
                 source=self.system,
             )

@@ -14,8 +14,7 @@ from gl_assets.erp.days import standard_zone, sync_range, work_through_days
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
 from resources.core.errors import AuthError, DataError, ThrottledError
-from resources.erp.resources import build_erp_resources, resource_key
-from resources.erp.sap.resource import SapResource
+from resources.erp.resources import ErpResource, build_erp_resources, resource_key
 from resources.integrations import Integrations
 from tests.unit.resources.erp.support import integrations
 from tests.unit.resources.transport.test_parts import settings
@@ -159,6 +158,6 @@ def test_days_when_one_is_bad_leave_it_aside() -> None:
 
 def test_a_resource_when_built_shows_no_secret_and_knows_its_configuration() -> None:
     config = integrations({"sap": settings(overlap="5d")}).erp.systems["sap"]
-    resource = SapResource.from_config("sap", config)
+    resource = ErpResource.from_config("sap", config)
     assert resource.config == config
-    assert resource.settings["oauth"]["client_secret"] == "${S}"
+    assert resource.settings["auth"]["client_secret"] == "${S}"

@@ -66,7 +66,7 @@ def test_configuration_when_every_host_is_listed_then_it_loads_and_namespaces_an
         "sources.furnace.host": "10.0.0.7",
         "sources.meters.broker.host": "broker.plant.example",
         "erp.systems.sap.http.base_url": "sap.office.example",
-        "erp.systems.sap.oauth.token_url": "login.office.example",
+        "erp.systems.sap.auth.token_url": "login.office.example",
         "agents.broker.host": "fd00::5",
     }
 
@@ -77,7 +77,7 @@ def test_configuration_when_every_host_is_listed_then_it_loads_and_namespaces_an
         ("*.plant.example", "sources.boilers.endpoint_url: host boilers.plant.example"),
         ("10.0.0.0/24", "sources.boilers.other_endpoints.0: host 10.0.0.6"),
         ("sap.office.example", "erp.systems.sap.http.base_url: host sap.office.example"),
-        ("login.office.example", "erp.systems.sap.oauth.token_url: host login.office.example"),
+        ("login.office.example", "erp.systems.sap.auth.token_url: host login.office.example"),
         ("fd00::/8", "agents.broker.host: host fd00::5"),
     ],
 )

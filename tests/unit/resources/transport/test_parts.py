@@ -25,9 +25,10 @@ from resources.transport.call_stats import CallStats, read_stats, stats_path
 from resources.transport.certificates import CertificateAuthority
 from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
-from resources.transport.http import HttpClient, same_origin
+from resources.transport.http import HttpClient
 from resources.transport.http_errors import connection_error, server_words
 from resources.transport.json_text import dump_json, parse_json
+from resources.transport.origins import same_origin
 from resources.transport.retry_after import retry_after_s
 from resources.transport.tls import client_context
 
@@ -261,7 +262,7 @@ def test_a_sap_block_when_dumped_is_the_same_and_holds_no_secret() -> None:
     config = SapConfig.model_validate(settings(overlap="36h", http={"timeout": "500ms"}))
     dumped = config.model_dump(mode="json")
     assert SapConfig.model_validate(dumped) == config
-    assert dumped["oauth"]["client_secret"] == "${S}"
+    assert dumped["auth"]["client_secret"] == "${S}"
     assert dumped["http"]["timeout"] == "0.5s"
 
 

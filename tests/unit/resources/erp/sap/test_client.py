@@ -16,6 +16,7 @@ from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
 from resources.transport.call_stats import read_stats
 from resources.transport.certificates import CertificateAuthority
+from resources.transport.json_text import parse_json
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 DAY = date(2026, 11, 20)
@@ -33,7 +34,7 @@ def pull(config: SapConfig, day: date = DAY) -> tuple[list[dict[str, Any]], list
     counts = []
     with SapClient("sap", config) as client:
         for page in client.fetch_energy_consumption(day):
-            records += page.records
+            records += map(parse_json, page.records)
             counts.append(page.server_count)
     return records, counts
 
@@ -63,7 +64,7 @@ def test_a_token_when_it_expires_in_the_middle_of_a_pull_is_renewed(sap: SapServ
         records = next(pages).records
         sap.control.expire_tokens()
         for page in pages:
-            records += page.records
+            records += map(parse_json, page.records)
         assert len(records) == DOCUMENTS
         assert client.token_requests == 2
 
@@ -184,11 +185,10 @@ def test_a_large_answer_when_above_the_limit_is_refused(sap: SapServer) -> None:
 def test_documents_of_another_day_when_sent_are_refused(sap: SapServer) -> None:
     stranger = {**sap.book.day(DAY)[0], "MsmtRdngDate": "2026-11-19"}
     with SapClient("sap", sap.config()) as client:
-        from resources.erp.sap.datasets import DATASETS
-
+        declared = sap.config().datasets["energy_consumption"]
         with pytest.raises(ProtocolError, match=r"ignores \$filter"):
-            client._check_day(DATASETS["energy_consumption"], DAY, [stranger], 1)
-        client._check_day(DATASETS["energy_consumption"], DAY, [{**stranger, "MsmtRdngDate": "soon"}, {}], 1)
+            client._check_day(declared, DAY, [stranger], 1)
+        client._check_day(declared, DAY, [{**stranger, "MsmtRdngDate": "soon"}, {}], 1)
 
 
 def test_response_times_when_a_client_closes_are_in_the_file(sap: SapServer) -> None:
