@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 
-from gl_assets.schemas.energy_consumption import INSTANT, SCORE, TEXT
+from gl_assets.schemas.erp_columns import INSTANT, SCORE, TEXT
 
 UNKNOWN = "unknown"
 """energy_type of a meter that the configuration does not name."""

@@ -22,6 +22,7 @@ _SPECIAL = {
     "[psi]": "psi",
     "[Btu]": "Btu",
     "[HP]": "horsepower",
+    "[lb_av]": "pound",
     "[cft_i]": "cubic_foot",
     "[gal_us]": "gallon",
     "Ohm": "ohm",
