@@ -196,6 +196,8 @@ class DatasetConfig(StrictModel):
     """Standard field -> the path it comes from, or a rule."""
     extra: dict[Name, PropertyPath] = Field(default_factory=dict)
     """Further fields, kept in `extra` of the standard table: name -> path."""
+    withdrawn_when: tuple[Condition, ...] = ()
+    """A record no longer counts, and leaves the standard table, where one of these holds: reversed, deleted, disabled."""
     contract: Literal["evolve", "warn", "freeze"] = "warn"
     """What a new, missing or retyped property does: nothing, a warning, or a red gate."""
     poll_every: Duration | None = Field(None, ge=timedelta(seconds=60))
@@ -221,7 +223,8 @@ class DatasetConfig(StrictModel):
         """Every path that is read out of a record, once each."""
         read = [path for rule in self.fields.values() for path in rule.properties]
         single = [path for path in (self.business_date, self.changed, self.totals) if path is not None]
-        return tuple(dict.fromkeys([*self.key, *single, *read, *self.extra.values()]))
+        withdrawn = [condition.path for condition in self.withdrawn_when]
+        return tuple(dict.fromkeys([*self.key, *single, *read, *self.extra.values(), *withdrawn]))
 
 
 def merged(shipped: dict[str, Any] | None, given: dict[str, Any] | None) -> dict[str, Any]:
