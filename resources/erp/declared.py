@@ -197,7 +197,7 @@ class DatasetConfig(StrictModel):
     extra: dict[Name, PropertyPath] = Field(default_factory=dict)
     """Further fields, kept in `extra` of the standard table: name -> path."""
     withdrawn_when: tuple[Condition, ...] = ()
-    """A record no longer counts, and leaves the standard table, where one of these holds: reversed, deleted, disabled."""
+    """A record leaves the standard table where one of these holds: it was reversed, deleted, disabled."""
     contract: Literal["evolve", "warn", "freeze"] = "warn"
     """What a new, missing or retyped property does: nothing, a warning, or a red gate."""
     poll_every: Duration | None = Field(None, ge=timedelta(seconds=60))
