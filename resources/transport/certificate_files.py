@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -84,6 +84,16 @@ def certificates_in(value: object, path: str = "") -> Iterator[CertificateInUse]
     elif isinstance(value, tuple | list):
         for number, item in enumerate(value):
             yield from certificates_in(item, f"{path}.{number}")
+
+
+def warnings_of(certificates: Iterable[CertificateInUse], now: datetime) -> list[tuple[CertificateInUse, str]]:
+    """Return those that are to be warned of, with what is wrong and what to do."""
+    return [(one, words) for one in certificates if (words := one.warning(now)) is not None]
+
+
+def first_to_expire(certificates: Iterable[CertificateInUse]) -> datetime | None:
+    """Return when the first of them expires, None where none could be read."""
+    return min((one.expires_at for one in certificates if one.expires_at is not None), default=None)
 
 
 def peer_in_use(key: str, facts: dict[str, str]) -> CertificateInUse | None:

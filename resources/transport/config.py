@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from resources.core.settings import Duration, Fingerprints, Secret, StrictModel
-
-
-class OAuthConfig(StrictModel):
-    """OAuth 2.0 client credentials."""
-
-    token_url: str = Field(pattern=r"^https?://[^\s]+$")
-    """Token endpoint."""
-    client_id: str = Field(min_length=1)
-    """Client id, as registered."""
-    client_secret: Secret
-    """`${NAME}` of the environment variable with the client secret."""
-    scope: str | None = None
-    """Scope, verbatim; none if absent."""
-    client_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
-    """How the client proves itself at the token endpoint."""
 
 
 class HttpConfig(StrictModel):
@@ -50,8 +35,30 @@ class HttpConfig(StrictModel):
     """Time after which a read is not tried again; a pause the server asks for beyond it ends the attempts at once."""
     max_connections: int = Field(50, ge=1, le=500)
     """Connections kept to the system at most."""
+    idle_timeout: Duration = Field(timedelta(seconds=30), gt=timedelta(0))
+    """A connection that was not used for this long is closed."""
     max_response_bytes: int = Field(67_108_864, ge=1024)
     """A larger answer, unpacked, is refused; a smaller page_size makes them smaller."""
+
+    rate_limit_per_minute: int | None = Field(100, ge=1, le=100_000)
+    """Requests to one endpoint (host and first part of the path) per minute, shared fairly between the datasets and by
+    all processes of this installation; no limit if null."""
+    rate_limit_burst: int = Field(10, ge=1, le=10_000)
+    """How many requests may follow each other without a pause after a quiet time."""
+    proxy_url: str | None = Field(None, pattern=r"^https?://[^\s@]+$")
+    """Proxy that requests go through; none if absent, whatever HTTPS_PROXY in the environment says."""
+    proxy_username: str | None = None
+    """User at the proxy."""
+    proxy_password: Secret | None = None
+    """`${NAME}` of the environment variable with the password at the proxy."""
+
+    @model_validator(mode="after")
+    def _proxy_is_whole(self) -> Self:
+        if self.proxy_url is None and (self.proxy_username or self.proxy_password):
+            raise ValueError("proxy_username and proxy_password need proxy_url")
+        if (self.proxy_username is None) != (self.proxy_password is None):
+            raise ValueError("proxy_username and proxy_password go together")
+        return self
 
     @model_validator(mode="after")
     def _plain_is_explicit(self) -> Self:

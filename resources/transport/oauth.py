@@ -26,7 +26,8 @@ from authlib.integrations.base_client import OAuthError
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.core.settings import EnvSecret
-from resources.transport.config import OAuthConfig
+from resources.transport.auth_config import OAuthConfig, TokenGrant
+from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http_errors import connection_error
 from resources.transport.retry_after import retry_after_s
@@ -196,6 +197,14 @@ class TokenSource:
             expires_at=self._clock.now() + timedelta(seconds=life),
             renew_at=self._clock.monotonic() + life - min(LONGEST_MARGIN_S, 0.2 * life),
         )
+
+
+def shared_tokens(
+    source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, clock: Clock
+) -> TokenSource:
+    """Return the source of tokens for a client of a tenant."""
+    assert isinstance(config, OAuthConfig)
+    return TokenSource(source, config, tls=tls, timeout_s=http.timeout.total_seconds(), clock=clock)
 
 
 @contextmanager

@@ -1,95 +1,159 @@
-"""OData V4: filters in which every value is quoted by one function, and pages followed as the server links them.
+"""OData V4: queries in which every value is quoted by one function, and pages followed as the server links them.
 
-Source: OASIS OData 4.01, part 2 (URL conventions), 5.1.1; part 1, 8.2.8.7 (Prefer maxpagesize), 11.2.6.7 (next links).
+Source: OASIS OData 4.01, part 2 (URL conventions), 5.1; part 1, 8.2.8.7 (Prefer maxpagesize), 11.2.6.7 (next links).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urljoin
 
 from resources.core.errors import ProtocolError
 from resources.transport.http import HttpClient
+from resources.transport.json_pages import JsonEnvelope
+from resources.transport.odata_filter import Compare, Filter, written
+from resources.transport.paging import Page, pages_by_link
+from resources.transport.quoting import Value, quote_name
 
-Value = str | bool | int | Decimal | date | datetime | time | None
-"""What may stand on the right side of a comparison."""
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}(/[A-Za-z_][A-Za-z0-9_]{0,127})*")
-_OPERATORS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
-
-
-def literal(value: Value) -> str:
-    """Return `value` as an OData literal; text is quoted so that nothing in it can end the literal.
-
-    Raises:
-        ValueError: A time without zone, a number that is not finite, or text that is not Unicode.
-    """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        value.encode("utf-8")  # a lone surrogate cannot be sent
-        return "'" + value.replace("'", "''") + "'"
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("a time in a filter needs its zone")
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, Decimal) and not value.is_finite():
-        raise ValueError(f"{value} is no number of a filter")
-    return value.isoformat() if isinstance(value, date | time) else str(value)
+_ENVELOPE = JsonEnvelope("value", link=("@odata.nextLink",), count=("@odata.count",))
 
 
-def compare(name: str, operator: str, value: Value) -> str:
-    """Return one comparison, `name operator literal`.
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """A navigation property that comes with its entity, with options of its own."""
 
-    Raises:
-        ValueError: `name` is no property path, `operator` none of eq, ne, lt, le, gt, ge; or as `literal`.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no property name")
-    if operator not in _OPERATORS:
-        raise ValueError(f"{operator!r} is no comparison")
-    return f"{name} {operator} {literal(value)}"
+    name: str
+    select: Sequence[str] = ()
+    filter: Filter | None = None
+    orderby: Sequence[str] = ()
+    expand: Sequence[Expand] = ()
 
+    def written(self) -> str:
+        """Return the item of `$expand`: `name` or `name($select=a,b;$expand=c)`.
 
-def all_of(*terms: str) -> str:
-    """Return the conjunction of terms made by `compare` and by this function."""
-    return " and ".join(f"({term})" if " and " in term or " or " in term else term for term in terms)
+        Raises:
+            ValueError: A name that is none, or as `odata_filter.written`.
+        """
+        options = [
+            ("$select", names(self.select)),
+            ("$filter", written(self.filter) if self.filter is not None else None),
+            ("$orderby", ordered(self.orderby)),
+            ("$expand", ",".join(item.written() for item in self.expand) or None),
+        ]
+        within = ";".join(f"{name}={text}" for name, text in options if text is not None)
+        return quote_name("odata_v4", self.name) + (f"({within})" if within else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is asked of an entity set."""
 
-    filter: str | None = None
+    filter: Filter | str | None = None
+    """A filter, or one already written by `odata_filter.written`."""
     select: Sequence[str] = ()
     orderby: Sequence[str] = ()
+    """Properties, each with ` desc` behind it where the order falls."""
     count: bool = False
     custom: Mapping[str, str] = field(default_factory=dict)
-    """Options beyond OData's, such as `sap-client`."""
+    """Options beyond OData's, such as `sap-client` and `cross-company`."""
+    expand: Sequence[Expand | str] = ()
+    top: int | None = None
+    """Most records of the whole result; the size of a page is the service's `page_size`."""
 
     def encoded(self) -> str:
-        """Return the query of the address, percent-encoded (a blank as %20: to some servers `+` is a plus sign)."""
-        options = {
-            "$filter": self.filter,
-            "$select": ",".join(self.select) or None,
-            "$orderby": ",".join(self.orderby) or None,
-            "$count": "true" if self.count else None,
-            **self.custom,
-        }
-        return "&".join(
-            f"{quote(name, safe='$')}={quote(text, safe=',')}" for name, text in options.items() if text is not None
+        """Return the query of the address, percent-encoded (a blank as %20: to some servers `+` is a plus sign).
+
+        Raises:
+            ValueError: A name that is none, or as `odata_filter.written`.
+        """
+        return encoded(
+            {
+                "$filter": self.filter if isinstance(self.filter, str | None) else written(self.filter),
+                "$select": names(self.select),
+                "$expand": ",".join(_expand(item).written() for item in self.expand) or None,
+                "$orderby": ordered(self.orderby),
+                "$top": str(self.top) if self.top is not None else None,
+                "$count": "true" if self.count else None,
+                **self.custom,
+            }
         )
 
 
+def _expand(item: Expand | str) -> Expand:
+    """Return `a/b` as `a($expand=b)`: V4 has no paths in $expand."""
+    if isinstance(item, Expand):
+        return item
+    first, _, rest = item.partition("/")
+    return Expand(first, expand=(_expand(rest),) if rest else ())
+
+
+def encoded(options: Mapping[str, str | None]) -> str:
+    """Return query options, percent-encoded; those that are None are left out."""
+    return "&".join(
+        f"{quote(name, safe='$')}={quote(text, safe=',')}" for name, text in options.items() if text is not None
+    )
+
+
+def names(properties: Sequence[str]) -> str | None:
+    """Return checked names of properties, `*` included, separated by commas; None for none."""
+    return ",".join(name if name == "*" else quote_name("odata_v4", name) for name in properties) or None
+
+
+def ordered(properties: Sequence[str]) -> str | None:
+    """Return `$orderby` of checked names, each with ` asc` or ` desc` behind it or nothing; None for none."""
+    terms = []
+    for term in properties:
+        name, _, direction = term.partition(" ")
+        if direction not in ("", "asc", "desc"):
+            raise ValueError(f"{term!r} is no order")
+        terms.append(quote_name("odata_v4", name) + (f" {direction}" if direction else ""))
+    return ",".join(terms) or None
+
+
+class ODataV4:
+    """One service of a system, by its root."""
+
+    def __init__(self, http: HttpClient, service_root: str, *, page_size: int) -> None:
+        """Read `service_root` (a path) through `http`, asking for pages of `page_size`."""
+        self._http = http
+        self.root = service_root.rstrip("/") + "/"
+        self._page_size = page_size
+
+    def pages(
+        self, entity_set: str, query: Query, *, lane: str = "", headers: Mapping[str, str] | None = None
+    ) -> Iterator[Page]:
+        """Yield the pages of an entity set as they arrive; only one is held at a time.
+
+        Args:
+            entity_set: Name of the set, or a path to a collection in it.
+            query: What is asked.
+            lane: Dataset it is read for; see `HttpClient.get`.
+            headers: Further headers of each request.
+
+        Raises:
+            SourceError: As `pages_by_link`. The message names the page.
+            ValueError: A name or a value that cannot be written.
+        """
+        first = f"{self.root}{quote_name('odata_v4', entity_set)}?{query.encoded()}"
+        asked = {"Prefer": f"odata.maxpagesize={self._page_size}", **(headers or {})}
+        get = partial(self._http.get, headers=asked, lane=lane)
+        return pages_by_link(self._http.source, first, get=get, read=_ENVELOPE.split, base=self.root)
+
+
+def compare(name: str, operator: str, value: Value) -> str:
+    """Return one comparison, `name operator literal`.
+
+    Raises:
+        ValueError: As `odata_filter.written`.
+    """
+    return written(Compare(name, operator, value))
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
+class ParsedPage:
     """One page of an entity set: its number from 1, its records, and the server's `@odata.count` if it gave one."""
 
     number: int
@@ -106,15 +170,14 @@ class ODataService:
         self._root = service_root.rstrip("/") + "/"
         self._page_size = page_size
 
-    def pages(self, entity_set: str, query: Query) -> Iterator[Page]:
+    def pages(self, entity_set: str, query: Query) -> Iterator[ParsedPage]:
         """Yield the pages of an entity set as they arrive; only one is held at a time.
 
         Raises:
             SourceError: As `HttpClient.get_json`; a `ProtocolError` also for a page that is none, a link that repeats,
                 and a link to another origin. The message names the page.
         """
-        if not _NAME.fullmatch(entity_set):
-            raise ValueError(f"{entity_set!r} is no entity set")
+        quote_name("odata_v4", entity_set)
         link: str | None = f"{self._root}{entity_set}?{query.encoded()}"
         followed: set[str] = set()
         number = 0
@@ -128,7 +191,7 @@ class ODataService:
                 raise self._broken(entity_set, number, "links to a page already read; the pages would never end")
             link = next_link
 
-    def _page(self, answer: object, number: int, entity_set: str) -> tuple[Page, str | None]:
+    def _page(self, answer: object, number: int, entity_set: str) -> tuple[ParsedPage, str | None]:
         if not isinstance(answer, dict):
             raise self._broken(entity_set, number, "is no JSON object")
         records, link, count = answer.get("value"), answer.get("@odata.nextLink"), answer.get("@odata.count")
@@ -140,7 +203,7 @@ class ODataService:
             told = int(count) if count is not None else None
         except (TypeError, ValueError):
             raise self._broken(entity_set, number, "has an @odata.count that is no number") from None
-        return Page(number, records, told), self._resolved(link, number, entity_set) if link else None
+        return ParsedPage(number, records, told), self._resolved(link, number, entity_set) if link else None
 
     def _resolved(self, link: str, number: int, entity_set: str) -> str:
         """Return a link, which may be relative to the service root, for `get_json` (which refuses other origins)."""

@@ -12,7 +12,7 @@ import pytest
 
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.transport.config import OAuthConfig
+from resources.transport.auth_config import OAuthConfig
 from resources.transport.oauth import TokenSource
 from resources.transport.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
