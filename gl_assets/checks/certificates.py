@@ -6,7 +6,7 @@ import dagster as dg
 
 from gl_assets.asset_keys import SENSOR_READINGS
 from resources.integrations import Integrations
-from resources.transport.certificate_files import WARN_BEFORE, certificates_in
+from resources.transport.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
 
 CERTIFICATES_CHECK = dg.AssetCheckKey(SENSOR_READINGS, "certificates_are_valid_for_30_days")
 
@@ -23,14 +23,14 @@ def build_certificates_check(config: Integrations) -> dg.AssetChecksDefinition:
     def certificates_are_valid() -> dg.AssetCheckResult:
         now = datetime.now(UTC)
         found = list(certificates_in(config))
-        warnings = {one.key: words for one in found if (words := one.warning(now)) is not None}
-        dates = [one.expires_at for one in found if one.expires_at is not None]
+        warnings = {one.key: words for one, words in warnings_of(found, now)}
+        nearest = first_to_expire(found)
         metadata: dict[str, dg.MetadataValue] = {
             "certificates": dg.MetadataValue.int(len(found)),
             "days_warned_before": dg.MetadataValue.int(WARN_BEFORE.days),
         }
-        if dates:
-            metadata["first_expires_at"] = dg.MetadataValue.timestamp(min(dates))
+        if nearest is not None:
+            metadata["first_expires_at"] = dg.MetadataValue.timestamp(nearest)
         if warnings:
             lines = "\n".join(f"- `{key}`: {words}" for key, words in warnings.items())
             metadata["what_to_do"] = dg.MetadataValue.md(lines)

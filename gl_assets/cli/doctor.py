@@ -26,7 +26,7 @@ from resources.databases.timescale.edition import detect, missing_features, time
 from resources.databases.timescale.migrate import is_current
 from resources.integrations import Integrations, load_integrations
 from resources.scada.connector import SourceFacts
-from resources.transport.certificate_files import WARN_BEFORE, certificates_in
+from resources.transport.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
 
 _SKEW_WARNING_S = 5.0
 _LEAST_FREE_BYTES = 1 << 30
@@ -113,11 +113,11 @@ def look_at_disk() -> Iterator[Finding]:
 def look_at_certificates(config: Integrations) -> Iterator[Finding]:
     """Yield a warning for each certificate of the configuration that expires soon or cannot be read, else one line."""
     found, now = list(certificates_in(config)), datetime.now(UTC)
-    warned = [(one, words) for one in found if (words := one.warning(now)) is not None]
+    warned = warnings_of(found, now)
     for one, words in warned:
         yield Finding(f"certificate {one.key}", "warning", words)
-    if found and not warned:
-        nearest = min(one.expires_at for one in found if one.expires_at is not None)
+    nearest = first_to_expire(found)
+    if nearest is not None and not warned:
         yield Finding("certificates", "ok", f"{len(found)} named, the first expires on {nearest:%Y-%m-%d}")
 
 

@@ -14,6 +14,7 @@ from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill
 from gl_assets.scada.gap_timing import timings
 from gl_assets.scada.run import open_instance
+from gl_assets.scada.sensor_readings import facts_metadata
 from resources.core.errors import PlatformError
 from resources.core.windows import parse_partition_key
 from resources.integrations import Integrations
@@ -130,17 +131,4 @@ def _reporter(context: dg.OpExecutionContext, config: Integrations) -> Callable[
 
 
 def _metadata(window: JudgedWindow, config: Integrations) -> dict[str, Any]:
-    facts = window.facts
-    return {
-        "dagster/row_count": facts.rows,
-        "rows": facts.rows,
-        "rejected": facts.rejected,
-        "deduplicated": facts.deduplicated,
-        "good_share": round(facts.good / facts.readings, 6) if facts.readings else 0.0,
-        "gaps": len(facts.gaps),
-        "from_history": facts.from_history,
-        "filled_now": window.filled,
-        "revision": facts.revision,
-        "partial": facts.partial,
-        "collector": config.collector.name,
-    }
+    return {**facts_metadata(window.facts), "filled_now": window.filled, "collector": config.collector.name}

@@ -30,7 +30,13 @@ from gl_assets.scada.columns import SENSOR_READINGS_COLUMNS
 from gl_assets.scada.persist import persist_window
 from resources.core.errors import DataError
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.gate_results import GateResult, record_results, recover, window_facts
+from resources.databases.timescale.gate_results import (
+    GateResult,
+    StoredWindowFacts,
+    record_results,
+    recover,
+    window_facts,
+)
 from resources.databases.timescale.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
@@ -126,21 +132,27 @@ class WindowWriter:
 
 def window_metadata(window: WindowUnderTest, contents: WindowContents) -> dict[str, Any]:
     """Return what the UI shows of one stored window."""
-    facts = window.facts
+    return {
+        **facts_metadata(window.facts),
+        "missing_sources": missing_sources(window),
+        "window": f"[{contents.window_start:%Y-%m-%dT%H:%M}Z, {contents.window_end:%Y-%m-%dT%H:%M}Z)",
+        "complete": contents.complete,
+        "collector": contents.collector,
+    }
+
+
+def facts_metadata(facts: StoredWindowFacts) -> dict[str, Any]:
+    """Return what the UI shows of what is stored of a window."""
     return {
         "dagster/row_count": facts.rows,
         "rows": facts.rows,
         "rejected": facts.rejected,
         "deduplicated": facts.deduplicated,
         "good_share": round(facts.good / facts.readings, 6) if facts.readings else 0.0,
-        "missing_sources": missing_sources(window),
         "gaps": len(facts.gaps),
         "from_history": facts.from_history,
-        "window": f"[{contents.window_start:%Y-%m-%dT%H:%M}Z, {contents.window_end:%Y-%m-%dT%H:%M}Z)",
         "revision": facts.revision,
-        "complete": contents.complete,
         "partial": facts.partial,
-        "collector": contents.collector,
     }
 
 

@@ -9,7 +9,13 @@ from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock
 from resources.integrations import Integrations
-from resources.transport.certificate_files import CertificateInUse, certificates_in, peer_in_use
+from resources.transport.certificate_files import (
+    CertificateInUse,
+    certificates_in,
+    first_to_expire,
+    peer_in_use,
+    warnings_of,
+)
 from sensors.collector.health import Finding
 from sensors.collector.state import SourceState
 
@@ -40,11 +46,11 @@ class CertificateWatch(Collector):
         Never red: a source that cannot connect for it is red itself, and restarting the collector renews nothing.
         """
         found, now = self.certificates(), self._clock.now()
-        warned = [(one, words) for one in found if (words := one.warning(now)) is not None]
+        warned = warnings_of(found, now)
         for one, words in warned:
             yield Finding(f"certificate.{one.key}", "warning", words)
-        if found and not warned:
-            nearest = min(one.expires_at for one in found if one.expires_at is not None)
+        nearest = first_to_expire(found)
+        if nearest is not None and not warned:
             yield Finding("certificates", "green", f"{len(found)} in use, the first expires on {nearest:%Y-%m-%d}")
 
     def collect(self) -> Iterator[Metric]:

@@ -2,12 +2,11 @@
 
 from datetime import UTC, datetime
 
-import psycopg
 import structlog
-from psycopg.types.json import Jsonb
 
 from gl_assets.checks.gates import ASSET, STORED_GATE
 from resources.core.windows import partition_key
+from resources.databases.timescale.events import record_event
 from resources.databases.timescale.gate_results import GateResult, record_results
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
@@ -32,26 +31,13 @@ def raise_not_stored(timescale: TimescaleResource, config: Integrations, found: 
             log.error("window_not_stored", window=key, revision=attempt.revision, attempts=attempt.number)
             details = {"window": key, "revision": attempt.revision, "attempts": attempt.number}
             record_event(
-                connection, config.site, event_type="window_not_stored", source=key, message=message, details=details
+                connection,
+                config.site,
+                event_type="window_not_stored",
+                source=key,
+                message=message,
+                details=details,
+                time=datetime.now(UTC),
             )
             gate = GateResult(ASSET, key, attempt.revision, STORED_GATE, passed=False, blocking=False, metadata=details)
             record_results(connection, [gate])
-
-
-def record_event(  # noqa: PLR0913 - one argument a column, by name
-    connection: psycopg.Connection,
-    site: str,
-    *,
-    event_type: str,
-    source: str,
-    message: str,
-    details: dict[str, object],
-    run_id: str | None = None,
-    time: datetime | None = None,
-) -> None:
-    """Add a row to scada.events, once per site, type, source and time; the caller commits."""
-    connection.execute(
-        "INSERT INTO scada.events (time, event_type, severity, source, message, details, site, run_id) "
-        "VALUES (%s, %s, 'error', %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (time or datetime.now(UTC), event_type, source, message, Jsonb(details), site, run_id),
-    )

@@ -1,14 +1,16 @@
 """The trigger of failed runs: each becomes a row in scada.events and one line in the log, with what happens next."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 import structlog
 
 from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from resources.core.errors import PlatformError
+from resources.databases.timescale.events import record_event
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ATTEMPT_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
-from sensors.triggers.alarms import record_event
 
 _ASKED_AGAIN = (sensor_readings_job.name, hourly_readings_job.name)
 _LONGEST = 1000
@@ -58,6 +60,7 @@ def build_run_failure_sensor(config: Integrations) -> dg.SensorDefinition:
                     source=run.job_name,
                     message=message,
                     details=details,
+                    time=datetime.now(UTC),
                     run_id=run.run_id,
                 )
         except PlatformError as error:
