@@ -130,6 +130,11 @@ class FieldRule(StrictModel):
     """True: a unit code of the system, which becomes a UCUM code."""
     negate_when: Condition | None = None
     """The number changes its sign where this holds."""
+    segment: int | str | None = None
+    """One of several values that a text joins, as the accounts of a ledger do: its number from 1, or a name that the
+    kind of system turns into one. A delimiter behind a backslash belongs to its segment; an empty one is no value."""
+    delimiter: str = Field("-", min_length=1, max_length=4)
+    """Of `segment`: what stands between them."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -147,6 +152,8 @@ class FieldRule(StrictModel):
             raise ValueError("time needs date beside it")
         if (self.debit is None) != (self.credit is None):
             raise ValueError("debit and credit go together")
+        if isinstance(self.segment, int) and not 1 <= self.segment <= 60:
+            raise ValueError("segment counts from 1, to 60 at most")
         return self
 
     @property
