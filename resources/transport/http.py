@@ -50,6 +50,8 @@ class _Request:
     content: bytes | None = None
     safe: bool = True
     """Carrying it out twice does no harm."""
+    taken: frozenset[int] = frozenset()
+    """Further statuses whose answer is given to the caller if it is of the kind wanted."""
     perhaps_done: bool = field(default=False)
     """The last attempt may have been carried out, though no answer came."""
 
@@ -161,6 +163,7 @@ class HttpClient:
         safe: bool = False,
         lane: str = "",
         media: Media = Media.JSON,
+        taken: frozenset[int] = frozenset(),
     ) -> HttpAnswer:
         """Return what `url` answers to `content`, whose Content-Type is among `headers`.
 
@@ -172,11 +175,13 @@ class HttpClient:
                 is. Otherwise it is sent again only where it cannot have been carried out.
             lane: As in `get`.
             media: As in `get`; an answer without content (204) is of any kind.
+            taken: Statuses of errors whose answer, if it is of the kind wanted, is returned and not raised: SOAP 1.1
+                sends its faults with 500.
 
         Raises:
             SourceError: As `get`.
         """
-        request = _Request("POST", self._own_address(url), dict(headers or {}), media, lane, content, safe)
+        request = _Request("POST", self._own_address(url), dict(headers or {}), media, lane, content, safe, taken)
         return self._tried(request)
 
     def _own_address(self, url: str) -> str:
@@ -250,7 +255,7 @@ class HttpClient:
             with self._client.stream(
                 request.method, request.address, headers=headers, content=request.content
             ) as response:
-                if response.status_code not in _DONE or (request.method == "GET" and response.status_code != 200):
+                if not _is_answer(request, response):
                     self._refuse(request, response, asking, credentials)
                 if response.status_code != 204:
                     check_kind(response.headers, request.media, source=self.source, asking=asking)
@@ -285,6 +290,12 @@ class HttpClient:
         if response.status_code == 401 and credentials:
             raise _LogonRefusedError(error)
         raise error
+
+
+def _is_answer(request: _Request, response: httpx.Response) -> bool:
+    if response.status_code in request.taken:
+        return request.media.takes(response.headers.get("content-type", ""))
+    return response.status_code == 200 if request.method == "GET" else response.status_code in _DONE
 
 
 class _LogonRefusedError(Exception):
