@@ -1,0 +1,87 @@
+"""Members of a record read out of its JSON text, and a child list turned into records: the rest is not parsed.
+
+For connectors that have to look into a record: at its day, at what it is selected by, at the lines of a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from resources.core.errors import DataError
+from resources.erp.declared import split_path
+
+PARENT = "parent"
+"""Member under which a child carries the fields of the record it was taken from."""
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw] | None)
+
+
+class Member:
+    """One member of records, by its dotted path."""
+
+    def __init__(self, path: str) -> None:
+        """Build the reader; it is used for all records."""
+        self.path = path
+        self._depth = len(split_path(path))
+        kind: Any = msgspec.Raw | msgspec.UnsetType
+        for name in reversed(split_path(path)):
+            struct = msgspec.defstruct("Member", [("m", kind, msgspec.UNSET)], rename={"m": name})
+            kind = struct | msgspec.UnsetType | None
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def of(self, record: bytes) -> str | None:
+        """Return the member's value as text, as a JSON value where it is no text; None where there is none.
+
+        Raises:
+            DataError: What should lead to the member is no object.
+        """
+        try:
+            held = self._decoder.decode(record)
+            for _ in range(self._depth):
+                held = getattr(held, "m", None)
+            raw = bytes(held) if isinstance(held, msgspec.Raw) else b"null"
+            if raw == b"null":
+                return None
+            return str(msgspec.json.decode(raw, type=str)) if raw.startswith(b'"') else raw.decode()
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DataError(f"a record without a readable {self.path}: {error}") from error
+
+    def values(self, records: Iterable[bytes]) -> set[str]:
+        """Return the different values among records, without those that are empty.
+
+        Raises:
+            DataError: As `of`.
+        """
+        return {value for value in map(self.of, records) if value}
+
+
+def explode(record: bytes, path: str) -> list[bytes]:
+    """Return one record for each item of the list at `path`, the other fields of `record` under `parent`.
+
+    A record without such a list, or with an empty one, yields none. Every digit stays as it was written.
+
+    Raises:
+        DataError: There is something else at `path` than a list of objects.
+    """
+    first, *deeper = split_path(path)
+    try:
+        members = _OBJECT.decode(record)
+        held = members.pop(first, msgspec.Raw(b"null"))
+        for name in deeper:
+            held = _OBJECT.decode(held).get(name, msgspec.Raw(b"null"))
+        items = _LIST.decode(held) or []
+    except msgspec.MsgspecError as error:
+        raise DataError(f"a record whose {path} is no list of records: {error}") from error
+    parent = msgspec.json.encode(members)
+    return [_with_parent(bytes(item), parent, path) for item in items]
+
+
+def _with_parent(item: bytes, parent: bytes, path: str) -> bytes:
+    inner = item[1:-1].strip()
+    if not item.startswith(b"{"):
+        raise DataError(f"a record whose {path} holds something that is no record")
+    return b"".join((b"{", inner, b"," if inner else b"", b'"', PARENT.encode(), b'":', parent, b"}"))
