@@ -154,7 +154,7 @@ class HttpClient:
         answer = self.get(url, headers=headers, lane=lane)
         return json_of(answer, source=self.source, asking=f"{self.source}: GET {shown(self._own_address(url))}")
 
-    def post(
+    def post(  # noqa: PLR0913 - all but the first two by name, and optional
         self,
         url: str,
         content: bytes,

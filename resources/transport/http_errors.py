@@ -113,10 +113,14 @@ def server_words(body: bytes, content_type: str) -> str:
     """Return the server's own explanation from an error body, "" if there is none to show.
 
     Understands OData V4 (`error.message` as text) and V2 (`error.message.value`), OAuth (`error_description`),
-    RFC 9457 (`title`, `detail`), and plain text; a page of HTML is only named as such.
+    RFC 9457 (`title`, `detail`), SOAP faults, and plain text; a page of HTML is only named as such.
     """
     if "html" in content_type:
         return "(a page of HTML)"
+    if "xml" in content_type:
+        from resources.transport.soap_fault import fault_words  # lxml is not needed where all is well
+
+        return fault_words(body)
     text = body.decode("utf-8", "replace")
     if "json" not in content_type:
         return text if "text/plain" in content_type else ""
