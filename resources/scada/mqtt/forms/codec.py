@@ -16,30 +16,15 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from resources.core.readings import Reject, readings_batch, rejects_batch, texts_batch
+from resources.core.readings import Reject, readings_batch
 from resources.core.tags import SensorCatalog
 from resources.scada.mqtt.config import MqttTag
 from resources.scada.mqtt.forms import columns
 from resources.scada.mqtt.forms.reader import RefusedError, TagReader, Value, parsed
 from resources.scada.mqtt.link.wire import CutPayload, Message
 from resources.scada.mqtt.payloads import Decoded
+from resources.scada.mqtt.rows import Rows
 from resources.scada.rejects import raw_payload
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Rows of the careful way, and the finished columns of the quick one."""
-
-    times: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)
-    """Positions of rows that have no value."""
-    texts: list[tuple[int, int, str | None, int]] = field(default_factory=list)
-    """(time, key, text, status)."""
-    rejects: list[Reject] = field(default_factory=list)
-    blocks: list[pa.RecordBatch] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -100,7 +85,7 @@ class MessageDecoder:
 
     def decode(self, messages: Sequence[Message], received_us: int, *, only_if_newer: bool = False) -> Decoded:
         """Return the readings, texts and rejects of `messages`; those of one sensor in their order."""
-        rows, topics, loads = _Rows(), self._topics, orjson.loads
+        rows, topics, loads = Rows(), self._topics, orjson.loads
         for message in messages:
             topic = topics.get(message[0])
             if topic is None:
@@ -117,9 +102,9 @@ class MessageDecoder:
         for layout in self._layouts:
             if layout.messages:
                 self._together(rows, layout, received_us)
-        return _decoded(rows, received_us, only_if_newer=only_if_newer)
+        return rows.decoded(received_us, only_if_newer=only_if_newer)
 
-    def _together(self, rows: _Rows, layout: _Layout, received_us: int) -> None:
+    def _together(self, rows: Rows, layout: _Layout, received_us: int) -> None:
         messages, documents, topics = layout.messages, layout.documents, layout.topics
         odd, layout.odd = layout.odd, False
         layout.messages, layout.documents, layout.topics = [], [], []
@@ -160,7 +145,7 @@ class MessageDecoder:
         self._last_receive_us = last
         return blocks
 
-    def _carefully(self, rows: _Rows, topic: _Topic, message: Message, received_us: int) -> None:
+    def _carefully(self, rows: Rows, topic: _Topic, message: Message, received_us: int) -> None:
         try:
             payload: Any = parsed(message.payload, topic.form, self._delimiter)
         except RefusedError as refused:
@@ -176,7 +161,7 @@ class MessageDecoder:
                 self._add(rows, reader, value, message, received_us)
 
     def _add(
-        self, rows: _Rows, reader: TagReader, found: Value | RefusedError, message: Message, received_us: int
+        self, rows: Rows, reader: TagReader, found: Value | RefusedError, message: Message, received_us: int
     ) -> None:
         if isinstance(found, RefusedError):
             self._reject(rows, message, received_us, str(found), sensor_id=reader.sensor_id, time_us=found.time_us)
@@ -198,12 +183,12 @@ class MessageDecoder:
         self._last_receive_us = max(received_us, self._last_receive_us + 1)
         return self._last_receive_us
 
-    def _reject_unknown(self, rows: _Rows, message: Message, received_us: int) -> None:
+    def _reject_unknown(self, rows: Rows, message: Message, received_us: int) -> None:
         topic = message.topic.decode("utf-8", "replace").replace("\x00", "")
         self._reject(rows, message, received_us, f"unknown sensor: no tag of this source names the topic {topic}")
 
     def _reject(
-        self, rows: _Rows, message: Message, received_us: int, reason: str, *,
+        self, rows: Rows, message: Message, received_us: int, reason: str, *,
         sensor_id: str | None = None, time_us: int | None = None,
     ) -> None:  # fmt: skip
         raw = raw_payload(message.payload)
@@ -216,29 +201,3 @@ def _in_own_units(
     if unit_path is None:
         return True
     return columns.picked(documents, unit_path) == [topic.readers[number].unit for topic in topics]
-
-
-def _decoded(rows: _Rows, received_us: int, *, only_if_newer: bool) -> Decoded:
-    blocks = rows.blocks
-    if rows.times:
-        missing = None
-        if rows.missing:
-            missing = np.zeros(len(rows.times), dtype=np.bool_)
-            missing[rows.missing] = True
-        blocks.append(readings_batch(rows.times, rows.keys, rows.values, rows.statuses, received_us, missing=missing))
-    texts = None
-    if rows.texts:
-        times, keys, values, statuses = zip(*rows.texts, strict=True)
-        texts = texts_batch(times, keys, values, statuses, received_us)
-    return Decoded(
-        readings=_joined(blocks),
-        rejects=rejects_batch(rows.rejects) if rows.rejects else None,
-        texts=texts,
-        only_if_newer=only_if_newer,
-    )
-
-
-def _joined(blocks: list[pa.RecordBatch]) -> pa.RecordBatch | None:
-    if len(blocks) < 2:
-        return blocks[0] if blocks else None
-    return pa.concat_batches(blocks)

@@ -15,6 +15,7 @@ import structlog
 
 from resources.core.readings import Reject, Status
 from resources.scada.mqtt.link.wire import Message
+from resources.scada.mqtt.rows import Rows
 from resources.scada.mqtt.sparkplug.items import Items
 from resources.scada.mqtt.sparkplug.metrics import Metrics
 from resources.scada.mqtt.sparkplug.nodes.births import Birth, bd_seq_of
@@ -24,7 +25,7 @@ from resources.scada.mqtt.sparkplug.nodes.sequence import Order
 from resources.scada.mqtt.sparkplug.output import Output
 from resources.scada.mqtt.sparkplug.payload.datatypes import RefusedError
 from resources.scada.mqtt.sparkplug.payload.envelope import read_payload
-from resources.scada.mqtt.sparkplug.readers import Binding, Frame, MetricReader, Rows, has_marks
+from resources.scada.mqtt.sparkplug.readers import Binding, Frame, MetricReader, has_marks
 from resources.scada.mqtt.sparkplug.waiting import WaitingRoom
 from resources.scada.rejects import raw_payload
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from resources.core.readings import Status
+from resources.scada.mqtt.rows import Rows
 from resources.scada.mqtt.sparkplug.nodes.births import Definition
 from resources.scada.mqtt.sparkplug.nodes.edge_node import Device, Held
 from resources.scada.mqtt.sparkplug.output import Output
 from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage
-from resources.scada.mqtt.sparkplug.readers import Binding, MetricReader, Rows
+from resources.scada.mqtt.sparkplug.readers import Binding, MetricReader
 
 _UNCERTAIN = int(Status.UNCERTAIN)
 _NOTHING: Mapping[int, Binding] = {}

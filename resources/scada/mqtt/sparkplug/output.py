@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resources.scada.mqtt.payloads import Decoded
-from resources.scada.mqtt.sparkplug.readers import Rows
+from resources.scada.mqtt.rows import Rows
 
 
 class Output:
@@ -25,4 +25,4 @@ class Output:
     def parts(self) -> Sequence[Decoded]:
         """Return the batches."""
         made = (rows.decoded(self.received_us, only_if_newer=first) for first, rows in self._runs)
-        return [part for part in made if part is not None]
+        return [part for part in made if part.rows]

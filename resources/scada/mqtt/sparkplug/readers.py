@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from resources.core.clock import to_micros
-from resources.core.readings import Reject, readings_batch, rejects_batch, texts_batch
-from resources.scada.mqtt.payloads import Decoded
+from resources.core.readings import Reject
+from resources.scada.mqtt.rows import Rows
 from resources.scada.mqtt.sparkplug.config import SparkplugAddress
 from resources.scada.mqtt.sparkplug.nodes.births import Definition
 from resources.scada.mqtt.sparkplug.payload.datatypes import (
@@ -32,37 +30,6 @@ from resources.scada.mqtt.sparkplug.payload.schema import MetricMessage
 from resources.scada.rejects import raw_value
 
 LATEST_US = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
-
-
-@dataclass(slots=True)
-class Rows:
-    """Readings, texts and rejects on their way into one batch each; the lists of numbers are aligned."""
-
-    times: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    missing: list[int] = field(default_factory=list)
-    """Positions of rows that have no value."""
-    texts: list[tuple[int, int, str | None, int]] = field(default_factory=list)
-    """(time, key, text, status)."""
-    rejects: list[Reject] = field(default_factory=list)
-
-    def decoded(self, received_us: int, *, only_if_newer: bool) -> Decoded | None:
-        """Return the batches, None if there is nothing."""
-        if not (self.times or self.texts or self.rejects):
-            return None
-        readings = texts = None
-        if self.times:
-            missing = None
-            if self.missing:
-                missing = np.zeros(len(self.times), dtype=np.bool_)
-                missing[self.missing] = True
-            readings = readings_batch(self.times, self.keys, self.values, self.statuses, received_us, missing=missing)
-        if self.texts:
-            times, keys, values, statuses = zip(*self.texts, strict=True)
-            texts = texts_batch(times, keys, values, statuses, received_us)
-        return Decoded(readings, rejects_batch(self.rejects) if self.rejects else None, texts, only_if_newer)
 
 
 @dataclass(slots=True)

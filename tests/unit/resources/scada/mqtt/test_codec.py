@@ -6,8 +6,9 @@ import pytest
 
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.mqtt.config import MqttTag
-from resources.scada.mqtt.forms.codec import Decoded, MessageDecoder
+from resources.scada.mqtt.forms.codec import MessageDecoder
 from resources.scada.mqtt.link.wire import Message
+from resources.scada.mqtt.payloads import Decoded
 
 NOW_US = 1_795_000_000_000_000
 TIME, TIME_US = "2026-11-22T10:15:00.250Z", 1_795_342_500_250_000
