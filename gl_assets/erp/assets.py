@@ -1,4 +1,4 @@
-"""The assets of ERP records, built from the configuration: `erp/<system>/<dataset>` and `erp/<dataset>`.
+"""The assets of ERP records, built from the configuration: `erp/<system>/<dataset>` and `erp/<table>`.
 
 The landed asset holds what a system gave, day by day; the standard asset holds all systems' records in the fields of
 the platform. Both work through a whole range of days in one run, one transaction each.
@@ -6,92 +6,73 @@ the platform. Both work through a whole range of days in one run, one transactio
 
 import dagster as dg
 
-from gl_assets.erp.bodies import Metadata, StandardWriter, land_one_day, report_days
+from gl_assets.erp.bodies import Lander, report_days
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.datasets import FACTS, OWNERS, FactDataset
-from gl_assets.erp.days import business_days, standard_zone, work_through_days
+from gl_assets.erp.days import business_days, last_open_day, standard_zone, work_through_days
+from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key
+from gl_assets.erp.progress import Progress
+from gl_assets.erp.writing import StandardWriter
 from gl_assets.partitions import quiet_beta
-from resources.erp.config import SystemConfig
-from resources.erp.landing import Landing
 from resources.erp.resources import resource_key
 from resources.integrations import Integrations
-
-GROUP = "erp"
-
-
-def landed_key(system: str, dataset: str) -> dg.AssetKey:
-    """Return the key of a system's landed records."""
-    return dg.AssetKey([GROUP, system, dataset])
-
-
-def standard_key(dataset: str) -> dg.AssetKey:
-    """Return the key of a dataset in standard fields."""
-    return dg.AssetKey([GROUP, dataset])
-
-
-def systems_with(config: Integrations, dataset: str) -> dict[str, SystemConfig]:
-    """Return the configured systems that a dataset is pulled from."""
-    return {name: system for name, system in config.erp.systems.items() if dataset in system.datasets}
 
 
 def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
     """Return the assets of every configured system and dataset; none where no system is configured."""
     with quiet_beta():
-        assets = [
-            _landed_asset(config, name, FACTS[dataset])
-            for name, system in config.erp.systems.items()
-            for dataset in system.datasets
-            if dataset in FACTS
-        ]
-        return assets + [_standard_asset(config, facts) for name, facts in FACTS.items() if systems_with(config, name)]
+        landed = [_landed_facts(config, feed) for feed in feeds(config) if not feed.declared.is_master]
+        return landed + [_standard_facts(config, facts) for name, facts in FACTS.items() if feeds_of(config, name)]
 
 
-def _landed_asset(config: Integrations, system: str, dataset: FactDataset) -> dg.AssetsDefinition:
-    settings = config.erp.systems[system]
-    key = landed_key(system, dataset.name)
+def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
+    zone = feed.settings.time_zone
 
     @dg.asset(
-        key=key,
+        key=feed.key,
         group_name=GROUP,
-        partitions_def=business_days(config, settings.time_zone),
+        partitions_def=business_days(config, zone),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys={"timescale", resource_key(system)},
-        pool=f"erp_{system}",
+        required_resource_keys={"timescale", resource_key(feed.system)},
+        pool=f"erp_{feed.system}",
         owners=OWNERS,
-        kinds={settings.kind, "postgres"},
-        description=f"Records of {dataset.name} as {system} gave them, by business day in {settings.time_zone}: "
+        kinds={feed.settings.kind, "postgres"},
+        description=f"Records of {feed.dataset} as {feed.system} gave them, by business day in {zone}: "
         "unchanged records keep their ingested_at, those that vanished have a deleted_at. "
         "Read them as `erp.landed_records`.",
-        metadata={
-            "dagster/column_schema": LANDED_COLUMNS,
-            "dagster/table_name": "erp.landed_records",
-            "system": system,
-        },
+        metadata=_landed_metadata(feed),
     )
     def landed(context: dg.AssetExecutionContext) -> None:
         """Replace each day of the run's range by what the system says of it now."""
-        resource = getattr(context.resources, resource_key(system))
-        found: dict[str, Metadata] = {}
+        days = context.partition_keys
+        progress = Progress(context, feed.key, len(days))
         with context.resources.timescale.connection() as connection:
+            system = getattr(context.resources, resource_key(feed.system))
+            lander = Lander(connection, system, feed, context.run.run_id)
             outcome = work_through_days(
-                context.partition_keys,
-                settings.time_zone,
-                lambda day: land_one_day(
-                    context,
-                    connection,
-                    resource,
-                    Landing(system, dataset.name, day, settings.datasets[dataset.name], context.run.run_id),
-                    found,
-                ),
+                days,
+                last_open_day(config, zone),
+                lander.land,
+                told=lambda day, failed: progress.step(day, records=lander.records(day), failed=failed),
             )
-        report_days(context, key, found, outcome)
+        report_days(context, feed.key, lander.found, outcome)
 
     return landed
 
 
-def _standard_asset(config: Integrations, dataset: FactDataset) -> dg.AssetsDefinition:
+def _landed_metadata(feed: Feed) -> dict[str, object]:
+    return {
+        "dagster/column_schema": LANDED_COLUMNS,
+        "dagster/table_name": "erp.landed_records",
+        "system": feed.system,
+        "resource": feed.declared.resource,
+    }
+
+
+def _standard_facts(config: Integrations, dataset: FactDataset) -> dg.AssetsDefinition:
     zone = standard_zone(config, dataset.name)
-    systems = systems_with(config, dataset.name)
+    sources = feeds_of(config, dataset.name)
+    systems = {feed.system: feed.settings for feed in sources}
     key = standard_key(dataset.name)
 
     @dg.asset(
@@ -100,7 +81,7 @@ def _standard_asset(config: Integrations, dataset: FactDataset) -> dg.AssetsDefi
         partitions_def=business_days(config, zone),
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys={"timescale"},
-        deps=[_dep(config, name, dataset.name, zone) for name in systems],
+        deps=[_dep(feed, zone) for feed in sources],
         owners=OWNERS,
         kinds={"postgres", "pandas"},
         description=dataset.description,
@@ -112,17 +93,24 @@ def _standard_asset(config: Integrations, dataset: FactDataset) -> dg.AssetsDefi
     )
     def standard(context: dg.AssetExecutionContext) -> None:
         """Bring the landed records of each day of the run's range into the standard fields."""
+        days = context.partition_keys
+        progress = Progress(context, key, len(days))
         with context.resources.timescale.connection() as connection:
             writer = StandardWriter(connection, dataset, systems, context.run.run_id)
-            outcome = work_through_days(context.partition_keys, zone, writer.write)
+            outcome = work_through_days(
+                days,
+                last_open_day(config, zone),
+                writer.write,
+                told=lambda day, failed: progress.step(day, records=writer.records(day), failed=failed),
+            )
         writer.add_chart()
         report_days(context, key, writer.found, outcome)
 
     return standard
 
 
-def _dep(config: Integrations, system: str, dataset: str, zone: str) -> dg.AssetDep:
-    if config.erp.systems[system].time_zone == zone:
-        return dg.AssetDep(landed_key(system, dataset))
+def _dep(feed: Feed, zone: str) -> dg.AssetDep:
+    if feed.settings.time_zone == zone:
+        return dg.AssetDep(feed.key)
     # a business day is named by its date: the same date of another zone, not the hours they share
-    return dg.AssetDep(landed_key(system, dataset), partition_mapping=dg.IdentityPartitionMapping())
+    return dg.AssetDep(feed.key, partition_mapping=dg.IdentityPartitionMapping())

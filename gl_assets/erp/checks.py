@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
-from gl_assets.erp.assets import landed_key, standard_key, systems_with
 from gl_assets.erp.datasets import FACTS
+from gl_assets.erp.feeds import feeds_of, landed_key, standard_key
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from resources.databases.timescale.gate_results import GateResult, record_results
 from resources.erp.facts import EnergyFacts, PullFacts, energy_facts, last_pulled_day, pull_facts, recent_days
@@ -122,7 +122,7 @@ def build_erp_checks(config: Integrations) -> list[dg.AssetChecksDefinition]:
         for name, system in config.erp.systems.items()
         for dataset in system.datasets
     ]
-    return checks + [_standard_checks(config, dataset) for dataset in FACTS if systems_with(config, dataset)]
+    return checks + [_standard_checks(config, dataset) for dataset in FACTS if feeds_of(config, dataset)]
 
 
 def _landed_checks(config: Integrations, system: str, dataset: str) -> dg.AssetChecksDefinition:

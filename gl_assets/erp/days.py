@@ -1,6 +1,7 @@
 """Business days of ERP systems: their partitions, and how a run works through its range of them."""
 
 import math
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import structlog
 
+from gl_assets.erp.feeds import feeds, feeds_of
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import AuthError, ConfigError, DataError, SourceError, ThrottledError, UnreachableError
 from resources.integrations import Integrations
@@ -23,14 +25,31 @@ def first_day(config: Integrations, zone: str) -> date:
     return (start.astimezone(ZoneInfo(zone)) if start.tzinfo else start).date()
 
 
+def is_live(config: Integrations) -> bool:
+    """Return whether the day under way has a partition: once changes of any facts are looked for between the pulls."""
+    return any(feed.declared.poll_every is not None and not feed.declared.is_master for feed in feeds(config))
+
+
 def business_days(config: Integrations, zone: str) -> dg.DailyPartitionsDefinition:
-    """Return one partition per business day of `zone`, key `2026-11-22`; the day under way has none yet."""
-    return dg.DailyPartitionsDefinition(start_date=first_day(config, zone).isoformat(), timezone=zone)
+    """Return one partition per business day of `zone`, key `2026-11-22`; the day under way as `is_live` says."""
+    return dg.DailyPartitionsDefinition(
+        start_date=first_day(config, zone).isoformat(), timezone=zone, end_offset=int(is_live(config))
+    )
 
 
-def standard_zone(config: Integrations, dataset: str) -> str:
-    """Return the zone whose days partition the standard asset: of several zones, the one whose day ends last."""
-    zones = {system.time_zone for system in config.erp.systems.values() if dataset in system.datasets}
+def today_in(zone: str, now: datetime | None = None) -> date:
+    """Return the business day under way in `zone`."""
+    return (now or datetime.now(UTC)).astimezone(ZoneInfo(zone)).date()
+
+
+def last_open_day(config: Integrations, zone: str) -> date:
+    """Return the last business day that may be stored now: yesterday, or the day under way as `is_live` says."""
+    return today_in(zone) - (timedelta(0) if is_live(config) else DAY)
+
+
+def standard_zone(config: Integrations, table: str) -> str:
+    """Return the zone whose days partition a standard table: of several zones, the one whose day ends last."""
+    zones = {feed.settings.time_zone for feed in feeds_of(config, table)}
 
     def offset(zone: str) -> timedelta:
         return datetime.combine(first_day(config, zone), datetime.min.time(), ZoneInfo(zone)).utcoffset() or timedelta()
@@ -40,26 +59,32 @@ def standard_zone(config: Integrations, dataset: str) -> str:
 
 def sync_range(config: Integrations, zone: str, overlap: timedelta, now: datetime) -> tuple[date, date] | None:
     """Return the days of the daily sync at `now`: yesterday and the overlap before it; None before `start`."""
-    last = now.astimezone(ZoneInfo(zone)).date() - DAY
+    last = today_in(zone, now) - DAY
     first = max(first_day(config, zone), last - math.ceil(overlap / DAY) * DAY)
     return (first, last) if first <= last else None
 
 
-def work_through_days(keys: Sequence[str], zone: str, one: Callable[[date], None]) -> RangeOutcome:
-    """Call `one` for each day, oldest first; a day whose data is bad is set aside and the rest go on.
+def work_through_days(
+    keys: Sequence[str], last: date, one: Callable[[date], None], *, told: Callable[[str, bool], None] | None = None
+) -> RangeOutcome:
+    """Call `one` for each day, oldest first; a day that fails is set aside and the rest go on.
 
     What would meet all the others too (no answer, no permission, a wrong configuration) ends the work.
+
+    Args:
+        keys: The days, as partition keys.
+        last: The last day that may be worked on; a later one fails.
+        one: Does one day, wholly or not at all.
+        told: Called after each day with its key and whether it failed.
     """
     outcome = RangeOutcome()
-    today = datetime.now(UTC).astimezone(ZoneInfo(zone)).date()
     remaining = sorted(keys)
     while remaining:
         key = remaining.pop(0)
-        day = date.fromisoformat(key)
         try:
-            if day >= today:
-                raise DataError(f"business day {key} has not ended in {zone}")
-            one(day)
+            if date.fromisoformat(key) > last:
+                raise DataError(f"business day {key} has not ended: only whole days are stored, the last one is {last}")
+            one(date.fromisoformat(key))
         except (UnreachableError, ThrottledError, AuthError, ConfigError) as error:
             outcome.failed[key] = str(error)
             outcome.failed.update(dict.fromkeys(remaining, "not tried: the fault of the day before it meets all days"))
@@ -68,6 +93,11 @@ def work_through_days(keys: Sequence[str], zone: str, one: Callable[[date], None
         except (SourceError, DataError) as error:
             outcome.failed[key] = str(error)
             log.error("erp_day_set_aside", day=key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - one day must not hold up the others; it is named at the end
+            outcome.failed[key] = f"{type(error).__name__}: {error}"
+            log.error("erp_day_set_aside", day=key, error=repr(error), where=traceback.format_exc(limit=-4))
         else:
             outcome.done.append(key)
+        if told is not None:
+            told(key, key in outcome.failed)
     return outcome

@@ -1,11 +1,11 @@
 """The jobs that pull ERP systems: one a system, and one for standard tables whose zone no system of theirs shares."""
 
-from dagster import AssetSelection, define_asset_job, in_process_executor
+from dagster import AssetKey, AssetSelection, define_asset_job, in_process_executor
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from gl_assets.erp.assets import landed_key, standard_key, systems_with
 from gl_assets.erp.datasets import FACTS
 from gl_assets.erp.days import standard_zone
+from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key
 from resources.integrations import Integrations
 
 
@@ -16,33 +16,40 @@ def sync_job_name(system: str) -> str:
 
 def build_erp_jobs(config: Integrations) -> list[UnresolvedAssetJobDefinition]:
     """Return a job per system: its landed assets, and the standard assets that share its business days."""
-    jobs = []
-    for name, system in config.erp.systems.items():
-        keys = [landed_key(name, dataset) for dataset in system.datasets]
-        # a run has one set of partitions: standard assets of another zone are asked for by their own job
-        keys += [standard_key(d) for d in system.datasets if standard_zone(config, d) == system.time_zone]
-        jobs.append(
-            define_asset_job(
-                sync_job_name(name),
-                selection=AssetSelection.assets(*keys),
-                executor_def=in_process_executor,
-                description=f"Pull business days of {name}; asked for daily by its schedule.",
-            )
+    jobs = [
+        define_asset_job(
+            sync_job_name(name),
+            selection=AssetSelection.assets(*_keys_of(config, [feed for feed in feeds(config) if feed.system == name])),
+            executor_def=in_process_executor,
+            description=f"Pull business days of {name}; asked for daily by its schedule.",
         )
-    for dataset in FACTS:
-        systems = systems_with(config, dataset)
-        if {system.time_zone for system in systems.values()} - ({standard_zone(config, dataset)} if systems else set()):
-            jobs.append(
-                define_asset_job(
-                    standard_job_name(dataset),
-                    selection=AssetSelection.assets(standard_key(dataset)),
-                    executor_def=in_process_executor,
-                    description=f"Bring landed days of all systems into erp.{dataset}; for systems of other zones.",
-                )
-            )
+        for name in config.erp.systems
+    ]
+    jobs += [
+        define_asset_job(
+            standard_job_name(table),
+            selection=AssetSelection.assets(standard_key(table)),
+            executor_def=in_process_executor,
+            description=f"Bring landed days of all systems into erp.{table}; for systems of other zones.",
+        )
+        for table in tables_of_several_zones(config)
+    ]
     return jobs
 
 
-def standard_job_name(dataset: str) -> str:
+def _keys_of(config: Integrations, of_system: list[Feed]) -> list[AssetKey]:
+    landed = [feed.key for feed in of_system]
+    # a run has one set of partitions: standard assets of another zone are asked for by their own job
+    tables = {feed.table: feed.settings.time_zone for feed in of_system if feed.table in FACTS}
+    return landed + [standard_key(table) for table, zone in tables.items() if standard_zone(config, table) == zone]
+
+
+def tables_of_several_zones(config: Integrations) -> list[str]:
+    """Return the standard tables that are fed by systems of more than one zone."""
+    zones = {table: {feed.settings.time_zone for feed in feeds_of(config, table)} for table in FACTS}
+    return [table for table, found in zones.items() if len(found) > 1]
+
+
+def standard_job_name(table: str) -> str:
     """Return the name of the job of a standard table whose systems lie in several zones."""
-    return f"erp_{dataset}_job"
+    return f"erp_{table}_job"

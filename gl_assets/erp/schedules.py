@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from gl_assets.erp.assets import systems_with
-from gl_assets.erp.datasets import FACTS
 from gl_assets.erp.days import standard_zone, sync_range
-from gl_assets.erp.jobs import build_erp_jobs, standard_job_name, sync_job_name
+from gl_assets.erp.feeds import feeds_of
+from gl_assets.erp.jobs import build_erp_jobs, standard_job_name, sync_job_name, tables_of_several_zones
 from resources.integrations import Integrations
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -25,11 +24,9 @@ def _rules(config: Integrations) -> Iterator[tuple[str, tuple[str, timedelta]]]:
     """Yield job name, and the zone and overlap of its days."""
     for name, system in config.erp.systems.items():
         yield sync_job_name(name), (system.time_zone, system.overlap)
-    for dataset in FACTS:
-        systems = systems_with(config, dataset)
-        if systems:
-            longest = max(system.overlap for system in systems.values())
-            yield standard_job_name(dataset), (standard_zone(config, dataset), longest)
+    for table in tables_of_several_zones(config):
+        longest = max(feed.settings.overlap for feed in feeds_of(config, table))
+        yield standard_job_name(table), (standard_zone(config, table), longest)
 
 
 def _daily(config: Integrations, job_name: str, zone: str, overlap: timedelta) -> dg.ScheduleDefinition:

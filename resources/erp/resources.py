@@ -22,20 +22,23 @@ class ErpResource(dg.ConfigurableResource[Any]):
     """Name of the system in the configuration."""
     kind: str
     """Kind of the system: which connector reads it."""
-    settings: dict[str, Any]
-    """The system's block of the configuration, as `from_config` writes it; secrets stay names of variables."""
+    settings: str
+    """The system's block of the configuration as JSON, as `from_config` writes it; secrets stay names of variables.
+
+    As text, because Dagster's own maps hold no null, and a translation of values may mean just that.
+    """
 
     _client: ErpClient | None = PrivateAttr(default=None)
 
     @classmethod
     def from_config(cls, system: str, config: SystemConfig) -> "ErpResource":
         """Return the resource of a system; nothing is opened."""
-        return cls(system=system, kind=config.kind, settings=config.model_dump(mode="json"))
+        return cls(system=system, kind=config.kind, settings=config.model_dump_json())
 
     @property
     def config(self) -> SystemConfig:
         """The system's configuration."""
-        return connector(self.kind).config_class.model_validate(self.settings)
+        return connector(self.kind).config_class.model_validate_json(self.settings)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Prepare the client; nothing is sent."""

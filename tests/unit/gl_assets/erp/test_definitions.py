@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_days_when_one_meets_a_fault_of_all_are_given_up(error: Exception) -> No
         tried.append(day)
         raise error
 
-    outcome = work_through_days(["2026-11-03", "2026-11-01", "2026-11-02"], "UTC", one)
+    outcome = work_through_days(["2026-11-03", "2026-11-01", "2026-11-02"], date(2026, 11, 3), one)
     assert tried == [date(2026, 11, 1)]
     assert list(outcome.failed) == ["2026-11-01", "2026-11-02", "2026-11-03"]
     assert "not tried" in outcome.failed["2026-11-03"]
@@ -151,7 +152,7 @@ def test_days_when_one_is_bad_leave_it_aside() -> None:
         if day.day == 2:
             raise DataError("bad")
 
-    outcome = work_through_days(["2026-11-01", "2026-11-02", "2026-11-03"], "UTC", one)
+    outcome = work_through_days(["2026-11-01", "2026-11-02", "2026-11-03"], date(2026, 11, 3), one)
     assert outcome.done == ["2026-11-01", "2026-11-03"]
     assert outcome.failed == {"2026-11-02": "bad"}
 
@@ -160,4 +161,4 @@ def test_a_resource_when_built_shows_no_secret_and_knows_its_configuration() -> 
     config = integrations({"sap": settings(overlap="5d")}).erp.systems["sap"]
     resource = ErpResource.from_config("sap", config)
     assert resource.config == config
-    assert resource.settings["auth"]["client_secret"] == "${S}"
+    assert json.loads(resource.settings)["auth"]["client_secret"] == "${S}"
