@@ -11,7 +11,6 @@ import asyncio
 import json
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from resources.embedded.broker import BrokerOptions, EmbeddedBroker
-from resources.embedded.programs import find_programs
+from benchmarks.scratch_broker import scratch_broker
+from resources.embedded.broker import EmbeddedBroker
 from resources.integrations import Integrations
 from sensors.collector.assembly import Collector, Doors
 
@@ -41,17 +40,10 @@ def run(progress: Callable[[str], None]) -> dict[str, float]:
 
     `collector_default_messages_per_s` is the collector's with the `receive_maximum` it asks for by default.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        broker = EmbeddedBroker(folder / "broker", find_programs(progress), BrokerOptions(insecure_anonymous=True))
-        broker.start()
-        try:
-            bare = [_bare(broker) for _ in range(ROUNDS)]
-            ours = [asyncio.run(_collected(broker, folder / f"gl{n}", IN_FLIGHT)) for n in range(ROUNDS)]
-            wide = [asyncio.run(_collected(broker, folder / f"wide{n}", 65_535)) for n in range(ROUNDS)]
-        finally:
-            broker.stop()
+    with scratch_broker(progress) as (broker, folder):
+        bare = [_bare(broker) for _ in range(ROUNDS)]
+        ours = [asyncio.run(_collected(broker, folder / f"gl{n}", IN_FLIGHT)) for n in range(ROUNDS)]
+        wide = [asyncio.run(_collected(broker, folder / f"wide{n}", 65_535)) for n in range(ROUNDS)]
     collector, peer = statistics.median(ours), statistics.median(bare)
     return {
         "collector_vs_paho": round(collector / peer, 2),

@@ -13,7 +13,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -27,8 +26,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from resources.embedded.broker import BrokerOptions, EmbeddedBroker
-from resources.embedded.programs import find_programs
+from benchmarks.scratch_broker import scratch_broker
+from resources.embedded.broker import EmbeddedBroker
 from resources.integrations import Integrations
 from sensors.collector.assembly import Collector, Doors
 
@@ -62,20 +61,13 @@ def measure(repeats: int, progress: Callable[[str], None]) -> dict[str, float]:
     `mqtt_publisher_per_s`: what the publisher brings to the broker with nobody connected, the slowest run.
     """
     many, usual, live = _Rates(), _Rates(), list[float]()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        broker = EmbeddedBroker(folder / "broker", find_programs(progress), BrokerOptions(insecure_anonymous=True))
-        broker.start()
-        try:
-            for number in range(repeats):
-                for rates, in_flight, messages in ((many, MANY, MESSAGES), (usual, USUAL, MESSAGES // 3)):
-                    progress(f"mqtt: run {number + 1} of {repeats}, {in_flight:,} in flight")
-                    _Run(broker, in_flight, messages, folder / f"n{number}x{in_flight}").drain(rates, number % 2 == 0)
-                progress(f"mqtt: run {number + 1} of {repeats}, live")
-                live.append(asyncio.run(_Run(broker, MANY, MESSAGES, folder / f"live{number}").live()))
-        finally:
-            broker.stop()
+    with scratch_broker(progress) as (broker, folder):
+        for number in range(repeats):
+            for rates, in_flight, messages in ((many, MANY, MESSAGES), (usual, USUAL, MESSAGES // 3)):
+                progress(f"mqtt: run {number + 1} of {repeats}, {in_flight:,} in flight")
+                _Run(broker, in_flight, messages, folder / f"n{number}x{in_flight}").drain(rates, number % 2 == 0)
+            progress(f"mqtt: run {number + 1} of {repeats}, live")
+            live.append(asyncio.run(_Run(broker, MANY, MESSAGES, folder / f"live{number}").live()))
     return {
         "mqtt_vs_bare": many.ratio(),
         "mqtt_per_s": round(statistics.median(many.ours)),

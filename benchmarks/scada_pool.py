@@ -12,7 +12,6 @@ import json
 import logging
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -25,8 +24,8 @@ import psutil
 import structlog
 
 from benchmarks.scada_devices import Fleet, sources
-from resources.embedded.broker import BrokerOptions, EmbeddedBroker
-from resources.embedded.programs import find_programs
+from benchmarks.scratch_broker import scratch_broker
+from resources.embedded.broker import EmbeddedBroker
 from resources.integrations import Integrations
 from resources.transport.circuit_breaker import Circuit
 from sensors.collector.assembly import Collector, Doors
@@ -40,15 +39,8 @@ _LIMIT_S = 300.0
 def measure(repeats: int, progress: Callable[[str], None]) -> dict[str, float]:
     """Return the figures of the pool, medians of `repeats` where they are short; the readings run once for 60 s."""
     quiet()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        broker = EmbeddedBroker(folder / "broker", find_programs(progress), BrokerOptions(insecure_anonymous=True))
-        broker.start()
-        try:
-            return asyncio.run(_measure(folder, broker, repeats, progress))
-        finally:
-            broker.stop()
+    with scratch_broker(progress) as (broker, folder):
+        return asyncio.run(_measure(folder, broker, repeats, progress))
 
 
 def quiet() -> None:
