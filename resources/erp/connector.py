@@ -90,6 +90,8 @@ class SystemDescription:
     """File name -> the metadata as the system gave it ($metadata, describe, WSDL)."""
     properties: Mapping[str, tuple[FoundProperty, ...]] = field(default_factory=dict)
     """Dataset -> the properties that its resource has there; a dataset without entry could not be described."""
+    notes: tuple[str, ...] = ()
+    """What a person should know besides, a sentence each: which of several resources there is, who tells of changes."""
 
 
 @dataclass(frozen=True, slots=True)
