@@ -1,4 +1,4 @@
-"""The standard tables: the keys of one landed day brought in, those that left it taken out, in one transaction.
+"""The standard tables of facts: what is landed read as columns, and the rows of a business day brought in.
 
 Data-driven: a table is its name and its columns. The caller gives the connection and commits.
 """
@@ -16,16 +16,77 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
+from resources.erp.declared import split_path
+from resources.erp.incoming import LandedPart, StandardTable, finish, lock_part, stage, upsert
 from resources.transport.json_text import parse_json
 
+INSTANT = pa.timestamp("us", tz="UTC")
+LANDED = {"source_key": pa.string(), "changed_at": INSTANT, "ingested_at": INSTANT}
+"""What `landed_columns` gives of every record, before its properties."""
 
-@dataclass(frozen=True, slots=True)
-class StandardTable:
-    """A table of standard fields: `erp.<dataset>`, its columns in order, and the one that holds the business day."""
 
-    dataset: str
-    columns: tuple[str, ...]
-    business_date: str
+def landed_columns(
+    connection: psycopg.Connection[Any], system: str, dataset: str, day: date | None, paths: Sequence[str]
+) -> pa.Table:
+    """Return what is landed, without what was deleted, by key.
+
+    Args:
+        connection: In the transaction that brings the rows in.
+        system: Whose.
+        dataset: Of which dataset.
+        day: Of which business day; None for master data.
+        paths: Properties, as declarations write them; none is called like a column of LANDED.
+
+    Returns:
+        The columns of LANDED, then one column of text per path, named by it: numbers with every digit they have,
+        objects and lists as JSON, null where there is none.
+    """
+    columns = [
+        sql.SQL("source_key"),
+        sql.SQL("(extract(epoch FROM changed_at) * 1000000)::bigint"),
+        sql.SQL("(extract(epoch FROM ingested_at) * 1000000)::bigint"),
+        *(sql.SQL("raw #>> {}::text[]").format(sql.Literal(list(split_path(path)))) for path in paths),
+    ]
+    statement = sql.SQL(
+        "COPY (SELECT {} FROM erp.landed_records WHERE system = {} AND dataset = {} AND {}"
+        " AND deleted_at IS NULL ORDER BY source_key) TO STDOUT (FORMAT CSV, FORCE_QUOTE *)"
+    ).format(sql.SQL(", ").join(columns), sql.Literal(system), sql.Literal(dataset), _of_day(day))
+    text = BytesIO()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for block in copy:
+            text.write(block)
+    return _table(text, paths)
+
+
+def _of_day(day: date | None) -> sql.Composable:
+    # not IS NOT DISTINCT FROM, which no index serves
+    return sql.SQL("partition_date IS NULL") if day is None else sql.SQL("partition_date = {}").format(sql.Literal(day))
+
+
+def _table(text: BytesIO, paths: Sequence[str]) -> pa.Table:
+    names = [*LANDED, *paths]
+    schema = pa.schema([(name, LANDED.get(name, pa.string())) for name in names])
+    if not text.tell():
+        return schema.empty_table()
+    text.seek(0)
+    # columns are numbered while they are read: nothing keeps two paths from being the same
+    numbers = [str(number) for number in range(len(names))]
+    read = {
+        str(number): pa.string() if LANDED.get(name) != INSTANT else pa.int64() for number, name in enumerate(names)
+    }
+    found = pa_csv.read_csv(
+        text,
+        read_options=pa_csv.ReadOptions(column_names=numbers, use_threads=False),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            # every text is quoted and no null is, which is how the two are told apart
+            column_types=read,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return found.rename_columns(names).cast(schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,89 +119,50 @@ def landed_records(connection: psycopg.Connection[Any], dataset: str, day: date,
 
 
 def lock_day(connection: psycopg.Connection[Any], dataset: str, day: DayOfSystem) -> None:
-    """Wait for another run that works on the same day; held until the transaction ends."""
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"erp.{dataset}/{day.system}/{day.day}",)
-    )
+    """As `lock_part`."""
+    lock_part(connection, LandedPart(day.system, dataset, day.day, day.run_id))
 
 
 def replace_day(
     connection: psycopg.Connection[Any],
     table: StandardTable,
-    day: DayOfSystem,
+    part: LandedPart | DayOfSystem,
     rows: pa.Table,
     rejected: pa.Table,
     withdrawn: Sequence[str] = (),
 ) -> int:
-    """Bring a day's rows in; return how many keys left the table.
+    """Bring the rows of a business day in; return how many keys left the table.
 
     A key that stood under another day moves. A key of that day leaves if it is not among `rows`, unless it is landed
-    under another day, whose own run will move it; a rejected or withdrawn one leaves wherever it stands.
+    under another day, whose own run will move it, or by another dataset that fills the same table; a rejected or
+    withdrawn one leaves wherever it stands.
 
     Args:
-        connection: In a transaction, which the caller commits.
+        connection: In a transaction, which the caller commits, after `lock_part`.
         table: Where.
-        day: Whose.
+        part: Whose.
         rows: The columns of `table`; keys are unique.
-        rejected: source_key, raw (JSON text), reasons; replaces the day's rejected records.
+        rejected: As `resources.erp.incoming.REJECTED`; replaces the part's rejected records.
         withdrawn: Keys of that day that no longer count, such as reversed documents.
     """
-    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
-    name = sql.Identifier("erp", table.dataset)
-    connection.execute(
-        sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(columns, name)
-    )
-    _copy(connection, sql.SQL("COPY incoming ({}) FROM STDIN (FORMAT CSV)").format(columns), rows.select(table.columns))
-    left = _remove(connection, table, day, [*rejected.column("source_key").to_pylist(), *withdrawn])
-    changes = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
-        for column in table.columns
-        if column not in ("system", "source_key")
-    )
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO {0} ({1}) SELECT {1} FROM incoming ON CONFLICT (system, source_key) DO UPDATE SET {2}"
-        ).format(name, columns, changes)
-    )
-    _reject(connection, table.dataset, day, rejected)
-    connection.execute("DROP TABLE incoming")
+    assert table.business_date is not None, f"{table.name} has no business day"
+    if isinstance(part, DayOfSystem):
+        part = LandedPart(part.system, table.name, part.day, part.run_id)
+    stage(connection, table, rows)
+    statement = sql.SQL(_LEAVE).format(sql.Identifier("erp", table.name), sql.Identifier(table.business_date))
+    gone = [*rejected.column("source_key").to_pylist(), *withdrawn]
+    left = connection.execute(statement, {**part.values, "gone": gone}).rowcount
+    upsert(connection, table)
+    finish(connection, part, rows.num_rows, rejected, len(withdrawn))
     return left
 
 
-def _remove(connection: psycopg.Connection[Any], table: StandardTable, day: DayOfSystem, gone: list[str]) -> int:
-    statement = sql.SQL(
-        "DELETE FROM {} held WHERE system = %(system)s AND (source_key = ANY(%(gone)s) OR ({} = %(day)s"
-        " AND NOT EXISTS (SELECT FROM incoming WHERE incoming.source_key = held.source_key)"
-        " AND NOT EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s"
-        "  AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key"
-        "  AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL)))"
-    ).format(sql.Identifier("erp", table.dataset), sql.Identifier(table.business_date))
-    values = {"system": day.system, "dataset": table.dataset, "day": day.day, "gone": gone}
-    return connection.execute(statement, values).rowcount
-
-
-def _reject(connection: psycopg.Connection[Any], dataset: str, day: DayOfSystem, rejected: pa.Table) -> None:
-    connection.execute(
-        "DELETE FROM erp.rejected_records WHERE system = %s AND dataset = %s AND partition_date = %s",
-        (day.system, dataset, day.day),
-    )
-    if not rejected.num_rows:
-        return
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO erp.rejected_records"
-            " (system, dataset, partition_date, source_key, raw, reasons, run_id, rejected_at)"
-            " VALUES (%s, %s, %s, %s, %s::jsonb, %s, %s, now())",
-            [
-                (day.system, dataset, day.day, row["source_key"], row["raw"], row["reasons"], day.run_id)
-                for row in rejected.select(["source_key", "raw", "reasons"]).to_pylist()
-            ],
-        )
-
-
-def _copy(connection: psycopg.Connection[Any], statement: sql.Composed, rows: pa.Table) -> None:
-    text = BytesIO()
-    # "needed" quotes every text and no null, which is how COPY tells the two apart
-    pa_csv.write_csv(rows, text, pa_csv.WriteOptions(include_header=False, quoting_style="needed"))
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(text.getvalue())
+_LEAVE = """
+    DELETE FROM {0} held WHERE system = %(system)s AND (source_key = ANY(%(gone)s) OR ({1} = %(day)s
+       AND NOT EXISTS (SELECT FROM incoming WHERE incoming.source_key = held.source_key)
+       AND EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s
+        AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key)
+       AND NOT EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s
+        AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key
+        AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL)))
+"""
