@@ -8,9 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 from rich.markup import escape
@@ -27,6 +30,10 @@ from resources.databases.timescale.migrate import is_current
 from resources.integrations import Integrations, load_integrations
 from resources.scada.connector import SourceFacts
 from resources.transport.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
+
+if TYPE_CHECKING:
+    from resources.erp.config import SystemConfig
+    from resources.erp.connector import ErpClient
 
 _SKEW_WARNING_S = 5.0
 _LEAST_FREE_BYTES = 1 << 30
@@ -172,22 +179,31 @@ def _clock(what: str, skew_s: float) -> Finding:
 
 def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
-        from contextlib import closing
-
-        from resources.erp.connector import Day
+        from resources.erp.connector import CanLook
         from resources.erp.kinds import connector
 
-        system = config.erp.systems[name]
+        system, what = config.erp.systems[name], f"erp {name}"
         with closing(connector(system.kind).client_factory(name, system)) as client:
-            for dataset in system.datasets:
-                yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
-                page = next(iter(client.fetch(dataset, Day(yesterday))))
-                level = "ok" if page.server_count else "warning"
-                hint = "" if page.server_count else ": if there should be some, the client may lack the permission"
-                found = f"{dataset} of {yesterday}: {page.server_count} records{hint}"
-                yield Finding(f"erp {name}", level, f"{system.http.base_url}: token granted, {found}")
+            if isinstance(client, CanLook):
+                yield from (Finding(what, found.level, found.says) for found in client.look())
+            else:
+                yield from _by_reading(what, client, system)
 
     return look
+
+
+def _by_reading(what: str, client: ErpClient, system: SystemConfig) -> Iterator[Finding]:
+    """Yield what a first page of each dataset says, of a system whose connector cannot look by itself."""
+    from resources.erp.connector import Day, Whole
+
+    yesterday = (datetime.now(UTC).astimezone(ZoneInfo(system.time_zone)) - timedelta(days=1)).date()
+    for dataset, declared in system.datasets.items():
+        page = next(iter(client.fetch(dataset, Whole() if declared.is_master else Day(yesterday))), None)
+        count = 0 if page is None else page.server_count if page.server_count is not None else len(page.records)
+        part = "" if declared.is_master else f" of {yesterday}"
+        hint = "" if count else ": if there should be some, the client may lack the permission"
+        says = f"{system.http.base_url}: token granted, {dataset}{part}: {count} records{hint}"
+        yield Finding(what, "ok" if count else "warning", says)
 
 
 def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
