@@ -13,7 +13,10 @@ Runs come and go while the collector serves `/metrics` and `/healthz`; so a run 
          "token_expires_at": "2026-11-22T03:15:00+00:00",          expiry of the last token fetched; null: none
          "calls": 12, "errors": 0,                                 since the file began
          "response_time_s": {"count": 12, "sum": 1.84, "p95": 0.31},   sum since the file began, p95 of `recent`
-         "recent": [0.12, 0.31]                                    last 256 response times, oldest first
+         "recent": [0.12, 0.31],                                   last 256 response times, oldest first
+         "requests": 14, "connections_opened": 1, "reuse": 0.93,   since the file began; reuse = 1 - opened / requests
+         "waited_s": 0.0,                                          waited for their turn (rate limit, pauses), as above
+         "pool": {"active": 0, "idle": 1, "maximum": 50}           connections when the file was last written
        }}}
 
 A system is healthy as long as `last_error_at` is null or before `last_ok_at`. Tokens live in the memory of a run: one
@@ -26,7 +29,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,6 +68,13 @@ class _Pending:
     errors: int = 0
     times_s: list[float] = field(default_factory=list)
     latest: dict[str, str | None] = field(default_factory=dict)
+    wire: dict[str, float] = field(default_factory=dict)
+    """Requests, connections opened and seconds waited since it last wrote."""
+    pool: dict[str, float] = field(default_factory=dict)
+
+
+_WIRE = {"requests": "requests", "opened": "connections_opened", "waited_s": "waited_s"}
+"""Figures of a client that only grow -> their names in the file."""
 
 
 class CallStats:
@@ -72,12 +82,19 @@ class CallStats:
 
     def __init__(self, system: str, home: Path, *, clock: Clock | None = None) -> None:
         """Prepare; the file is touched only after the first call."""
+        self.home = home
         self._system = system
         self._path = stats_path(home)
         self._clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._pending = _Pending()
         self._written_at = self._clock.monotonic()
+        self._figures: Callable[[], dict[str, float]] | None = None
+        self._counted: dict[str, float] = {}
+
+    def watch(self, figures: Callable[[], dict[str, float]]) -> None:
+        """Write what `figures` gives of the client's connections beside the rest (`Exchange.figures`)."""
+        self._figures = figures
 
     def answered(self, seconds: float) -> None:
         """Count a call that brought data after `seconds`."""
@@ -118,12 +135,22 @@ class CallStats:
         self._written_at = self._clock.monotonic()
         if not self._pending.latest:
             return
+        self._look_at_pool()
         pending, self._pending = self._pending, _Pending()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self._path.with_suffix(".lock")):
             systems = read_stats(self._path.parent.parent)
             systems[self._system] = _merged(systems.get(self._system, {}), pending)
             _replace(self._path, {"version": 1, "systems": systems})
+
+    def _look_at_pool(self) -> None:
+        if self._figures is None:
+            return
+        now = self._figures()
+        for name, written in _WIRE.items():
+            self._pending.wire[written] = now[name] - self._counted.get(name, 0)
+        self._pending.pool = {name: now[name] for name in ("active", "idle", "maximum")}
+        self._counted = now
 
 
 def _merged(held: dict[str, Any], new: _Pending) -> dict[str, Any]:
@@ -142,6 +169,10 @@ def _merged(held: dict[str, Any], new: _Pending) -> dict[str, Any]:
         "p95": _p95(recent),
     }
     figures["recent"] = recent
+    for name in _WIRE.values():
+        figures[name] = held.get(name, 0) + new.wire.get(name, 0)
+    figures["reuse"] = 1 - figures["connections_opened"] / figures["requests"] if figures["requests"] else None
+    figures["pool"] = new.pool or held.get("pool", {})
     return figures
 
 

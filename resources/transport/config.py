@@ -41,10 +41,8 @@ class HttpConfig(StrictModel):
     """A larger answer, unpacked, is refused; a smaller page_size makes them smaller."""
 
     rate_limit_per_minute: int | None = Field(100, ge=1, le=100_000)
-    """Requests to one endpoint (host and first part of the path) per minute, shared fairly between the datasets and by
-    all processes of this installation; no limit if null."""
-    rate_limit_burst: int = Field(10, ge=1, le=10_000)
-    """How many requests may follow each other without a pause after a quiet time."""
+    """Most requests to one endpoint (host and first part of the path) in any minute, shared fairly between the datasets
+    and by all processes that use the same GL_HOME; no limit if null."""
     proxy_url: str | None = Field(None, pattern=r"^https?://[^\s@]+$")
     """Proxy that requests go through; none if absent, whatever HTTPS_PROXY in the environment says."""
     proxy_username: str | None = None
