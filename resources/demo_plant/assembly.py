@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 
 from resources.demo_plant.configuration import OPC_UA_USER, PLANT_USER, PlantState
 from resources.demo_plant.erp.sap import service as sap_service
-from resources.demo_plant.erp.sap.measurements import MeterBook
+from resources.demo_plant.erp.sap.services import make_books
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, Plant
 from resources.demo_plant.run import RunningPlant
 from resources.demo_plant.servers.modbus import ModbusEndpoint
@@ -60,6 +60,6 @@ def assemble(home: Path, state: PlantState, *, seed: int | None = None, held: bo
 
 
 def sap_app(home: Path, seed: int) -> Starlette:
-    """Return the SAP-like service with the plant's meters."""
+    """Return the fake SAP with the plant's meters, orders and cost centers."""
     login = sap_service.SapLogin(client_secret=load_secrets(home)["SAP_CLIENT_SECRET"])
-    return sap_service.create_app(MeterBook(seed=seed), login=login)
+    return sap_service.create_app(make_books(seed=seed), login=login)

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from resources.demo_plant.addresses import TOPIC_ROOT, node_id, registers, topic
-from resources.demo_plant.erp.sap.measurements import METERS
-from resources.demo_plant.erp.sap.service import TOKEN_PATH, SapLogin
+from resources.demo_plant.erp.sap.books.measurements import METERS
+from resources.demo_plant.erp.sap.login import SapLogin
+from resources.demo_plant.erp.sap.service import TOKEN_PATH
 from resources.demo_plant.physics import HEATING_VALUE_KJ_PER_KG
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
 from resources.demo_plant.tags.tag import Sensor
@@ -158,7 +159,12 @@ def _sap(home: Path, state: PlantState) -> dict[str, Any]:
     base, login = f"https://127.0.0.1:{state.ports['sap']}", SapLogin()
     return {
         "kind": "sap",
-        "http": {"base_url": base, "ca_certificate": str(home / "ca" / "ca.pem")},
+        "http": {
+            "base_url": base,
+            "ca_certificate": str(home / "ca" / "ca.pem"),
+            # the stand-in is ours to press
+            "rate_limit_per_minute": None,
+        },
         "oauth": {
             "token_url": base + TOKEN_PATH,
             "client_id": login.client_id,

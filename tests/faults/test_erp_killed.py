@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from resources.core.errors import UnreachableError
-from resources.demo_plant.erp.sap.measurements import MeterBook
-from resources.demo_plant.erp.sap.service import SapLogin
+from resources.demo_plant.erp.sap.books.measurements import MeterBook
+from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.declared import DatasetConfig
 from resources.erp.landing import LandedDay, Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
@@ -35,8 +35,7 @@ LANDING = Landing("sap", "energy_consumption", DAY, DECLARED, "run-1")
 SERVICE = """
 import sys, uvicorn
 from resources.demo_plant.erp.sap.service import create_app
-from resources.demo_plant.erp.sap.measurements import MeterBook
-uvicorn.run(create_app(MeterBook()), fd=int(sys.argv[1]), ssl_certfile=sys.argv[2], ssl_keyfile=sys.argv[3],
+uvicorn.run(create_app(), fd=int(sys.argv[1]), ssl_certfile=sys.argv[2], ssl_keyfile=sys.argv[3],
             lifespan="off", ws="none", log_level="critical")
 """
 
@@ -70,7 +69,13 @@ def config(authority: CertificateAuthority, port: int) -> SapConfig:
     return SapConfig.model_validate(
         {
             "kind": "sap",
-            "http": {"base_url": base, "ca_certificate": str(authority.certificate), "page_size": 20, "attempts": 2},
+            "http": {
+                "base_url": base,
+                "ca_certificate": str(authority.certificate),
+                "page_size": 20,
+                "attempts": 2,
+                "rate_limit_per_minute": None,
+            },
             "oauth": {
                 "token_url": f"{base}/sap/bc/sec/oauth2/token",
                 "client_id": "GL_PLATFORM",

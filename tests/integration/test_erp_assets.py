@@ -17,7 +17,7 @@ from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
-from resources.demo_plant.erp.sap.service import SapLogin
+from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.facts import recent_days
 from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations

@@ -14,7 +14,7 @@ from gl_assets.erp.sap_energy import sap_energy
 from gl_assets.schemas.energy_consumption import ENERGY_CONSUMPTION
 from gl_assets.transforms.erp_energy import MeterFacts, SystemFacts, standard_energy
 from gl_assets.transforms.erp_validation import judge
-from resources.demo_plant.erp.sap.measurements import Document, MeterBook
+from resources.demo_plant.erp.sap.books.measurements import Document, MeterBook
 from resources.erp.sap.codec import documents_table
 from resources.erp.sap.config import SapConfig
 from resources.erp.standard import LandedRecord

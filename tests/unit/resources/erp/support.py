@@ -14,8 +14,11 @@ from typing import Any
 import uvicorn
 
 from resources.core.clock import Clock
-from resources.demo_plant.erp.sap.measurements import METERS, MeterBook
-from resources.demo_plant.erp.sap.service import SapControl, SapLogin, create_app
+from resources.demo_plant.erp.sap.books.measurements import METERS
+from resources.demo_plant.erp.sap.control import SapControl
+from resources.demo_plant.erp.sap.login import SapLogin
+from resources.demo_plant.erp.sap.service import create_app
+from resources.demo_plant.erp.sap.services import Books, make_books
 from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority
@@ -34,14 +37,15 @@ METER_SETTINGS = {
 
 
 class SapServer:
-    """A running service; `.control` misbehaves, `.book` holds the documents."""
+    """A running system; `.control` misbehaves, `.books` holds the documents, `.book` the measurements."""
 
-    def __init__(self, authority: CertificateAuthority, book: MeterBook, **options: Any) -> None:
-        self.book = book
+    def __init__(self, authority: CertificateAuthority, books: Books, **options: Any) -> None:
+        self.books = books
+        self.book = books.measurements
         self.control = SapControl()
         self.authority = authority
         issued = authority.issue("sap")
-        app = create_app(book, control=self.control, **options)
+        app = create_app(books, control=self.control, **options)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -79,6 +83,7 @@ class SapServer:
             "page_size": 50,
             "attempts": 3,
             "retry_time": "20s",
+            "rate_limit_per_minute": None,
             **changes.pop("http", {}),
         }
         oauth = {
@@ -113,7 +118,7 @@ def integrations(systems: dict[str, Any], **changes: Any) -> Integrations:
 def sap_server(
     authority: CertificateAuthority, *, zone: str = "UTC", clock: Clock | None = None, login: SapLogin | None = None
 ) -> Iterator[SapServer]:
-    server = SapServer(authority, MeterBook(zone=zone, clock=clock), login=login)
+    server = SapServer(authority, make_books(zone=zone, clock=clock), login=login)
     server.start()
     try:
         yield server

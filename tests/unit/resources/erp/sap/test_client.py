@@ -11,7 +11,7 @@ import stamina
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.core.home import gl_home
-from resources.demo_plant.erp.sap.service import SapLogin
+from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
 from resources.transport.call_stats import read_stats
@@ -124,7 +124,7 @@ def test_a_passing_fault_when_it_ends_in_time_costs_nothing(sap: SapServer, kind
         ("html_login", ProtocolError, "HTTP 200 with text/html; charset=utf-8 in place of JSON; it looks like a login"),
         ("redirect", ProtocolError, "sends us to another address"),
         ("truncated", ProtocolError, "may be cut off"),
-        ("not_utf8", ProtocolError, "not UTF-8"),
+        ("not_utf8", ProtocolError, "the answer is not utf-8 at byte"),
         ("foreign_link", ProtocolError, "refused to follow a link to https://other-host.invalid/"),
         ("repeat_page", ProtocolError, "links to a page already read"),
         ("drop", UnreachableError, "the connection broke"),

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from resources.core.errors import AuthError, ProtocolError
-from resources.transport.config import HttpConfig, OAuthConfig
+from resources.transport.auth_config import OAuthConfig
+from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
 from resources.transport.odata import ODataService, Query, compare
 
@@ -51,7 +52,7 @@ def client(url: str) -> HttpClient:
             "scope": "API_PURCHASEORDER_0001",
         }
     )
-    return HttpClient("mock", http, oauth=oauth)
+    return HttpClient("mock", http, auth=oauth)
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,14 @@ import httpx
 import pytest
 
 from resources.core.clock import ManualClock
-from resources.demo_plant.erp.sap.measurements import MeterBook
-from resources.demo_plant.erp.sap.query import BadQueryError, offset_of, parse_filter
-from resources.demo_plant.erp.sap.service import SERVICE_ROOT, TOKEN_PATH, SapControl, SapLogin
+from resources.demo_plant.erp.sap.books.measurements import MeterBook
+from resources.demo_plant.erp.sap.control import SapControl
+from resources.demo_plant.erp.sap.login import SapLogin
+from resources.demo_plant.erp.sap.odata.filters import parse_filter
+from resources.demo_plant.erp.sap.odata.options import offset_of
+from resources.demo_plant.erp.sap.odata.refusal import BadQueryError
+from resources.demo_plant.erp.sap.service import SERVICE_ROOT, TOKEN_PATH
+from resources.demo_plant.erp.sap.services import make_books, make_services
 from resources.transport.tls import client_context
 from tests.unit.resources.erp.support import SapServer
 
@@ -92,14 +97,18 @@ def test_the_service_when_asked_lists_itself(http: httpx.Client) -> None:
         ({"filter": "MsmtRdngDate eq '2026-11-18'"}, 400),
         ({"filter": "MsmtRdngDate eq 2026-13-18"}, 400),
         ({"filter": "MeasuringPoint eq B1"}, 400),
-        ({"filter": "contains(MeasuringPoint,'B1')"}, 400),
-        ({"filter": "MsmtRdngDate eq 2026-11-18 or MsmtRdngDate eq 2026-11-19"}, 501),
+        ({"filter": "substringof('B1',MeasuringPoint)"}, 501),
+        ({"filter": "contains(MeasurementDocumentText,'boiler')"}, 501),
+        ({"filter": "MsmtRdngDate eq datetime'2026-11-18T00:00:00'"}, 400),
+        ({"filter": "(MsmtRdngDate eq 2026-11-18"}, 400),
+        ({"filter": "MsmtRdngDate eq 2026-11-18 or"}, 400),
         ({"select": "NoSuch"}, 400),
         ({"orderby": "NoSuch desc"}, 400),
         ({"top": "-1"}, 400),
         ({"skiptoken": "???"}, 400),
         ({"skiptoken": "eHg"}, 400),
-        ({"expand": "_FailedMeasurementReading"}, 501),
+        ({"expand": "_FailedMeasurementReading"}, 400),
+        ({"search": "boiler"}, 501),
     ],
 )
 def test_a_query_when_not_understood_is_refused(http: httpx.Client, options: dict[str, str], status: int) -> None:
@@ -162,12 +171,13 @@ def test_a_fault_when_unknown_is_refused() -> None:
 
 
 def test_a_filter_when_it_compares_apples_fits_nothing() -> None:
-    term = parse_filter("MeasurementReading gt 5")[0]
-    assert not term.holds({"MeasurementReading": "much"})
-    assert not term.holds({})
-    with pytest.raises(BadQueryError):
-        parse_filter("")
-    with pytest.raises(BadQueryError):
-        parse_filter("MeasurementReading gt five")
+    service = make_services(make_books())[0]
+    entity = service.sets["MeasurementDocument"].type
+    term = parse_filter("MeasurementReading gt 5", service, entity)
+    assert not term.holds({"": {"MeasurementReading": "much"}})
+    assert not term.holds({"": {}})
+    for wrong in ("", "MeasurementReading gt five", "MeasurementReading 5"):
+        with pytest.raises(BadQueryError):
+            parse_filter(wrong, service, entity)
     with pytest.raises(BadQueryError):
         offset_of("x")

@@ -6,19 +6,12 @@ without history being kept. Each reading is taken on the full hour and covers th
 
 from __future__ import annotations
 
-import hashlib
 import math
-import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
 
-from resources.core.clock import Clock, SystemClock
-
-Document = dict[str, Any]
-"""A MeasurementDocument: property -> value as it stands in JSON."""
+from resources.core.clock import Clock
+from resources.demo_plant.erp.sap.books.book import FIRST_DAY, Book, Document
 
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -52,69 +45,32 @@ METERS = (
 """The meters; steam and gas of a boiler fit an efficiency near 90 %."""
 
 
-class MeterBook:
-    """What the system holds: generated documents, and what was changed by hand since."""
+class MeterBook(Book):
+    """The measurement documents of the meters."""
+
+    key = ("MeasurementDocument",)
+    day_property = "MsmtRdngDate"
 
     def __init__(
         self,
         *,
         seed: int = 42,
         zone: str = "UTC",
-        first_day: date = date(2024, 1, 1),
+        first_day: date = FIRST_DAY,
         meters: tuple[DemoMeter, ...] = METERS,
         clock: Clock | None = None,
     ) -> None:
         """Hold documents from `first_day` up to the clock's now; dates and times are of `zone`."""
-        self._seed = seed
-        self._zone = ZoneInfo(zone)
-        self.first_day = first_day
+        super().__init__(seed=seed, zone=zone, first_day=first_day, clock=clock)
         self._meters = meters
-        self._clock: Clock = clock or SystemClock()
-        self._changed: dict[str, Document | None] = {}
-        self._lock = threading.Lock()
 
-    def today(self) -> date:
-        """Return the current day in the system's zone."""
-        return self._clock.now().astimezone(self._zone).date()
-
-    def day(self, day: date) -> list[Document]:
-        """Return the documents dated `day`, by number."""
-        found = {} if day < self.first_day else {d["MeasurementDocument"]: d for d in self._generated(day)}
-        with self._lock:
-            for number, document in self._changed.items():
-                found.pop(number, None)
-                if document is not None and document["MsmtRdngDate"] == day.isoformat():
-                    found[number] = document
-        return [found[number] for number in sorted(found)]
-
-    def change(self, number: str, fields: Mapping[str, Any], *, day: date) -> None:
-        """Correct the document `number` of `day`; a new MsmtRdngDate moves it.
-
-        Raises:
-            KeyError: There is no such document that day.
-        """
-        document = next((d for d in self.day(day) if d["MeasurementDocument"] == number), None)
-        if document is None:
-            raise KeyError(number)
-        with self._lock:
-            self._changed[number] = {**document, **fields}
-
-    def vanish(self, number: str) -> None:
-        """Let a document disappear, as an archive run does."""
-        with self._lock:
-            self._changed[number] = None
-
-    def enter(self, document: Mapping[str, Any]) -> None:
-        """Add a document, late or odd as it may be; it needs MeasurementDocument and MsmtRdngDate."""
-        with self._lock:
-            self._changed[str(document["MeasurementDocument"])] = dict(document)
-
-    def _generated(self, day: date) -> list[Document]:
+    def generated(self, day: date) -> list[Document]:
+        """Return the readings of a day that have been taken, by hour and meter."""
         # the day's hours are counted in UTC: a local day may have 23 or 25 of them
-        instant = datetime.combine(day, time(), self._zone).astimezone(UTC)
-        until = datetime.combine(day + timedelta(days=1), time(), self._zone).astimezone(UTC)
+        instant = datetime.combine(day, time(), self.zone).astimezone(UTC)
+        until = datetime.combine(day + timedelta(days=1), time(), self.zone).astimezone(UTC)
         documents = []
-        while instant < until and instant <= self._clock.now():
+        while instant < until and instant <= self.clock.now():
             documents += [self._document(n, meter, instant) for n, meter in enumerate(self._meters)]
             instant += _HOUR
         return documents
@@ -124,7 +80,7 @@ class MeterBook:
         total = self._total(meter, hour)
         amount = round(total - self._total(meter, hour - 1), 3)
         factor, si_unit = _SI[meter.unit]
-        local = instant.astimezone(self._zone)
+        local = instant.astimezone(self.zone)
         return {
             "MeasurementDocument": f"{hour * 64 + index:020d}",
             "MeasuringPoint": meter.point,
@@ -153,5 +109,4 @@ class MeterBook:
         return round(meter.mean_per_h * (hour + swing + noise), 3)
 
     def _noise(self, name: str, hour: int) -> float:
-        digest = hashlib.blake2b(f"{self._seed}:{name}:{hour}".encode(), digest_size=4).digest()
-        return int.from_bytes(digest) / 2**32 - 0.5
+        return self.draw(name, hour) - 0.5

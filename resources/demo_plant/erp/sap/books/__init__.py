@@ -1,0 +1,1 @@
+"""What the fake SAP holds: one module a kind of documents."""
