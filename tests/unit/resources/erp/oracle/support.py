@@ -1,0 +1,145 @@
+"""The fake Oracle on a real TLS socket, and configurations that lead to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import uvicorn
+
+from resources.core.clock import Clock, ManualClock
+from resources.demo_plant.erp.oracle.records import METERS
+from resources.demo_plant.erp.oracle.service import TOKEN_PATH, OracleBook, OracleControl, OracleLogin, create_app
+from resources.erp.connector import Part
+from resources.erp.oracle.client import OracleClient
+from resources.erp.oracle.config import OracleConfig
+from resources.transport.certificates import CertificateAuthority
+
+SECRET_VARIABLE = "ORACLE_CLIENT_SECRET"
+PASSWORD_VARIABLE = "ORACLE_PASSWORD"
+NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+DAY = date(2026, 11, 20)
+"""A Friday."""
+SATURDAY = date(2026, 11, 21)
+
+METER_SETTINGS = {
+    meter.code: {
+        "energy_type": meter.energy_type,
+        "plant_code": "M100",
+        "location_code": f"M100-{meter.asset_number}",
+        "cost_center": "4711",
+        "interval": "1h",
+        "unit": meter.unit,
+    }
+    for meter in METERS
+}
+
+
+class OracleServer:
+    """A running fake; `.control` misbehaves, `.book` holds the records, `.clock` is its clock."""
+
+    def __init__(self, authority: CertificateAuthority, *, clock: Clock | None = None) -> None:
+        self.clock = clock or ManualClock(NOW)
+        self.book = OracleBook(clock=self.clock)
+        self.control = OracleControl()
+        self.login = OracleLogin()
+        self.authority = authority
+        issued = authority.issue("oracle")
+        app = create_app(self.book, login=self.login, control=self.control, clock=self.clock)
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                ssl_certfile=issued.certificate,
+                ssl_keyfile=issued.key,
+                lifespan="off",
+                ws="none",
+                log_level="critical",
+                date_header=False,
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def start(self) -> None:
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(30)
+        self._socket.close()
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        base = f"https://127.0.0.1:{self.port}"
+        http = {
+            "base_url": base,
+            "ca_certificate": str(self.authority.certificate),
+            "timeout": "10s",
+            "page_size": 50,
+            "attempts": 3,
+            "retry_time": "20s",
+            "rate_limit_per_minute": None,
+            **changes.pop("http", {}),
+        }
+        auth = {
+            "type": "client_credentials",
+            "token_url": f"{base}{TOKEN_PATH}",
+            "client_id": self.login.client_id,
+            "client_secret": f"${{{SECRET_VARIABLE}}}",
+            "scope": self.login.scope,
+        }
+        return {
+            "kind": "oracle",
+            "http": http,
+            "auth": changes.pop("auth", auth),
+            "company": "01",
+            "meters": METER_SETTINGS,
+            **changes,
+        }
+
+    def config(self, **changes: Any) -> OracleConfig:
+        return OracleConfig.model_validate(self.settings(**changes))
+
+    def pull(self, dataset: str, part: Part, **changes: Any) -> Pulled:
+        with OracleClient("oracle", self.config(**changes), clock=self.clock) as client:
+            return Pulled.of(client, dataset, part)
+
+
+class Pulled:
+    """What a part of a dataset brought."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.texts: list[bytes] = []
+        self.counts: list[int | None] = []
+
+    @classmethod
+    def of(cls, client: OracleClient, dataset: str, part: Part) -> Pulled:
+        pulled = cls()
+        for page in client.fetch(dataset, part):
+            pulled.texts += page.records
+            pulled.records += [json.loads(record) for record in page.records]
+            pulled.counts.append(page.server_count)
+        return pulled
+
+
+@contextmanager
+def oracle_server(authority: CertificateAuthority, **options: Any) -> Iterator[OracleServer]:
+    server = OracleServer(authority, **options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
