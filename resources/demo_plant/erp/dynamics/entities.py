@@ -108,6 +108,7 @@ PRODUCTION_ORDER_HEADERS = EntitySet(
         **_typed(text="ProductionSiteId ProductionWarehouseId ProductionPoolId ProductionGroupId"),
         **_typed(text="DefaultLedgerDimensionDisplayValue"),
     },
+    {"ReleasedProductV2": Navigation("ReleasedProductsV2", False, ("dataAreaId", "ItemNumber"))},
 )
 PURCHASE_ORDER_HEADERS = EntitySet(
     "PurchaseOrderHeadersV2",
@@ -134,6 +135,15 @@ PURCHASE_ORDER_LINES = EntitySet(
         **_typed(text="ReceivingSiteId ReceivingWarehouseId DefaultLedgerDimensionDisplayValue"),
     },
     {"PurchaseOrderHeader": Navigation("PurchaseOrderHeadersV2", False, ("dataAreaId", "PurchaseOrderNumber"))},
+)
+RELEASED_PRODUCTS = EntitySet(
+    "ReleasedProductsV2",
+    "ReleasedProductV2",
+    ("dataAreaId", "ItemNumber"),
+    _typed(text="dataAreaId ItemNumber ProductName SearchName InventoryUnitSymbol ProductGroupId"),
+)
+LEGAL_ENTITIES = EntitySet(
+    "LegalEntities", "LegalEntity", ("LegalEntityId",), _typed(text="LegalEntityId Name PartyNumber LanguageId")
 )
 FINANCIAL_DIMENSION_VALUES = EntitySet(
     "FinancialDimensionValues",
@@ -202,6 +212,8 @@ def entity_sets(general_journal_name: str) -> dict[str, EntitySet]:
         PRODUCTION_ORDER_HEADERS,
         PURCHASE_ORDER_HEADERS,
         PURCHASE_ORDER_LINES,
+        RELEASED_PRODUCTS,
+        LEGAL_ENTITIES,
         FINANCIAL_DIMENSION_VALUES,
         OPERATING_UNITS,
         DIMENSION_FORMATS,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resources.demo_plant.erp.dynamics.ledger import COST_CENTERS, NULL_DATE, Company
+from resources.demo_plant.erp.dynamics.orders import PRODUCTS
 
 Record = dict[str, Any]
 
@@ -30,7 +31,10 @@ def records(entity_set: str, companies: Sequence[Company]) -> list[Record]:
             _format("Default", "DataEntityDefaultDimensionFormat", DEFAULT_DIMENSION_FORMAT),
             {**_format("Old", "DataEntityLedgerDimensionFormat", ("MainAccount",)), "IsActive": "No"},
         ]
-    assert companies, "a system has at least one company"
+    if entity_set == "LegalEntities":
+        return [_legal_entity(company) for company in companies]
+    if entity_set == "ReleasedProductsV2":
+        return [_product(company, item, name) for company in companies for item, name in PRODUCTS]
     return [{"Key": 0, "DimensionSegmentDelimiter": "Hyphen"}]
 
 
@@ -67,6 +71,17 @@ def _operating_units() -> list[Record]:
         }
         for number, center in enumerate(COST_CENTERS, 1)
     ]
+
+
+def _legal_entity(company: Company) -> Record:
+    # here the id is written as it was entered, in capitals
+    identity = {"LegalEntityId": company.data_area.upper(), "Name": company.name}
+    return {**identity, "PartyNumber": f"{company.number:09d}", "LanguageId": "en-US"}
+
+
+def _product(company: Company, item: str, name: str) -> Record:
+    product = {"dataAreaId": company.data_area, "ItemNumber": item, "ProductName": name, "SearchName": item}
+    return {**product, "InventoryUnitSymbol": "ea", "ProductGroupId": "HEAT"}
 
 
 def _format(name: str, kind: str, segments: Sequence[str]) -> Record:

@@ -17,7 +17,9 @@ from resources.demo_plant.erp.dynamics.ledger import (
 
 Record = dict[str, Any]
 
-_PRODUCTS = (("HX-PLATE-10", "Plate pack 10 kW"), ("BURNER-250", "Burner 250 kW"), ("VALVE-DN50", "Control valve DN50"))
+PRODUCTS = (("HX-PLATE-10", "Plate pack 10 kW"), ("BURNER-250", "Burner 250 kW"), ("VALVE-DN50", "Control valve DN50"))
+"""What the companies make: item number and name."""
+
 _PURCHASES = (
     ("GAS-NAT", "Natural gas", "m3"),
     ("NACL-25", "Regeneration salt", "kg"),
@@ -30,7 +32,7 @@ def production_orders(seed: int, company: Company, day: date, age_days: int) -> 
     chance = day_random(seed, company, day, "production")
     found = []
     for number in range(chance.randint(3, 7)):
-        item, name = chance.choice(_PRODUCTS)
+        item, name = chance.choice(PRODUCTS)
         quantity, days = chance.randint(1, 40), chance.randint(0, 3)
         starts, ends = chance.randrange(6 * 3600, 10 * 3600, 900), chance.randrange(12 * 3600, 20 * 3600, 900)
         center = chance.choice(COST_CENTERS)

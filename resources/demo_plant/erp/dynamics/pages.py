@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from resources.demo_plant.erp.dynamics.entities import DATE_TIME, EntitySet
 from resources.demo_plant.erp.dynamics.query import BadQueryError, Filter, days_asked, parse_filter
 
 Record = dict[str, Any]
+Expanded = Mapping[str, tuple[str, ...]]
+"""Navigation property -> the properties selected of what it leads to; none: all."""
 
 _OPTIONS = {"$filter", "$count", "$orderby", "$skip", "$top", "$expand", "$select", "$skiptoken", "cross-company"}
 _ONE_DAY = timedelta(days=1)
@@ -39,7 +42,7 @@ def page(book: DynamicsBook, entity: EntitySet, options: Mapping[str, str], size
     if unknown:
         raise BadQueryError(f"The query option '{min(unknown)}' is not supported.")
     terms = parse_filter(options["$filter"], entity.properties) if "$filter" in options else None
-    expanded = _expanded(entity, options.get("$expand", ""))
+    expanded = _expanded(book, entity, options.get("$expand", ""))
     found = _ordered(entity, list(_matching(book, entity, terms, options, expanded)), options.get("$orderby", ""))
     total = len(found)
     end = min(total, _whole(options, "$skip") + _whole(options, "$top", total))
@@ -55,7 +58,7 @@ def link(base: str, entity: str, options: Mapping[str, str]) -> str:
 
 
 def _matching(
-    book: DynamicsBook, entity: EntitySet, terms: Filter | None, options: Mapping[str, str], expanded: list[str]
+    book: DynamicsBook, entity: EntitySet, terms: Filter | None, options: Mapping[str, str], expanded: Expanded
 ) -> Iterator[Record]:
     """Yield what the query finds, each record with what it expands to."""
     every_company = options.get("cross-company", "").lower() == "true" or not entity.of_company
@@ -66,7 +69,9 @@ def _matching(
             if (every_company or record.get("dataAreaId") == book.default_company)
             and (terms is None or terms.holds(record))
         ]
-        related = {name: _related(book, entity, name, day) for name in expanded} if chosen else {}
+        related = (
+            {name: _related(book, entity, name, select, day) for name, select in expanded.items()} if chosen else {}
+        )
         for record in chosen:
             yield {**record, **{name: related[name](record) for name in expanded}}
 
@@ -96,12 +101,14 @@ def _by_day(book: DynamicsBook, entity: EntitySet, terms: Filter | None) -> Iter
         first += _ONE_DAY
 
 
-def _related(book: DynamicsBook, entity: EntitySet, name: str, day: date) -> Any:
+def _related(book: DynamicsBook, entity: EntitySet, name: str, select: Sequence[str], day: date) -> Any:
     """Return what finds the records that a navigation property leads to, among those of a day."""
     navigation = entity.navigation[name]
     held: dict[tuple[Any, ...], list[Record]] = {}
-    for record in book.day(navigation.target, day):
-        held.setdefault(tuple(record.get(key) for key in navigation.on), []).append(_annotated(record))
+    dated = navigation.target in book.business_dates
+    for record in book.day(navigation.target, day) if dated else book.masters(navigation.target):
+        shown = {key: value for key, value in record.items() if not select or key in select}
+        held.setdefault(tuple(record.get(key) for key in navigation.on), []).append(_annotated(shown))
 
     def of(record: Record) -> list[Record] | Record | None:
         found = held.get(tuple(record.get(key) for key in navigation.on), [])
@@ -110,14 +117,22 @@ def _related(book: DynamicsBook, entity: EntitySet, name: str, day: date) -> Any
     return of
 
 
-def _expanded(entity: EntitySet, expand: str) -> list[str]:
-    names = [name.strip() for name in expand.split(",") if name.strip()]
-    for name in names:
-        if "(" in name or "/" in name:
-            raise BadQueryError("Only the first level of $expand is supported.")
-        if name not in entity.navigation:
+def _expanded(book: DynamicsBook, entity: EntitySet, expand: str) -> Expanded:
+    """Return the navigation properties asked for, each with what is selected of it: one level, `$select` alone."""
+    found: dict[str, tuple[str, ...]] = {}
+    for item in re.findall(r"[^,(]+(?:\([^)]*\))?", expand):
+        name, _, within = item.strip().partition("(")
+        navigation = entity.navigation.get(name)
+        if navigation is None:
             raise BadQueryError(f"Could not find a navigation property named '{name}' on '{entity.entity_type}'.")
-    return names
+        if within and not within.startswith("$select="):
+            raise BadQueryError("Only the first level of $expand is supported.")
+        select = tuple(part for part in within.removesuffix(")").removeprefix("$select=").split(",") if part)
+        for part in select:
+            if part not in book.sets[navigation.target].properties:
+                raise BadQueryError(f"Could not find a property named '{part}' on type '{navigation.target}'.")
+        found[name] = select
+    return found
 
 
 def _ordered(entity: EntitySet, records: list[Record], orderby: str) -> list[Record]:
@@ -130,7 +145,7 @@ def _ordered(entity: EntitySet, records: list[Record], orderby: str) -> list[Rec
     return records
 
 
-def _selected(entity: EntitySet, records: list[Record], select: str, expanded: list[str]) -> list[Record]:
+def _selected(entity: EntitySet, records: list[Record], select: str, expanded: Expanded) -> list[Record]:
     names = [name.strip() for name in select.split(",") if name.strip()]
     for name in names:
         if name not in entity.properties:
