@@ -101,6 +101,14 @@ class SapControl:
             self._queue.extend([None] * after)
             self._queue.extend([Fault(found, retry_after, seconds)] * times)
 
+    def reset(self) -> None:
+        """Behave again: no faults, no denials, no warnings; the counts stay."""
+        with self._lock:
+            self._queue.clear()
+        self.links, self.largest_expand, self.warnings = "relative", None, ()
+        self.denied.clear()
+        self.metadata_changes.clear()
+
     def expire_tokens(self) -> None:
         """Make every token issued so far invalid."""
         self.gate().expire_tokens()

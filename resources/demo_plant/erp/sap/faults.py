@@ -59,7 +59,7 @@ def spoilt(response: Response, fault: Fault | None) -> Response:
     if fault.kind == "not_utf8":
         body = re.sub(rb'":"(?=[A-Za-z])', b'":"K\xfchler ', body, count=1)
     if fault.kind == "wrong_charset":
-        body = body.decode().replace('":"', '":"Kühler ').encode("latin-1", "replace")
+        body = re.sub(r'(Text|Name|Description)":"', r'\1":"Kühler ', body.decode()).encode("latin-1", "replace")
         kind = "application/json; charset=iso-8859-1"
     if fault.kind == "huge_field":
         body = re.sub(rb'(:\s*")', rb"\g<1>" + b"x" * _HUGE, body[:-2], count=1) + body[-2:]

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from resources.core.clock import Clock
+from resources.demo_plant.erp.sap.books.book import Book
 from resources.demo_plant.erp.sap.books.measurements import METERS
 from resources.demo_plant.erp.sap.control import SapControl
 from resources.demo_plant.erp.sap.login import SapLogin
@@ -103,6 +104,30 @@ class SapServer:
 
     def config(self, **changes: Any) -> SapConfig:
         return SapConfig.model_validate(self.settings(**changes))
+
+    def source_keys(self, dataset: str, day: date | None = None) -> set[str]:
+        """Return the keys that the books hold for a dataset the connector ships: of a day, or all valid today."""
+        books = self.books
+        book: Book = {
+            "energy_consumption": books.measurements,
+            "production_schedule": books.production_orders,
+            "planned_orders": books.planned_orders,
+            "purchase_orders": books.purchase_orders,
+            "purchase_orders_v2": books.purchase_orders,
+            "cost_centers": books.cost_centers,
+            "materials": books.materials,
+            "materials_v2": books.materials,
+            "financial_transactions": books.journal,
+        }[dataset]
+        documents = book.records(day, day)
+        if dataset.startswith("purchase_orders"):
+            items = [item for order in documents for item in order["items"]]
+            return {f"{item['PurchaseOrder']}/{item['PurchaseOrderItem']}" for item in items}
+        if dataset == "cost_centers":
+            today = books.cost_centers.today().isoformat()
+            valid = [d for d in documents if d["ValidityStartDate"] <= today <= d["ValidityEndDate"]]
+            return {f"{center['ControllingArea']}/{center['CostCenter']}" for center in valid}
+        return {book.identity(document) for document in documents}
 
     def integrations(self, **changes: Any) -> Integrations:
         return integrations({"sap": self.settings(**changes)})
