@@ -1,54 +1,53 @@
 """The assets of ERP records, built from the configuration: `erp/<system>/<dataset>` and `erp/<table>`.
 
-The landed asset holds what a system gave, day by day; the standard asset holds all systems' records in the fields of
-the platform. Both work through a whole range of days in one run, one transaction each.
+The landed asset holds what a system gave; the standard asset holds all systems' records in the fields of the platform.
+Facts are partitioned by business day and work through a whole range of days in one run, one transaction each; master
+data is one snapshot a run.
 """
+
+from typing import Any, TypedDict
 
 import dagster as dg
 
 from gl_assets.erp.bodies import Lander, report_days
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
-from gl_assets.erp.datasets import FACTS, OWNERS, FactDataset
 from gl_assets.erp.days import business_days, last_open_day, standard_zone, work_through_days
-from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key
+from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key, tables_fed
 from gl_assets.erp.progress import Progress
+from gl_assets.erp.tables import FactTable, MasterTable
 from gl_assets.erp.writing import StandardWriter
 from gl_assets.partitions import quiet_beta
 from resources.erp.resources import resource_key
 from resources.integrations import Integrations
 
+OWNERS = ["team:data-engineering"]
+
 
 def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
-    """Return the assets of every configured system and dataset; none where no system is configured."""
+    """Return the assets of every configured system and dataset; none where no system is configured.
+
+    Raises:
+        ConfigError: A dataset without business date names a table that is filled by business day, or the reverse.
+    """
     with quiet_beta():
         landed = [_landed_facts(config, feed) for feed in feeds(config) if not feed.declared.is_master]
-        return landed + [_standard_facts(config, facts) for name, facts in FACTS.items() if feeds_of(config, name)]
+        standard = [_standard_facts(config, table) for table in tables_fed(config) if isinstance(table, FactTable)]
+    return landed + standard
 
 
 def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
     zone = feed.settings.time_zone
 
     @dg.asset(
-        key=feed.key,
-        group_name=GROUP,
+        **_landed_terms(feed, f", by business day in {zone}"),
         partitions_def=business_days(config, zone),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys={"timescale", resource_key(feed.system)},
-        pool=f"erp_{feed.system}",
-        owners=OWNERS,
-        kinds={feed.settings.kind, "postgres"},
-        description=f"Records of {feed.dataset} as {feed.system} gave them, by business day in {zone}: "
-        "unchanged records keep their ingested_at, those that vanished have a deleted_at. "
-        "Read them as `erp.landed_records`.",
-        metadata=_landed_metadata(feed),
     )
     def landed(context: dg.AssetExecutionContext) -> None:
         """Replace each day of the run's range by what the system says of it now."""
         days = context.partition_keys
         progress = Progress(context, feed.key, len(days))
         with context.resources.timescale.connection() as connection:
-            system = getattr(context.resources, resource_key(feed.system))
-            lander = Lander(connection, system, feed, context.run.run_id)
+            lander = Lander(connection, getattr(context.resources, resource_key(feed.system)), feed, context.run.run_id)
             outcome = work_through_days(
                 days,
                 last_open_day(config, zone),
@@ -60,43 +59,56 @@ def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
     return landed
 
 
-def _landed_metadata(feed: Feed) -> dict[str, object]:
+class _Terms(TypedDict):
+    """What all ERP assets say of themselves."""
+
+    key: dg.AssetKey
+    group_name: str
+    required_resource_keys: set[str]
+    pool: str | None
+    owners: list[str]
+    kinds: set[str]
+    description: str
+    metadata: dict[str, Any]
+    backfill_policy: dg.BackfillPolicy
+
+
+def _landed_terms(feed: Feed, parts: str) -> _Terms:
     return {
-        "dagster/column_schema": LANDED_COLUMNS,
-        "dagster/table_name": "erp.landed_records",
-        "system": feed.system,
-        "resource": feed.declared.resource,
+        "key": feed.key,
+        "group_name": GROUP,
+        "required_resource_keys": {"timescale", resource_key(feed.system)},
+        "pool": f"erp_{feed.system}",
+        "owners": OWNERS,
+        "kinds": {feed.settings.kind, "postgres"},
+        "description": f"Records of {feed.dataset} as {feed.system} gave them{parts}: unchanged records keep their "
+        "ingested_at, those that vanished have a deleted_at. Read them as `erp.landed_records`.",
+        "metadata": {
+            "dagster/column_schema": LANDED_COLUMNS,
+            "dagster/table_name": "erp.landed_records",
+            "system": feed.system,
+            "resource": feed.declared.resource,
+        },
+        "backfill_policy": dg.BackfillPolicy.single_run(),
     }
 
 
-def _standard_facts(config: Integrations, dataset: FactDataset) -> dg.AssetsDefinition:
-    zone = standard_zone(config, dataset.name)
-    sources = feeds_of(config, dataset.name)
-    systems = {feed.system: feed.settings for feed in sources}
-    key = standard_key(dataset.name)
+def _standard_facts(config: Integrations, table: FactTable) -> dg.AssetsDefinition:
+    zone = standard_zone(config, table.name)
+    sources = feeds_of(config, table.name)
+    key = standard_key(table.name)
 
     @dg.asset(
-        key=key,
-        group_name=GROUP,
+        **_standard_terms(table, sources),
         partitions_def=business_days(config, zone),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys={"timescale"},
         deps=[_dep(feed, zone) for feed in sources],
-        owners=OWNERS,
-        kinds={"postgres", "pandas"},
-        description=dataset.description,
-        metadata={
-            "dagster/column_schema": column_schema(dataset.schema),
-            "dagster/table_name": f"erp.{dataset.name}",
-            "systems": sorted(systems),
-        },
     )
     def standard(context: dg.AssetExecutionContext) -> None:
         """Bring the landed records of each day of the run's range into the standard fields."""
         days = context.partition_keys
         progress = Progress(context, key, len(days))
         with context.resources.timescale.connection() as connection:
-            writer = StandardWriter(connection, dataset, systems, context.run.run_id)
+            writer = StandardWriter(connection, table, sources, context.run.run_id)
             outcome = work_through_days(
                 days,
                 last_open_day(config, zone),
@@ -107,6 +119,24 @@ def _standard_facts(config: Integrations, dataset: FactDataset) -> dg.AssetsDefi
         report_days(context, key, writer.found, outcome)
 
     return standard
+
+
+def _standard_terms(table: MasterTable, sources: list[Feed]) -> _Terms:
+    return {
+        "key": standard_key(table.name),
+        "group_name": GROUP,
+        "required_resource_keys": {"timescale"},
+        "pool": None,
+        "owners": OWNERS,
+        "kinds": {"postgres", "pandas"},
+        "description": table.description,
+        "metadata": {
+            "dagster/column_schema": column_schema(table.schema),
+            "dagster/table_name": f"erp.{table.name}",
+            "systems": sorted({feed.system for feed in sources}),
+        },
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
 
 
 def _dep(feed: Feed, zone: str) -> dg.AssetDep:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from gl_assets.erp.tables import TABLES, FactTable, MasterTable
+from resources.core.errors import ConfigError
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig
 from resources.integrations import Integrations
@@ -58,3 +60,20 @@ def feeds(config: Integrations) -> list[Feed]:
 def feeds_of(config: Integrations, table: str) -> list[Feed]:
     """Return what fills a standard table; one system may have several such datasets."""
     return [feed for feed in feeds(config) if feed.table == table]
+
+
+def tables_fed(config: Integrations) -> list[MasterTable]:
+    """Return the standard tables that are fed, in their own order.
+
+    Raises:
+        ConfigError: A dataset without business date names a table that is filled by business day, or the reverse.
+    """
+    for feed in feeds(config):
+        table = TABLES.get(feed.table)
+        if table is not None and isinstance(table, FactTable) == feed.declared.is_master:
+            kind, lacks = ("facts", "has no") if feed.declared.is_master else ("master data", "has a")
+            raise ConfigError(
+                f"erp.systems.{feed.system}.datasets.{feed.dataset}: table {table.name} holds {kind}, and the dataset "
+                f"{lacks} business_date: correct one of them, or give it a table name of its own to land it only"
+            )
+    return [table for name, table in TABLES.items() if feeds_of(config, name)]

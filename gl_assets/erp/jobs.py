@@ -3,9 +3,9 @@
 from dagster import AssetKey, AssetSelection, define_asset_job, in_process_executor
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from gl_assets.erp.datasets import FACTS
 from gl_assets.erp.days import standard_zone
-from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key
+from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key, tables_fed
+from gl_assets.erp.tables import FactTable
 from resources.integrations import Integrations
 
 
@@ -39,14 +39,21 @@ def build_erp_jobs(config: Integrations) -> list[UnresolvedAssetJobDefinition]:
 
 def _keys_of(config: Integrations, of_system: list[Feed]) -> list[AssetKey]:
     landed = [feed.key for feed in of_system]
+    zones = {feed.table: feed.settings.time_zone for feed in of_system}
     # a run has one set of partitions: standard assets of another zone are asked for by their own job
-    tables = {feed.table: feed.settings.time_zone for feed in of_system if feed.table in FACTS}
-    return landed + [standard_key(table) for table, zone in tables.items() if standard_zone(config, table) == zone]
+    standard = [
+        standard_key(table.name)
+        for table in tables_fed(config)
+        if table.name in zones
+        and (not isinstance(table, FactTable) or standard_zone(config, table.name) == zones[table.name])
+    ]
+    return landed + standard
 
 
 def tables_of_several_zones(config: Integrations) -> list[str]:
     """Return the standard tables that are fed by systems of more than one zone."""
-    zones = {table: {feed.settings.time_zone for feed in feeds_of(config, table)} for table in FACTS}
+    facts = [table.name for table in tables_fed(config) if isinstance(table, FactTable)]
+    zones = {table: {feed.settings.time_zone for feed in feeds_of(config, table)} for table in facts}
     return [table for table, found in zones.items() if len(found) > 1]
 
 

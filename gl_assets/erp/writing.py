@@ -1,7 +1,7 @@
-"""What the standard ERP assets do with one day: landed records of all systems become rows of one table."""
+"""What the standard ERP assets do: landed records of all that feeds a table become its rows, part by part."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,85 +10,131 @@ import psycopg
 import pyarrow as pa
 
 from gl_assets.erp.bodies import Metadata, one_transaction
-from gl_assets.erp.datasets import FactDataset
+from gl_assets.erp.feeds import Feed
 from gl_assets.erp.plots import amounts_chart
-from gl_assets.erp.standardised import Standardised
+from gl_assets.erp.tables import FactTable, MasterTable
+from gl_assets.transforms.erp_facts import MeterFacts, Standardised, SystemFacts
+from gl_assets.transforms.erp_mapping import paths_read, standardise
 from gl_assets.transforms.erp_validation import judge
-from resources.erp.config import SystemConfig
-from resources.erp.standard import DayOfSystem, LandedRecord, landed_records, lock_day, replace_day
-from resources.transport.json_text import dump_json
+from resources.erp.config import MeterConfig
+from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
+from resources.erp.master import merge_master
+from resources.erp.standard import landed_columns, replace_day
 
-REJECTED = pa.schema(
-    [
-        pa.field("source_key", pa.string()),
-        pa.field("raw", pa.string()),
-        pa.field("reasons", pa.list_(pa.string())),
-    ]
-)
-"""What `erp.rejected_records` is given of a record."""
+SNAPSHOT = "snapshot"
+"""What a part without a day is called where days have their date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the landed records of a part."""
+
+    rows: int
+    rejected: int
+    withdrawn: int
+    left: int
+    """Keys that left the table."""
+
+    def __add__(self, other: "Written") -> "Written":
+        """Return both together."""
+        return Written(
+            self.rows + other.rows,
+            self.rejected + other.rejected,
+            self.withdrawn + other.withdrawn,
+            self.left + other.left,
+        )
 
 
 @dataclass
 class StandardWriter:
-    """Brings landed days of all systems into a standard table, and keeps what the UI shows of them."""
+    """Brings landed parts of all its feeds into a standard table, and keeps what the UI shows of them."""
 
     connection: psycopg.Connection
-    dataset: FactDataset
-    systems: Mapping[str, SystemConfig]
+    table: MasterTable
+    feeds: Sequence[Feed]
     run_id: str
     found: dict[str, Metadata] = field(default_factory=dict)
     totals: list[pd.Series] = field(default_factory=list)
 
-    def write(self, day: date) -> None:
-        """Bring one day in, all systems in one transaction."""
+    def write(self, day: date | None) -> None:
+        """Bring one business day in, or the snapshot of master data: all feeds in one transaction."""
         started = time.perf_counter()
-        rows = rejected = left = 0
+        totals: list[pd.Series] = []
+        written = Written(0, 0, 0, 0)
         with one_transaction(self.connection):
-            for system, config in self.systems.items():
-                counts = self._write(DayOfSystem(system, day, self.run_id), config)
-                rows, rejected, left = rows + counts[0], rejected + counts[1], left + counts[2]
-        self.found[day.isoformat()] = {
-            "dagster/row_count": rows,
-            "rows": rows,
-            "rejected": rejected,
-            "left": left,
+            for feed in self.feeds:
+                written += self._write(feed, day, totals)
+        self.totals += totals
+        self.found[day.isoformat() if day else SNAPSHOT] = {
+            "dagster/row_count": written.rows,
+            "rows": written.rows,
+            "rejected": written.rejected,
+            "withdrawn": written.withdrawn,
+            "left": written.left,
             "duration_s": round(time.perf_counter() - started, 3),
         }
 
     def records(self, day: str) -> int:
-        """Return how many rows a written day has; 0 where it failed."""
+        """Return how many rows a written part has; 0 where it failed."""
         return int(str(self.found.get(day, {}).get("rows", 0)))
 
     def add_chart(self) -> None:
-        """Put the chart of all days of the run to the last of them: one image, not one a day."""
-        if self.found and self.totals:
-            amounts = pd.concat(self.totals).groupby(level=[0, 1]).sum()
-            first, last = min(self.found), max(self.found)
-            self.found[last]["consumption"] = amounts_chart(amounts, first if first == last else f"{first} to {last}")
+        """Put the chart of all parts of the run to the last of them: one image, not one a day."""
+        if not self.found or not self.totals:
+            return
+        chart = self.table.chart
+        amounts = chart.largest(pd.concat(self.totals).groupby(level=[0, 1]).sum())
+        first, last = min(self.found), max(self.found)
+        self.found[last][chart.name] = amounts_chart(amounts, first if first == last else f"{first} to {last}")
 
-    def _write(self, day: DayOfSystem, config: SystemConfig) -> tuple[int, int, int]:
-        lock_day(self.connection, self.dataset.name, day)
-        landed = landed_records(self.connection, self.dataset.name, day.day, day.system)
-        standard = self.dataset.standardise[config.kind](landed, day.system, config)
+    def _write(self, feed: Feed, day: date | None, totals: list[pd.Series]) -> Written:
+        part = LandedPart(feed.system, feed.dataset, day, self.run_id)
+        lock_part(self.connection, part)
+        paths = paths_read(feed.declared, feed.settings.kind)
+        landed = landed_columns(self.connection, feed.system, feed.dataset, day, paths)
+        standard = standardise(landed, feed.declared, self.table.schema, self._facts(feed, day))
         counting = standard.rows[~standard.withdrawn]
-        judged = judge(counting, self.dataset.schema, standard.problems[~standard.withdrawn])
+        judged = judge(counting, self.table.schema, standard.problems[standard.problems.index.isin(counting.index)])
         rows = pa.Table.from_pandas(judged.good, preserve_index=False)
-        rejected = _rejected(landed, judged.reasons)
-        left = replace_day(self.connection, self.dataset.table, day, rows, rejected, _withdrawn(standard))
+        rejected = _rejected(standard, judged.reasons)
+        withdrawn = [str(key) for key in standard.rows.loc[standard.withdrawn, "source_key"]]
+        bring_in = merge_master if day is None else replace_day
+        left = bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
         if len(judged.good):
-            self.totals.append(self.dataset.totals(judged.good))
-        return rows.num_rows, rejected.num_rows, left
+            totals.append(self.table.chart.totals(judged.good))
+        return Written(rows.num_rows, rejected.num_rows, len(withdrawn), left)
+
+    def _target(self) -> StandardTable:
+        business_date = self.table.business_date if isinstance(self.table, FactTable) else None
+        return StandardTable(self.table.name, self.table.columns, business_date)
+
+    def _facts(self, feed: Feed, day: date | None) -> SystemFacts:
+        settings = feed.settings
+        return SystemFacts(
+            system=feed.system,
+            company=settings.company,
+            time_zone=settings.time_zone,
+            meters={point: _meter(meter) for point, meter in settings.meters.items()},
+            kind=settings.kind,
+            unit_codes=settings.unit_codes,
+            settings={name: str(held) for name, held in settings if isinstance(held, str | int) and held is not None},
+            day=day,
+            business_date=self._target().business_date,
+        )
 
 
-def _withdrawn(standard: Standardised) -> list[str]:
-    return [str(key) for key in standard.rows.loc[standard.withdrawn, "source_key"]]
+def _meter(meter: MeterConfig) -> MeterFacts:
+    return MeterFacts(
+        energy_type=meter.energy_type,
+        plant_code=meter.plant_code,
+        location_code=meter.location_code,
+        cost_center=meter.cost_center,
+        interval=meter.interval,
+        reading=meter.reading,
+    )
 
 
-def _rejected(landed: list[LandedRecord], reasons: pd.Series) -> pa.Table:
-    places = [int(place) for place in reasons.index.to_numpy()]
-    columns = {
-        "source_key": [landed[place].source_key for place in places],
-        "raw": [dump_json(landed[place].raw).decode() for place in places],
-        "reasons": [list(found) for found in reasons],
-    }
+def _rejected(standard: Standardised, reasons: pd.Series) -> pa.Table:
+    keys = standard.rows.loc[list(reasons.index), "source_key"] if len(reasons) else []
+    columns = {"source_key": [str(key) for key in keys], "reasons": [list(found) for found in reasons]}
     return pa.Table.from_pydict(columns, schema=REJECTED)
