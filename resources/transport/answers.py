@@ -87,8 +87,8 @@ def as_utf8(body: bytes, headers: httpx.Headers, *, source: str, asking: str) ->
         ) from None
     except UnicodeDecodeError as error:
         raise ProtocolError(
-            f"{asking}: the answer is not {foreign_text(charset.upper(), limit=40)} at byte {error.start} of {len(body)}; "
-            "have the system name the charset it sends in Content-Type",
+            f"{asking}: the answer is not {foreign_text(charset.upper(), limit=40)} at byte {error.start} of "
+            f"{len(body)}; have the system name the charset it sends in Content-Type",
             source=source,
         ) from None
     return body if charset == "utf-8" else text.encode("utf-8")

@@ -17,7 +17,7 @@ from resources.core.errors import AuthError
 from resources.core.settings import EnvSecret
 from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfig, MutualTlsConfig
 from resources.transport.config import HttpConfig
-from resources.transport.oauth import TokenSource, shared_tokens
+from resources.transport.oauth import TokenSource, release_tokens, shared_tokens
 from resources.transport.tls import client_context
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,10 @@ class Authenticator(Protocol):
         """Return what must not be shown though a server echoes it."""
         ...
 
+    def close(self) -> None:
+        """Forget what was fetched."""
+        ...
+
 
 class NoLogon:
     """Nothing is sent; a client certificate, if there is one, is the log-on."""
@@ -79,6 +83,9 @@ class NoLogon:
         """Return none."""
         del headers
         return ()
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class HeaderLogon:
@@ -123,6 +130,9 @@ class HeaderLogon:
         """Return the secret as it is and as it travels."""
         return (*headers.values(), *(value.partition(" ")[2] for value in headers.values()), self._secret())
 
+    def close(self) -> None:
+        """Do nothing."""
+
     def _written(self) -> dict[str, str]:
         config, secret = self._config, self._secret()
         if isinstance(config, ApiKeyConfig):
@@ -145,6 +155,7 @@ class BearerLogon:
     def __init__(self, tokens: TokenSource) -> None:
         """Take tokens from `tokens`."""
         self._tokens = tokens
+        self._closed = False
 
     @property
     def requests(self) -> int:
@@ -169,6 +180,12 @@ class BearerLogon:
     def secrets(self, headers: Mapping[str, str]) -> tuple[str, ...]:
         """Return the token."""
         return tuple(value.removeprefix("Bearer ") for value in headers.values())
+
+    def close(self) -> None:
+        """Forget the token, unless another client still uses it."""
+        if not self._closed:
+            self._closed = True
+            release_tokens(self._tokens)
 
 
 def authenticator_of(source: str, auth: AuthConfig | None, http: HttpConfig, *, clock: Clock) -> Authenticator:

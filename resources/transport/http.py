@@ -84,6 +84,7 @@ class HttpClient:
     def close(self) -> None:
         """Close the connections and write the figures."""
         self._exchange.close()
+        self._auth.close()
         if self._stats:
             self._stats.flush()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Container, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -14,6 +13,7 @@ from resources.core.errors import AuthError, ProtocolError, SourceError, Throttl
 from resources.transport.foreign_text import foreign_text
 from resources.transport.pinning import PinnedCertificateError
 from resources.transport.retry_after import retry_after_s
+from resources.transport.server_words import server_words
 
 Raised = TypeVar("Raised", bound=BaseException)
 
@@ -30,7 +30,12 @@ _TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str], ...] = (
 
 _ADVICE: tuple[tuple[Container[int], type[SourceError], str], ...] = (
     ((502, 504), UnreachableError, "the system behind the gateway does not answer"),
-    ((401,), AuthError, "a new token is refused too: check oauth.client_id, its roles and sap_client"),
+    (
+        (401,),
+        AuthError,
+        "the log-on is refused (of OAuth, a new token is refused too): check auth, the roles of its user and, for SAP, "
+        "sap_client",
+    ),
     ((403,), AuthError, "the client lacks the permission: have its communication arrangement or role extended"),
     (
         range(300, 400),
@@ -107,43 +112,3 @@ def status_error(
         if status in statuses:
             return kind(f"{told}; {advice}", source=source)
     return ProtocolError(told, source=source)
-
-
-def server_words(body: bytes, content_type: str) -> str:
-    """Return the server's own explanation from an error body, "" if there is none to show.
-
-    Understands OData V4 (`error.message` as text) and V2 (`error.message.value`), OAuth (`error_description`),
-    RFC 9457 (`title`, `detail`), SOAP faults, and plain text; a page of HTML is only named as such.
-    """
-    if "html" in content_type:
-        return "(a page of HTML)"
-    if "xml" in content_type:
-        from resources.transport.soap_fault import fault_words  # lxml is not needed where all is well
-
-        return fault_words(body)
-    text = body.decode("utf-8", "replace")
-    if "json" not in content_type:
-        return text if "text/plain" in content_type else ""
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        return "(JSON that ends in the middle)"
-    return _words(told) if isinstance(told, dict) else ""
-
-
-def _words(told: dict[str, Any]) -> str:
-    error = told.get("error")
-    if isinstance(error, dict):
-        message = error.get("message")
-        if isinstance(message, dict):
-            message = message.get("value")
-        parts = [error.get("code"), message, *_details(error.get("details"))]
-    else:
-        parts = [error, told.get("error_description"), told.get("title"), told.get("detail"), told.get("message")]
-    return " - ".join(str(part) for part in parts if isinstance(part, str | int) and str(part).strip())
-
-
-def _details(details: object) -> list[object]:
-    if not isinstance(details, list):
-        return []
-    return [detail.get("message") for detail in details[:3] if isinstance(detail, dict)]

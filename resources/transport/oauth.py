@@ -1,13 +1,12 @@
-"""OAuth 2.0 client credentials: one token at a time, in memory only, renewed before it expires.
+"""Tokens of OAuth 2.0: one at a time for a client of a tenant, in memory only, renewed before it expires.
 
 A refused secret is never sent again by the same process: repeated attempts lock the account (in SAP the OAuth client
 is an ordinary user). Setting another secret in the environment is a new attempt.
-Source: RFC 6749, 4.4 (client credentials), 5.1 and 5.2 (answers); RFC 6750 (bearer tokens).
+Source: RFC 6749, 5.1 and 5.2 (answers); RFC 6750 (bearer tokens); the grants: `oauth_grants.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 import threading
 import warnings
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import httpx
 import structlog
@@ -25,11 +25,12 @@ from authlib.integrations.base_client import OAuthError
 
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.core.settings import EnvSecret
-from resources.transport.auth_config import OAuthConfig, TokenGrant
+from resources.transport.auth_config import RefreshTokenConfig, TokenGrant
 from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http_errors import connection_error
+from resources.transport.oauth_grants import Credentials, credentials_of, token_request
+from resources.transport.pool import PooledTransport
 from resources.transport.retry_after import retry_after_s
 
 with warnings.catch_warnings():
@@ -64,27 +65,30 @@ class TokenSource:
     """Gives the current token of one OAuth client; threads may share it, and only one of them fetches."""
 
     def __init__(
-        self, source: str, config: OAuthConfig, *, tls: ssl.SSLContext, timeout_s: float, clock: Clock | None = None
+        self, source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, clock: Clock | None = None
     ) -> None:
         """Prepare; nothing is sent before the first `token()`.
 
         Args:
             source: Name of the system in messages.
             config: Endpoint and client.
+            http: How long to wait, and through which proxy.
             tls: Whom to trust.
-            timeout_s: Longest wait for a connection and for the answer.
             clock: For tests.
         """
         self._source = source
         self._config = config
+        self._http = http
         self._tls = tls
-        self._timeout_s = timeout_s
         self._clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refused: tuple[bytes, str] | None = None
+        self._rotated: str | None = None
         self.requests = 0
         """Token requests sent so far."""
+        self.users = 0
+        """Clients that share it."""
 
     @property
     def expires_at(self) -> datetime | None:
@@ -112,52 +116,61 @@ class TokenSource:
             return self._token.access_token
 
     def _fetch(self) -> Token:
-        secret = self._secret()
-        digest = hashlib.sha256(secret.encode()).digest()
-        if self._refused and self._refused[0] == digest:
+        held = credentials_of(self._config)
+        if self._refused and self._refused[0] == held.digest:
             raise AuthError(
                 f"{self._refused[1]} (the same secret is not sent again; it was refused earlier in this process)",
                 source=self._source,
             )
         try:
-            answer = self._ask(secret)
+            answer = self._ask(held)
         except AuthError as error:
-            self._refused = (digest, str(error))
+            self._refused = (held.digest, str(error))
             log.warning("token_refused", source=self._source, endpoint=self._endpoint)
             raise
         token = self._token_of(answer)
+        self._keep_rotated(answer)
         log.debug("token_fetched", source=self._source, expires_at=token.expires_at.isoformat())
         return token
 
-    def _secret(self) -> str:
-        secret = self._config.client_secret
-        assert isinstance(secret, EnvSecret)  # the configuration accepts nothing else
-        return secret.reveal()
+    def _keep_rotated(self, answer: dict[str, Any]) -> None:
+        """Use a refresh token that came in place of the configured one for as long as this process lives."""
+        if not isinstance(self._config, RefreshTokenConfig):
+            return
+        rotated = answer.get("refresh_token")
+        if isinstance(rotated, str) and rotated and rotated != self._rotated:
+            if self._rotated is None and rotated != credentials_of(self._config).material:
+                # a client of an integration should have one that does not expire
+                log.warning("refresh_token_rotated", source=self._source, variable=repr(self._config.refresh_token))
+            self._rotated = rotated
 
     @property
     def _endpoint(self) -> str:
         parts = urlsplit(self._config.token_url)
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
-    def _ask(self, secret: str) -> dict[str, Any]:
-        self.requests += 1
+    def _ask(self, held: Credentials) -> dict[str, Any]:
         asking = f"{self._source}: POST {self._endpoint}"
+        if self._rotated is not None:
+            held = Credentials(held.client_secret, self._rotated)
+        request = token_request(self._config, held, self._clock.now())
+        self.requests += 1
         client = OAuth2Client(
             client_id=self._config.client_id,
-            client_secret=secret,
-            token_endpoint_auth_method=self._config.client_auth,
-            scope=self._config.scope,
-            verify=self._tls,
-            timeout=self._timeout_s,
+            client_secret=held.client_secret,
+            token_endpoint_auth_method=request.auth_method,
+            transport=PooledTransport(self._http, self._tls),
+            timeout=self._http.timeout.total_seconds(),
+            trust_env=False,
         )
         client.register_compliance_hook(
-            "access_token_response", lambda response: self._judged(response, asking, secret)
+            "access_token_response", lambda response: self._judged(response, asking, held.secrets)
         )
-        with client, _mapped(self._source, asking, secret):
-            answer: dict[str, Any] = client.fetch_token(self._config.token_url, grant_type="client_credentials")
+        with client, _mapped(self._source, asking, held.secrets):
+            answer: dict[str, Any] = client.fetch_token(self._config.token_url, **request.fields)
         return answer
 
-    def _judged(self, response: httpx.Response, asking: str, secret: str) -> httpx.Response:
+    def _judged(self, response: httpx.Response, asking: str, secrets: tuple[str, ...]) -> httpx.Response:
         """Return the answer if it may hold a token or an OAuth error; raise what it is otherwise."""
         status, pause = response.status_code, retry_after_s(response.headers.get("retry-after"), self._clock.now())
         if status in (429, 503):
@@ -173,13 +186,13 @@ class TokenSource:
         if "json" in response.headers.get("content-type", ""):
             return response
         if status in (400, 401, 403):
-            said = foreign_text(response.text, limit=120, secrets=(secret,))
+            said = foreign_text(response.text, limit=120, secrets=secrets)
             raise AuthError(
                 f"{asking}: HTTP {status}, client {self._config.client_id} refused: {said}", source=self._source
             )
         kind = foreign_text(response.headers.get("content-type", "no content type"), limit=60)
         raise ProtocolError(
-            f"{asking}: HTTP {status} with {kind} in place of JSON; check oauth.token_url (is it a login page?)",
+            f"{asking}: HTTP {status} with {kind} in place of JSON; check auth.token_url (is it a login page?)",
             source=self._source,
         )
 
@@ -187,7 +200,7 @@ class TokenSource:
         text = answer.get("access_token")
         if not isinstance(text, str) or not text or str(answer.get("token_type", "bearer")).lower() != "bearer":
             raise ProtocolError(
-                f"{self._source}: POST {self._endpoint}: the answer holds no bearer token; check oauth.token_url",
+                f"{self._source}: POST {self._endpoint}: the answer holds no bearer token; check auth.token_url",
                 source=self._source,
             )
         # Authlib has made sure that a life that is stated is a whole number
@@ -199,26 +212,53 @@ class TokenSource:
         )
 
 
+_shared: WeakValueDictionary[tuple[object, ...], TokenSource] = WeakValueDictionary()
+_sharing = threading.Lock()
+
+
 def shared_tokens(
     source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, clock: Clock
 ) -> TokenSource:
-    """Return the source of tokens for a client of a tenant."""
-    assert isinstance(config, OAuthConfig)
-    return TokenSource(source, config, tls=tls, timeout_s=http.timeout.total_seconds(), clock=clock)
+    """Return the tokens of a client of a tenant: the same to all in this process that use it at the same time.
+
+    Whoever is done with them says so by `release_tokens`: they are forgotten with the last one.
+    """
+    key = (
+        source,
+        config.model_dump_json(),
+        http.model_dump_json(include={"ca_certificate", "allow_tls_1_2", "pinned_sha256", "timeout", "proxy_url"}),
+        None if isinstance(clock, SystemClock) else id(clock),
+    )
+    with _sharing:
+        found = _shared.get(key)
+        if found is None:
+            found = TokenSource(source, config, http, tls=tls, clock=clock)
+            _shared[key] = found
+        found.users += 1
+        return found
+
+
+def release_tokens(tokens: TokenSource) -> None:
+    """Give back what `shared_tokens` gave."""
+    with _sharing:
+        tokens.users -= 1
+        if tokens.users == 0:
+            for key in [key for key, held in _shared.items() if held is tokens]:
+                del _shared[key]
 
 
 @contextmanager
-def _mapped(source: str, asking: str, secret: str) -> Iterator[None]:
+def _mapped(source: str, asking: str, secrets: tuple[str, ...]) -> Iterator[None]:
     """Turn what Authlib and httpx raise into the errors of this platform."""
     try:
         yield
     except SourceError:
         raise
     except OAuthError as error:
-        said = foreign_text(f"{error.error}: {error.description or ''}", secrets=(secret,))
+        said = foreign_text(f"{error.error}: {error.description or ''}", secrets=secrets)
         # the original holds the server's own words, which may repeat the secret
         raise AuthError(
-            f"{asking}: refused with {said}; check oauth.client_id, the secret's environment variable and oauth.scope",
+            f"{asking}: refused with {said}; check auth.client_id, the secret's environment variable and auth.scope",
             source=source,
         ) from None
     except httpx.TransportError as error:
@@ -226,6 +266,6 @@ def _mapped(source: str, asking: str, secret: str) -> Iterator[None]:
     except (TypeError, ValueError, httpx.HTTPError):
         raise ProtocolError(
             f"{asking}: the answer is not a JSON object with a token and its life in whole seconds; "
-            "check oauth.token_url",
+            "check auth.token_url",
             source=source,
         ) from None

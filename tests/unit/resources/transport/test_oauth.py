@@ -13,12 +13,14 @@ import pytest
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.auth_config import OAuthConfig
+from resources.transport.config import HttpConfig
 from resources.transport.oauth import TokenSource
 from resources.transport.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
 
 SECRET = "a-secret-of-the-test"
 JSON = "application/json"
+HTTP = HttpConfig(base_url="http://127.0.0.1:1", insecure_plain_http=True, timeout="5s")
 
 
 class Endpoint:
@@ -75,7 +77,7 @@ def tokens(endpoint: Endpoint, clock: ManualClock | None = None, **changes: Any)
     config = OAuthConfig.model_validate(
         {"token_url": endpoint.url, "client_id": "gl", "client_secret": "${TEST_SECRET}", **changes}
     )
-    return TokenSource("sap", config, tls=client_context(), timeout_s=5, clock=clock or ManualClock(NOW))
+    return TokenSource("sap", config, HTTP, tls=client_context(), clock=clock or ManualClock(NOW))
 
 
 @pytest.mark.parametrize(("life", "kept", "renewed"), [(60, 47, 49), (3600, 3299, 3301), (1500, 1199, 1201)])
@@ -174,4 +176,4 @@ def test_an_endpoint_when_it_is_away_is_unreachable(endpoint: Endpoint) -> None:
         {"token_url": "http://127.0.0.1:1/token", "client_id": "gl", "client_secret": "${TEST_SECRET}"}
     )
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1/token: cannot connect"):
-        TokenSource("sap", config, tls=client_context(), timeout_s=5).token()
+        TokenSource("sap", config, HTTP, tls=client_context()).token()

@@ -26,10 +26,11 @@ from resources.transport.certificates import CertificateAuthority
 from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http import HttpClient
-from resources.transport.http_errors import connection_error, server_words
+from resources.transport.http_errors import connection_error
 from resources.transport.json_text import dump_json, parse_json
 from resources.transport.origins import same_origin
 from resources.transport.retry_after import retry_after_s
+from resources.transport.server_words import server_words
 from resources.transport.tls import client_context
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

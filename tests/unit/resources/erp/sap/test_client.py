@@ -124,12 +124,12 @@ def test_a_passing_fault_when_it_ends_in_time_costs_nothing(sap: SapServer, kind
         ("html_login", ProtocolError, "HTTP 200 with text/html; charset=utf-8 in place of JSON; it looks like a login"),
         ("redirect", ProtocolError, "sends us to another address"),
         ("truncated", ProtocolError, "may be cut off"),
-        ("not_utf8", ProtocolError, "the answer is not utf-8 at byte"),
+        ("not_utf8", ProtocolError, "the answer is not UTF-8 at byte"),
         ("foreign_link", ProtocolError, "refused to follow a link to https://other-host.invalid/"),
         ("repeat_page", ProtocolError, "links to a page already read"),
         ("drop", UnreachableError, "the connection broke"),
         ("token_unavailable", ThrottledError, "/sap/bc/sec/oauth2/token: HTTP 503"),
-        ("token_html", ProtocolError, "check oauth.token_url"),
+        ("token_html", ProtocolError, "check auth.token_url"),
     ],
 )
 def test_a_lasting_fault_when_met_is_told_as_what_it_is(
