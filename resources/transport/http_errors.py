@@ -47,6 +47,10 @@ _ADVICE: tuple[tuple[Container[int], type[SourceError], str], ...] = (
 """Statuses -> what they are, and what to do."""
 
 
+class CsrfRequiredError(AuthError):
+    """A post was refused because its CSRF token is missing or has expired (`csrf.py`)."""
+
+
 def connection_error(error: httpx.TransportError, *, source: str, asking: str) -> SourceError:
     """Return the platform's error for a request that got no whole answer; `asking` says what was tried, on what."""
     for kind, meaning in _TIMEOUTS:
@@ -107,6 +111,12 @@ def status_error(
             f"{told}; it asks for a pause" + (f" of {pause:.0f} s" if pause is not None else ""),
             source=source,
             retry_after_s=pause,
+        )
+    if status == 403 and response.headers.get("x-csrf-token", "").lower() == "required":
+        return CsrfRequiredError(
+            f"{told}; a CSRF token is required and a new one is refused, too: behind a load balancer the session "
+            "has to stay with one server",
+            source=source,
         )
     for statuses, kind, advice in _ADVICE:
         if status in statuses:
