@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -43,7 +44,11 @@ def page(book: DynamicsBook, entity: EntitySet, options: Mapping[str, str], size
         raise BadQueryError(f"The query option '{min(unknown)}' is not supported.")
     terms = parse_filter(options["$filter"], entity.properties) if "$filter" in options else None
     expanded = _expanded(book, entity, options.get("$expand", ""))
-    found = _ordered(entity, list(_matching(book, entity, terms, options, expanded)), options.get("$orderby", ""))
+    matching = _matching(book, entity, terms, options, expanded)
+    if "$top" in options and not options.get("$orderby") and options.get("$count") != "true":
+        # what nobody counts and nobody orders is not looked for beyond what is wanted
+        matching = islice(matching, _whole(options, "$skip") + _whole(options, "$top"))
+    found = _ordered(entity, list(matching), options.get("$orderby", ""))
     total = len(found)
     end = min(total, _whole(options, "$skip") + _whole(options, "$top", total))
     start = _start(options["$skiptoken"]) if "$skiptoken" in options else _whole(options, "$skip")
