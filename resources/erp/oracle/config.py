@@ -36,7 +36,7 @@ class OracleOptions(StrictModel):
     """`key`: each page begins behind the last key of the one before. `offset`: for a resource whose key cannot be
     compared; pages overlap by one record, so that a set that changes meanwhile is noticed."""
     page_size: int | None = Field(None, ge=1, le=10_000)
-    """Page size of this dataset, for one whose children make a page heavy; that of the system if absent."""
+    """Largest page of this dataset, for one whose children make a page heavy; http.page_size alone if absent."""
     may_be_empty: bool = False
     """True: that the resource shows no record at all is no fault."""
 
@@ -116,7 +116,8 @@ class OracleConfig(SystemConfig):
 
     def page_size_of(self, dataset: str) -> int:
         """Return how many records a page of a dataset is asked for."""
-        return min(self.options_of(dataset).page_size or self.http.page_size, self.page_cap)
+        # two at least: by offset, the first record of a page is the last one of the page before
+        return max(2, min(self.options_of(dataset).page_size or self.page_cap, self.http.page_size, self.page_cap))
 
     def _completed(self, dataset: str, field: str, rule: FieldRule) -> FieldRule | None:
         """Return a rule with what the configuration knows: places of segments, units of meters; None without place."""

@@ -6,7 +6,7 @@ CSE_METER_READINGS and CSE_ASSETS in the table reference. The README of the conn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,12 +46,6 @@ class Resource:
         if dot:
             return self.children[child].type_of(rest) if child in self.children else None
         return self.attributes.get(path)
-
-    def lines(self, prefix: str = "") -> Iterator[tuple[str, Resource]]:
-        """Yield this resource and every child below it with its dotted path."""
-        yield prefix, self
-        for name, child in self.children.items():
-            yield from child.lines(f"{prefix}.{name}" if prefix else name)
 
 
 _WHO: dict[str, AttributeType] = {"CreationDate": "datetime", "LastUpdateDate": "datetime", "LastUpdatedBy": "string"}

@@ -46,7 +46,7 @@ class OracleServer:
 
     def __init__(self, authority: CertificateAuthority, *, clock: Clock | None = None) -> None:
         self.clock = clock or ManualClock(NOW)
-        self.book = OracleBook(clock=self.clock)
+        self.book = OracleBook(first_day=date(2026, 10, 1), clock=self.clock)
         self.control = OracleControl()
         self.login = OracleLogin()
         self.authority = authority
@@ -112,8 +112,12 @@ class OracleServer:
     def config(self, **changes: Any) -> OracleConfig:
         return OracleConfig.model_validate(self.settings(**changes))
 
+    def client(self, **changes: Any) -> OracleClient:
+        """A client with a clock of its own: clients that share a clock share tokens."""
+        return OracleClient("oracle", self.config(**changes), clock=ManualClock(NOW))
+
     def pull(self, dataset: str, part: Part, **changes: Any) -> Pulled:
-        with OracleClient("oracle", self.config(**changes), clock=self.clock) as client:
+        with self.client(**changes) as client:
             return Pulled.of(client, dataset, part)
 
 
