@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pandera.pandas as pa
 
+from gl_assets.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.schemas.assets import ASSETS
 from gl_assets.schemas.cost_allocation import COST_ALLOCATION
 from gl_assets.schemas.cost_centers import COST_CENTERS
@@ -58,6 +59,8 @@ class MasterTable:
     description: str
     schema: pa.DataFrameSchema
     chart: Chart
+    checks: tuple[TableRule, ...] = ()
+    """What is checked of its rows together, beside what is checked of every table."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -73,6 +76,15 @@ class FactTable(MasterTable):
     """Column of type date that holds the business day a row is landed under."""
 
 
+def _in_currency(amount: str) -> InCurrency:
+    return InCurrency(
+        "amounts_fit_their_currency",
+        "No amount has more decimals than its currency (ISO 4217): more are likelier a wrong factor than cents.",
+        amount,
+        "currency",
+    )
+
+
 TABLES: dict[str, FactTable | MasterTable] = {
     table.name: table
     for table in (
@@ -82,6 +94,25 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "unit of entry (UCUM), times UTC. Read it as `erp.energy_consumption`.",
             ENERGY_CONSUMPTION,
             Chart("consumption", label="meter_id", amount="consumption_value", unit="consumption_unit"),
+            (
+                Once(
+                    "each_meter_is_booked_once_per_time",
+                    "No meter has two documents of the same time: its energy would count twice.",
+                    ("system", "meter_id", "period_end"),
+                    blocking=True,
+                ),
+                OneValue(
+                    "each_meter_keeps_its_unit",
+                    "No meter has amounts in more than one unit.",
+                    ("system", "meter_id"),
+                    "consumption_unit",
+                ),
+                Metered(
+                    "each_configured_meter_is_booked",
+                    "Every meter of the configuration has a document on each day that its system has any.",
+                    "meter_id",
+                ),
+            ),
             business_date="transaction_date",
         ),
         FactTable(
@@ -90,6 +121,13 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "Read it as `erp.production_schedule`.",
             PRODUCTION_SCHEDULE,
             Chart("quantity", label="plant_code", amount="quantity", unit="unit"),
+            (
+                Once(
+                    "each_order_stands_once",
+                    "No order of a company stands twice: its quantity would count twice.",
+                    ("system", "company", "order_type", "order_id"),
+                ),
+            ),
             business_date="business_date",
         ),
         FactTable(
@@ -98,6 +136,15 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "Read it as `erp.purchase_orders`.",
             PURCHASE_ORDERS,
             Chart("net_amount", label="plant_code", amount="net_amount", unit="currency"),
+            (
+                Once(
+                    "each_item_stands_once",
+                    "No item of an order stands twice: its value would count twice.",
+                    ("system", "company", "order_id", "item"),
+                    blocking=True,
+                ),
+                _in_currency("net_amount"),
+            ),
             business_date="order_date",
         ),
         FactTable(
@@ -106,6 +153,13 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "Read it as `erp.maintenance_schedule`.",
             MAINTENANCE_SCHEDULE,
             Chart("work_orders", label="work_type"),
+            (
+                Once(
+                    "each_work_order_stands_once",
+                    "No work order of a company stands twice.",
+                    ("system", "company", "work_order_id"),
+                ),
+            ),
             business_date="business_date",
         ),
         FactTable(
@@ -114,6 +168,21 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "negative. Read it as `erp.financial_transactions`.",
             FINANCIAL_TRANSACTIONS,
             Chart("amount", label="cost_center", amount="amount", unit="currency"),
+            (
+                Once(
+                    "each_line_is_posted_once",
+                    "No line of a journal stands twice: its amount would count twice.",
+                    ("system", "company", "transaction_id", "line"),
+                    blocking=True,
+                ),
+                Balanced(
+                    "debit_equals_credit_in_each_journal",
+                    "The amounts of each journal and currency sum to 0, where whole journals are read.",
+                    ("system", "company", "transaction_id", "currency"),
+                    "amount",
+                ),
+                _in_currency("amount"),
+            ),
             business_date="posting_date",
         ),
         FactTable(
@@ -122,6 +191,14 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "Read it as `erp.cost_allocation`.",
             COST_ALLOCATION,
             Chart("amount", label="cost_center", amount="amount", unit="currency"),
+            (
+                Once(
+                    "no_cost_is_allocated_twice",
+                    "No two rows allocate the same amount of the same base to the same cost center and period.",
+                    ("system", "allocation_id", "cost_center", "allocation_base", "amount", "currency", "period_start"),
+                ),
+                _in_currency("amount"),
+            ),
             business_date="period_start",
         ),
         MasterTable(
@@ -129,18 +206,27 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "The cost centers valid now; older versions stand in `erp.master_history`. Read it as `erp.cost_centers`.",
             COST_CENTERS,
             Chart("cost_centers", label="company"),
+            (
+                Once(
+                    "each_cost_center_stands_once",
+                    "No cost center of a company stands twice for the same time.",
+                    ("system", "company", "cost_center", "valid_from"),
+                ),
+            ),
         ),
         MasterTable(
             "assets",
             "The equipment the ERP knows; older versions stand in `erp.master_history`. Read it as `erp.assets`.",
             ASSETS,
             Chart("assets", label="asset_type"),
+            (Once("each_asset_stands_once", "No equipment stands twice.", ("system", "company", "asset_id")),),
         ),
         MasterTable(
             "materials",
             "The material master; older versions stand in `erp.master_history`. Read it as `erp.materials`.",
             MATERIALS,
             Chart("materials", label="material_group"),
+            (Once("each_material_stands_once", "No material stands twice.", ("system", "company", "material")),),
         ),
         MasterTable(
             "workforce",
@@ -148,6 +234,13 @@ TABLES: dict[str, FactTable | MasterTable] = {
             "Read it as `erp.workforce`.",
             WORKFORCE,
             Chart("fte", label="cost_center", amount="fte"),
+            (
+                Once(
+                    "each_worker_stands_once",
+                    "No worker has the same position twice from the same day.",
+                    ("system", "worker_id", "position", "valid_from"),
+                ),
+            ),
         ),
     )
 }

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gl_assets.schemas.erp_columns import WEIGHT
-from gl_assets.transforms.erp_meters import UNKNOWN, add_meters
 from gl_assets.transforms.erp_facts import Standardised, SystemFacts
 from gl_assets.transforms.erp_fields import FieldReader
+from gl_assets.transforms.erp_meters import UNKNOWN, add_meters
 from gl_assets.transforms.erp_problems import Problems
 from gl_assets.transforms.erp_records import Records
 from gl_assets.transforms.erp_rules import RuleReader, one_chunk, sources

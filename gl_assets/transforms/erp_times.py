@@ -1,7 +1,7 @@
 """Dates, times of day and instants in every form ERP systems send, as numbers of microseconds. Arrow in, NumPy out.
 
 Forms of a date or instant: ISO 8601, with and without time, fraction and zone; `/Date(ms)/` and `/Date(ms+hhmm)/`
-(OData V2); `YYYYMMDD`; `YYYYMMDDhhmmss`, with a fraction or without (ABAP time stamps, which are UTC). Of a time of day:
+(OData V2); `YYYYMMDD`; `YYYYMMDDhhmmss`, with a fraction or without (ABAP time stamps: UTC). Of a time of day:
 `10:05:00`, `PT10H05M00S` (OData V2), `100500`, seconds of the day (Dynamics 365). `0000-00-00`, `1900-01-01` (Dynamics
 365) and the first day of year 1 mean that there is none.
 """

@@ -234,9 +234,8 @@ CREATE TABLE erp.observed_properties (
     dataset       text NOT NULL,
     property      text NOT NULL,
     types         text[] NOT NULL,
-    earlier_types text[] NOT NULL DEFAULT '{}',
+    always        boolean NOT NULL,
     first_seen_at timestamptz NOT NULL,
     last_seen_at  timestamptz NOT NULL,
-    accepted      boolean NOT NULL,
     PRIMARY KEY (system, dataset, property)
 );
