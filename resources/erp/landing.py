@@ -1,28 +1,28 @@
-"""Landing: the records of one business day, stored as the system gave them, replaced as a whole in one transaction.
+"""Landing: the records of one business day, or of master data, stored as the system gave them in one transaction.
 
 The caller gives the connection (psycopg, autocommit off) and commits; an error on the way, the source's included,
-leaves the stored day as it was. Tables: `erp.landed_records` and its ledger `erp.pulls`.
+leaves what is stored as it was. Tables: `erp.landed_records` and its ledger `erp.pulls`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
 import psycopg
 
-from resources.core.errors import ProtocolError
+from resources.core.errors import DataError, ProtocolError
 from resources.erp.declared import DatasetConfig
-from resources.erp.records import Record, RecordPage
-from resources.erp.storable import storable_record
-from resources.transport.json_text import dump_json, parse_json
+from resources.erp.records import RecordPage, read_ahead
+from resources.erp.rows import NO_KEY, RecordReader, Row
+from resources.erp.staging import Batch, LandedTable, Staged, of_part
 
-NO_KEY = "?"
-"""A record without key is landed under this and its hash: nothing the system sent is dropped."""
+_BATCH_BYTES = 2_000_000
+"""Pages are stored in pieces of about this size: few enough of them, and none that memory would notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,24 @@ class Landing:
         """Name what is landed for a message."""
         return f"{self.system}: {self.dataset}" + (f" of {self.day}" if self.day is not None else "")
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is landed, as parameters of statements."""
+        return {
+            "system": self.system,
+            "dataset": self.dataset,
+            "day": self.day,
+            "run_id": self.run_id,
+            "no_key": NO_KEY,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LandedDay:
-    """What landing a day did."""
+    """What landing a day, or a snapshot, did."""
 
     rows: int
-    """Records of the day now stored, those marked as deleted not counted."""
+    """Records now stored, those marked as deleted not counted."""
     server_count: int | None
     """How many the server said there are; None if it did not say."""
     duplicates: int
@@ -61,7 +72,9 @@ class LandedDay:
 
 
 @dataclass(slots=True)
-class _Counts:
+class Counts:
+    """What came in."""
+
     records: int = 0
     pages: int = 0
     server_count: int | None = None
@@ -73,31 +86,27 @@ def land_day(
     """Replace the landed records of a day by what `pages` yield, in the transaction of `connection`.
 
     Unchanged records keep their ingested_at; those that vanished get deleted_at; a record that stands under another
-    day is marked as deleted there, since it moved here. Pages are stored as they come, so memory does not grow.
+    day is marked as deleted there, since it moved here. Pages are stored as they come, so memory does not grow, and
+    the next one is read and split meanwhile.
 
     Raises:
-        SourceError: The pages could not be read, or are fewer than the server counted (a ProtocolError).
+        SourceError: The pages could not be read, are fewer than the server counted, or hold what is no record (a
+            ProtocolError).
     """
     started = time.perf_counter()
-    # one pull of a dataset at a time: of two at once, the older might commit last and undo what the newer has seen
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"erp.landed/{landing.system}/{landing.dataset}",)
-    )
-    connection.execute(
-        "CREATE TEMP TABLE staged (sequence bigint, source_key text, raw jsonb, hash text) ON COMMIT DROP"
-    )
-    counts = _Counts()
-    with connection.cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
-        for block in _blocks(pages, landing.declared, counts):
-            copy.write(block)
-    unique = _deduplicated(connection)
-    if counts.server_count is not None and unique < counts.server_count:
-        raise ProtocolError(
-            f"{landing}: the server counted {counts.server_count} records but sent {unique}; the stored day is left as "
-            "it was; pull it again, and if that does not help have the service's paging checked",
-            source=landing.system,
-        )
-    written, vanished = _merge(connection, landing, now)
+    lock_dataset(connection, landing)
+    reader, counts = RecordReader(landing.declared), Counts()
+    is_empty = not _holds_any(connection, landing)
+    with Staged(connection) as staged:
+        table = LandedTable(connection, staged, landing.values, now)
+        with closing(read_ahead(batches(landing, reader, pages, counts))) as ready:
+            for batch in ready:
+                store(landing, reader, batch, into=table.add if is_empty else staged.add)
+        unique = table.rows if is_empty else staged.deduplicate()
+        refuse_missing(landing, counts, unique)
+        written, vanished = (unique, 0) if is_empty else staged.replace(landing.values, now)
+    if landing.day is not None:
+        _mark_moved(connection, landing, now)
     day = LandedDay(
         rows=unique,
         server_count=counts.server_count,
@@ -108,106 +117,143 @@ def land_day(
         duration_s=time.perf_counter() - started,
     )
     _record(connection, landing, day, now)
-    connection.execute("DROP TABLE staged")
     return day
 
 
-def record_hash(record: Record) -> str:
-    """Return the hash that tells whether a record changed: of its properties, not of the protocol's annotations."""
-    plain = {name: value for name, value in record.items() if not name.startswith("@")}
-    return hashlib.sha256(dump_json(plain, sort_keys=True)).hexdigest()
+def land_snapshot(
+    connection: psycopg.Connection[Any], landing: Landing, pages: Iterable[RecordPage], *, now: datetime
+) -> LandedDay:
+    """Replace the landed records of master data by what `pages` yield; otherwise as `land_day`.
+
+    Raises:
+        SourceError: As `land_day`; a ProtocolError also where no record came at all though some are stored.
+    """
+    assert landing.day is None, "a snapshot has no business day"
+    counted = _alive(connection, landing)
+    snapshot = land_day(connection, landing, pages, now=now)
+    if counted and not snapshot.rows:
+        raise ProtocolError(
+            f"{landing}: the system answered without any record, where {counted} are stored; likelier its user lost a "
+            "permission than that all are gone; the stored ones are left as they were; check the user's roles there",
+            source=landing.system,
+        )
+    return snapshot
 
 
-def _blocks(pages: Iterable[RecordPage], declared: DatasetConfig, counts: _Counts) -> Iterator[bytes]:
-    """Yield one block of PostgreSQL's COPY text format per page."""
+def lock_dataset(connection: psycopg.Connection[Any], landing: Landing) -> None:
+    """Wait for another pull of the dataset; held until the transaction ends.
+
+    Of two pulls at once, the older might commit last and undo what the newer has seen.
+    """
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"erp.landed/{landing.system}/{landing.dataset}",)
+    )
+
+
+def batches(landing: Landing, reader: RecordReader, pages: Iterable[RecordPage], counts: Counts) -> Iterator[Batch]:
+    """Yield the rows of pages, several small pages at once; what came in is added to `counts`."""
+    records: list[bytes] = []
+    size = 0
     for page in pages:
-        lines = []
-        for record in page.records:
-            counts.records += 1
-            lines.append(_line(parse_json(record), declared, counts.records))
+        counts.records += len(page.records)
         counts.pages += 1
         counts.server_count = page.server_count if counts.server_count is None else counts.server_count
-        yield b"".join(lines)
+        records += page.records
+        size += sum(map(len, page.records))
+        if size >= _BATCH_BYTES:
+            yield _batch(landing, reader, records, counts)
+            records, size = [], 0
+    if records:
+        yield _batch(landing, reader, records, counts)
 
 
-def _line(record: dict[str, Any], declared: DatasetConfig, sequence: int) -> bytes:
-    kept, raw = storable_record(record)
-    digest = record_hash(kept)
-    named = [str(kept.get(path) if kept.get(path) is not None else "").strip() for path in declared.key]
-    source_key = declared.key_prefix + "/".join(named) if all(named) else f"{NO_KEY}{digest[:32]}"
-    return b"%d\t%s\t%s\t%s\n" % (sequence, _escaped(source_key.encode()), _escaped(raw), digest.encode())
+def _batch(landing: Landing, reader: RecordReader, records: list[bytes], counts: Counts) -> Batch:
+    return Batch(records, _readable(landing, lambda: reader.rows(records), counts.pages), counts.pages)
 
 
-def _escaped(text: bytes) -> bytes:
-    return text.replace(b"\\", b"\\\\").replace(b"\t", b"\\t").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+def _readable(landing: Landing, read: Callable[[], list[Row]], page: int) -> list[Row]:
+    try:
+        return read()
+    except DataError as error:
+        raise ProtocolError(
+            f"{landing}: page {page} or one shortly before it holds {error}; the stored records are left as they were; "
+            "pull it again, and if that does not help have the service looked at",
+            source=landing.system,
+        ) from error
 
 
-def _deduplicated(connection: psycopg.Connection[Any]) -> int:
-    """Keep the last of each key, and return how many there are."""
-    connection.execute("CREATE INDEX ON staged (source_key, sequence)")
-    connection.execute(
-        "DELETE FROM staged a USING staged b WHERE a.source_key = b.source_key AND a.sequence < b.sequence"
-    )
-    row = connection.execute("SELECT count(*) FROM staged").fetchone()
+def store(landing: Landing, reader: RecordReader, batch: Batch, *, into: Callable[[list[Row]], None]) -> None:
+    """Store a batch; where the database refuses a text or number in it, once more with that replaced.
+
+    Raises:
+        ProtocolError: It is refused then as well.
+    """
+    try:
+        into(batch.rows)
+    except (psycopg.DataError, psycopg.errors.StatementTooComplex):
+        rows = _readable(landing, lambda: reader.altered(batch.records), batch.page)
+        try:
+            into(rows)
+        except psycopg.DataError as error:
+            raise ProtocolError(
+                f"{landing}: page {batch.page} or one shortly before it holds a record that the database cannot keep "
+                f"({error.diag.message_primary}); the stored records are left as they were; have it mended in "
+                f"{landing.system}, or leave it out by `where` of the dataset",
+                source=landing.system,
+            ) from error
+
+
+def refuse_missing(landing: Landing, counts: Counts, unique: int) -> None:
+    """Refuse a pull that brought fewer records than the server counted.
+
+    Raises:
+        ProtocolError: It did.
+    """
+    if counts.server_count is not None and unique < counts.server_count:
+        raise ProtocolError(
+            f"{landing}: the server counted {counts.server_count} records but sent {unique}; the stored records are "
+            "left as they were; pull it again, and if that does not help have the service's paging checked",
+            source=landing.system,
+        )
+
+
+def _holds_any(connection: psycopg.Connection[Any], landing: Landing) -> bool:
+    statement = of_part("SELECT EXISTS (SELECT FROM erp.landed_records WHERE {part})", landing.values)
+    row = connection.execute(statement, landing.values).fetchone()
+    return row is None or bool(row[0])
+
+
+def _alive(connection: psycopg.Connection[Any], landing: Landing) -> int:
+    statement = of_part("SELECT count(*) FROM erp.landed_records WHERE {part} AND deleted_at IS NULL", landing.values)
+    row = connection.execute(statement, landing.values).fetchone()
     return int(row[0]) if row else 0
 
 
-_UPSERT = """
-    INSERT INTO erp.landed_records AS held
-           (system, dataset, partition_date, source_key, raw, hash, changed_at, ingested_at, run_id)
-    SELECT %(system)s, %(dataset)s, %(day)s, source_key, raw, hash, %(now)s, %(now)s, %(run_id)s FROM staged
-    ON CONFLICT (system, dataset, partition_date, source_key) DO UPDATE
-       SET raw = excluded.raw, hash = excluded.hash, run_id = excluded.run_id, ingested_at = excluded.ingested_at,
-           changed_at = excluded.changed_at, deleted_at = NULL
-     WHERE held.hash <> excluded.hash OR held.deleted_at IS NOT NULL
-"""
-_VANISHED = """
-    UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s
-     WHERE system = %(system)s AND dataset = %(dataset)s AND partition_date = %(day)s AND deleted_at IS NULL
-       AND NOT EXISTS (SELECT FROM staged WHERE staged.source_key = held.source_key)
-"""
 _MOVED = """
-    UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s FROM staged
-     WHERE held.system = %(system)s AND held.dataset = %(dataset)s AND held.source_key = staged.source_key
-       AND held.partition_date <> %(day)s AND held.deleted_at IS NULL AND NOT starts_with(held.source_key, %(no_key)s)
+    UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s FROM erp.landed_records fresh
+     WHERE fresh.system = %(system)s AND fresh.dataset = %(dataset)s AND fresh.partition_date = %(day)s
+       AND fresh.ingested_at = %(now)s AND NOT starts_with(fresh.source_key, %(no_key)s)
+       AND held.system = %(system)s AND held.dataset = %(dataset)s AND held.source_key = fresh.source_key
+       AND held.partition_date <> %(day)s AND held.deleted_at IS NULL
 """
 
 
-def _merge(connection: psycopg.Connection[Any], landing: Landing, now: datetime) -> tuple[int, int]:
-    """Bring the staged records into the table; return how many were written, and how many vanished."""
-    values = {
-        "system": landing.system,
-        "dataset": landing.dataset,
-        "day": landing.day,
-        "run_id": landing.run_id,
-        "now": now,
-        "no_key": NO_KEY,
-    }
-    written = connection.execute(_UPSERT, values).rowcount
-    vanished = connection.execute(_VANISHED, values).rowcount
-    connection.execute(_MOVED, values)
-    return written, vanished
+def _mark_moved(connection: psycopg.Connection[Any], landing: Landing, now: datetime) -> None:
+    other = connection.execute(
+        "SELECT EXISTS (SELECT FROM erp.pulls WHERE system = %(system)s AND dataset = %(dataset)s)", landing.values
+    ).fetchone()
+    if other is None or other[0]:
+        connection.execute(_MOVED, {**landing.values, "now": now})
 
 
 def _record(connection: psycopg.Connection[Any], landing: Landing, day: LandedDay, now: datetime) -> None:
     connection.execute(
         "INSERT INTO erp.pulls (system, dataset, partition_date, rows, server_count, duplicates, vanished, pages,"
-        " duration_s, pulled_at, run_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " duration_s, pulled_at, run_id) VALUES (%(system)s, %(dataset)s, %(day)s, %(rows)s, %(server_count)s,"
+        " %(duplicates)s, %(vanished)s, %(pages)s, %(duration_s)s, %(now)s, %(run_id)s)"
         " ON CONFLICT (system, dataset, partition_date) DO UPDATE SET rows = excluded.rows,"
         " server_count = excluded.server_count, duplicates = excluded.duplicates, vanished = excluded.vanished,"
         " pages = excluded.pages, duration_s = excluded.duration_s, pulled_at = excluded.pulled_at,"
         " run_id = excluded.run_id",
-        (
-            landing.system,
-            landing.dataset,
-            landing.day,
-            day.rows,
-            day.server_count,
-            day.duplicates,
-            day.vanished,
-            day.pages,
-            day.duration_s,
-            now,
-            landing.run_id,
-        ),
+        {**landing.values, **asdict(day), "now": now},
     )

@@ -8,8 +8,8 @@ from typing import Any
 from resources.erp.records import ALTERED, Record
 from resources.transport.json_text import dump_json
 
-_LARGEST_EXPONENT = 1000
-"""jsonb keeps numbers as numeric, which ends at 131,072 digits; no amount of an ERP has a thousand."""
+_MOST_DIGITS = 1000
+"""jsonb keeps numbers as numeric, which ends at 131,072 digits, 16,383 after the point; no amount has 1,000."""
 
 
 def storable_record(record: Record) -> tuple[dict[str, Any], bytes]:
@@ -31,9 +31,14 @@ def _plain(value: Any) -> Any:
         return {_plain(name): _plain(held) for name, held in value.items()}
     if isinstance(value, list):
         return [_plain(held) for held in value]
-    if isinstance(value, Decimal) and abs(value.adjusted()) > _LARGEST_EXPONENT:
+    if isinstance(value, Decimal) and _is_too_long(value):
         return str(value)
     return value
+
+
+def _is_too_long(number: Decimal) -> bool:
+    _, digits, exponent = number.as_tuple()
+    return abs(number.adjusted()) > _MOST_DIGITS or len(digits) > _MOST_DIGITS or not isinstance(exponent, int)
 
 
 def _clean(text: str) -> str:
