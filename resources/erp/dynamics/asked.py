@@ -37,7 +37,7 @@ def query_of(system: str, dataset: str, config: DynamicsConfig, part: Part, *, k
         terms.append(AnyOf([Compare("JournalBatchNumber", "eq", batch) for batch in options.journal_batches]))
     return Query(
         filter=AllOf(terms) if terms else None,
-        select=_keys(declared) if keys_only else declared.select,
+        select=_keys(declared) if keys_only else _select(declared),
         expand=_expansions(declared, options, keys_only=keys_only),
         orderby=options.order_by or declared.key,
         count=True,
@@ -78,6 +78,13 @@ def _condition(comparison: Comparison) -> Filter:
     member = enum_member(comparison.value)
     value = EnumMember(*member) if member is not None else comparison.literal()
     return Compare(comparison.property, comparison.operator, value)
+
+
+def _select(declared: DatasetConfig) -> tuple[str, ...]:
+    """Return the properties asked for, what tells a record's day and its last change among them."""
+    paths = (path for path in (declared.business_date, declared.changed) if path is not None)
+    needed = [filter_property(declared, path) for path in paths]
+    return tuple(dict.fromkeys([*declared.select, *needed])) if declared.select else ()
 
 
 def _keys(declared: DatasetConfig) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,8 +37,6 @@ BUSINESS_DATES = {
 }
 """Set of daily records -> the property by which its days are told apart; "" where it has none."""
 
-_TWO_YEARS = timedelta(days=730)
-
 
 class DynamicsBook:
     """What the system holds, by set and business day."""
@@ -48,11 +46,13 @@ class DynamicsBook:
         *,
         seed: int = 42,
         zone: str = "UTC",
+        first_day: date = date(2024, 1, 1),
         companies: tuple[Company, ...] = COMPANIES,
         general_journal: str = GENERAL_JOURNAL,
         clock: Clock | None = None,
     ) -> None:
-        """Hold two years of days up to today in `zone`; `general_journal` names the set of posted entries."""
+        """Hold days from `first_day` up to today in `zone`; `general_journal` names the set of posted entries."""
+        self.first_day = first_day
         self.companies = companies
         self.general_journal = general_journal
         self.sets = entity_sets(general_journal)
@@ -73,10 +73,6 @@ class DynamicsBook:
         """Return the current day in the system's zone."""
         return self._clock.now().astimezone(self._zone).date()
 
-    def first_day(self) -> date:
-        """Return the first day that has records."""
-        return self.today() - _TWO_YEARS
-
     def key(self, entity_set: str, record: Mapping[str, Any]) -> str:
         """Return a record's key, as it stands in parentheses behind the set; "" if a part of it is missing."""
         keys = self.sets[entity_set].keys
@@ -85,7 +81,7 @@ class DynamicsBook:
     def day(self, entity_set: str, day: date) -> list[Record]:
         """Return the records of a set that belong to a business day, by key; without one of master data."""
         found: dict[str, Record] = {}
-        if self.first_day() <= day <= self.today():
+        if self.first_day <= day <= self.today():
             found = {self.key(entity_set, record): record for record in self._generated(entity_set, day)}
         with self._lock:
             for (of, key), (held, record) in self._changed.items():

@@ -20,6 +20,7 @@ FaultKind = Literal[
     "drop",
     "truncated",
     "not_utf8",
+    "wrong_charset",
     "foreign_link",
     "repeat_page",
     "empty_page",
@@ -36,10 +37,11 @@ FaultKind = Literal[
 """`throttle` 429, `unavailable` 503, `bad_gateway` 502, `server_error` 500 with its words in innererror, `forbidden`
 403, `unauthorized` 401 with a token that is good, `slow` answers after `seconds`, `html_login` a sign-in page with
 status 200, `redirect` 302 to one, `drop` breaks the connection in the middle of the body, `truncated` cuts the JSON
-short, `not_utf8` sends Latin-1, `foreign_link` links to another host, `repeat_page` links to the page itself,
-`empty_page` sends a page without records that links on, `ignore_filter` answers as if there were no `$filter`,
-`miscount` adds one to the count; `no_key`, `odd_currency`, `odd_date` and `huge_field` spoil the first record of the
-page; `token_unavailable`, `token_throttle` and `token_html` are the token endpoint's 503, 429 and sign-in page."""
+short, `not_utf8` sends Latin-1, `wrong_charset` sends windows-1252 and says so, `foreign_link` links to another host,
+`repeat_page` links to the page itself, `empty_page` sends a page without records that links on, `ignore_filter` answers
+as if there were no `$filter`, `miscount` adds one to the count; `no_key`, `odd_currency`, `odd_date` and `huge_field`
+spoil the first record of the page; `token_unavailable`, `token_throttle` and `token_html` are the token endpoint's 503,
+429 and sign-in page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class DynamicsControl:
 
     registered: bool = True
     """False: the application has its token from Entra but is not registered inside Finance & Operations."""
+    denied: set[str] = field(default_factory=set)
+    """Entity sets that the user behind the application may not read."""
+    metadata_changes: dict[str, str] = field(default_factory=dict)
+    """What `$metadata` says -> what it says instead, as after an update."""
     token_requests: int = 0
     """Requests to the token endpoint."""
     requests: int = 0
@@ -85,9 +91,12 @@ class DynamicsControl:
             self._queue.extend([Fault(found, retry_after, seconds)] * times)
 
     def behave(self) -> None:
-        """Forget what was told and not yet done."""
+        """Forget what was told: faults, denials, changed metadata."""
         with self._lock:
             self._queue.clear()
+        self.denied.clear()
+        self.metadata_changes.clear()
+        self.registered = True
 
     def expire_tokens(self) -> None:
         """Make every token issued so far invalid."""

@@ -88,13 +88,13 @@ def _by_day(book: DynamicsBook, entity: EntitySet, terms: Filter | None) -> Iter
         yield date.min, book.masters(entity.name)
         return
     # what was entered by hand may lie in the future
-    first, last = book.first_day(), book.today() + 400 * _ONE_DAY
+    first, last = book.first_day, book.today() + 400 * _ONE_DAY
     if dated:
         first, last = days_asked(terms, dated, date(1900, 1, 1), last)
         null = date(1900, 1, 1)
         if first <= null:
             yield null, book.day(entity.name, null)
-        first = max(first, book.first_day())
+        first = max(first, book.first_day)
     # a change stamp is of the day or later, so days long before it cannot match
     stamped = next((name for name, kind in entity.properties.items() if name.startswith("Modified")), None)
     if stamped:

@@ -162,7 +162,9 @@ async def _metadata(request: Request) -> Response:
     service = _of(request)
     if not service.authorized(request):
         return _unauthorized()
-    body = metadata(service.book.sets.values())
+    body = metadata(service.book.sets.values()).decode()
+    for there, instead in service.control.metadata_changes.items():
+        body = body.replace(there, instead)
     return Response(body, media_type="application/xml", headers=_headers(service))
 
 
@@ -176,6 +178,8 @@ async def _records(request: Request) -> Response:
         return _unauthorized()
     if name not in service.book.sets:
         return await _missing(request)
+    if name in service.control.denied:
+        return _error(service, 403, f"Access denied to entity {service.book.sets[name].entity_type}.")
     if fault is not None and (refusal := await _refusal(service, fault)) is not None:
         return refusal
     try:
@@ -184,7 +188,7 @@ async def _records(request: Request) -> Response:
         return _error(service, error.status, str(error))
     service.control.records_sent += sent
     applied = {"Preference-Applied": f"odata.maxpagesize={size}"} if "prefer" in request.headers else {}
-    return _spoilt(json.dumps(body).encode(), fault, {**_headers(service), **applied})
+    return _spoilt(json.dumps(body, ensure_ascii=False).encode(), fault, {**_headers(service), **applied})
 
 
 async def _refusal(service: FakeDynamics, fault: Fault) -> Response | None:
@@ -261,6 +265,8 @@ def _spoilt(body: bytes, fault: Fault | None, headers: dict[str, str]) -> Respon
         body = body[: len(body) // 2]
     if fault is not None and fault.kind == "not_utf8":
         body = body.replace(b'"value"', b'"K\xfchler": 1, "value"', 1)
+    if fault is not None and fault.kind == "wrong_charset":
+        body, kind = body.decode().encode("windows-1252", "replace"), f"{kind}; charset=windows-1252"
     return Response(body, media_type=kind, headers=headers)
 
 

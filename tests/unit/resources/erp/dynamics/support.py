@@ -79,7 +79,6 @@ class DynamicsServer:
     def behave(self) -> None:
         """Forget faults and changes, for the next test."""
         self.control.behave()
-        self.control.registered = True
         self.control.seen.clear()
         self.book.restore()
 

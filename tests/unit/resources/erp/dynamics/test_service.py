@@ -219,7 +219,7 @@ def test_days_when_generated_twice_are_the_same_and_balanced() -> None:
         assert one.day(name, DAY) == other.day(name, DAY)
     lines = one.day("LedgerJournalLines", DAY)
     assert round(sum(line["DebitAmount"] - line["CreditAmount"] for line in lines), 2) == 0
-    assert one.day("LedgerJournalLines", one.first_day())
+    assert one.day("LedgerJournalLines", one.first_day)
     assert not one.day("LedgerJournalLines", DAY.replace(year=2020))
 
 
