@@ -1,11 +1,11 @@
-"""The checks of ERP assets: sentences true when they pass, judged on what is stored, day by day.
+"""The checks of ERP assets: sentences true when they pass, judged on what is stored, part by part.
 
 Each result is also a row of `quality.gate_results`. What must never be stored is refused before: a pull that brings
-fewer records than the server counted leaves the stored day as it was (`resources.erp.landing`).
+fewer records than the server counted leaves the stored day as it was (`resources.erp.landing`), and a row that breaks a
+rule of its table is rejected with the reason.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,155 +13,147 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
-from gl_assets.erp.datasets import FACTS
-from gl_assets.erp.feeds import feeds_of, landed_key, standard_key
+from gl_assets.erp.drift import drift, is_taken_over, passes
+from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key, tables_fed
+from gl_assets.erp.judgements import MOST_SHOWN, Scope, Verdicts, table_checks
+from gl_assets.erp.pull_checks import PULL_CHECKS, Check, Verdict
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
+from gl_assets.erp.tables import FactTable, MasterTable
 from resources.databases.timescale.gate_results import GateResult, record_results
-from resources.erp.facts import EnergyFacts, PullFacts, energy_facts, last_pulled_day, pull_facts, recent_days
+from resources.erp.audit import Days, last_pull, pull_audits
+from resources.erp.facts import recent_days
+from resources.erp.observed import found_properties, known_properties, remember_properties
 from resources.integrations import Integrations
 
 PARTITION = "dagster/partition"
+SNAPSHOT = "snapshot"
+"""What the part of master data is called where business days have their date."""
 RECENT_DAYS = 35
 """Days judged when checks run by themselves, without a run's range."""
-BULK_SHARE = 0.5
-"""Above this share of a day's records vanishing at once, a fault of permissions is likelier than deletions."""
+FRESH_SNAPSHOT = timedelta(days=2)
+"""A snapshot of master data is taken daily: one that is older was missed."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check says of one day."""
-
-    passed: bool
-    figures: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class DayCheck:
-    """One check: its sentence, whether a failure stops what follows in the run, and the function that judges a day."""
-
-    name: str
-    description: str
-    judge: Callable[[Any], Verdict]
-    blocking: bool = False
-
-    @property
-    def severity(self) -> dg.AssetCheckSeverity:
-        """Structural checks are errors, checks of judgement warn."""
-        return dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
-
-
-def _counted(pull: PullFacts) -> Verdict:
-    return Verdict(pull.rows == pull.server_count, {"rows": pull.rows, "server_count": pull.server_count})
-
-
-def _once(pull: PullFacts) -> Verdict:
-    return Verdict(pull.duplicates == 0, {"duplicates": pull.duplicates})
-
-
-def _no_bulk(pull: PullFacts) -> Verdict:
-    return Verdict(
-        pull.vanished <= BULK_SHARE * (pull.rows + pull.vanished) or pull.vanished < 10,
-        {"vanished": pull.vanished, "rows": pull.rows},
-    )
-
-
-LANDED_CHECKS = (
-    DayCheck(
-        "landed_rows_equal_the_servers_count",
-        "Each day has as many records as the server counted ($count) when it was pulled.",
-        _counted,
-    ),
-    DayCheck("every_record_was_sent_once", "No record came twice in a pull: the server's paging is stable.", _once),
-    DayCheck(
-        "records_do_not_vanish_in_bulk",
-        "At most half of a day's records vanished at once; more is likelier a lost permission than deletions.",
-        _no_bulk,
-    ),
-)
 FRESHNESS = "yesterday_is_landed"
-
-
-def _same_time(facts: EnergyFacts) -> Verdict:
-    return Verdict(facts.same_time == 0, {"rows": facts.rows, "same_meter_and_time": facts.same_time})
-
-
-def _units(facts: EnergyFacts) -> Verdict:
-    return Verdict(facts.mixed_units == 0, {"meters_with_more_than_one_unit": facts.mixed_units})
-
-
-def _rejected_within(limit: float) -> Callable[[EnergyFacts], Verdict]:
-    def judge(facts: EnergyFacts) -> Verdict:
-        share = facts.rejected / max(1, facts.rows + facts.rejected)
-        return Verdict(share <= limit, {"rejected": facts.rejected, "share": round(share, 6), "limit": limit})
-
-    return judge
-
-
-def standard_checks(config: Integrations) -> tuple[DayCheck, ...]:
-    """Return the checks of `erp/energy_consumption`, with the configured limits."""
-    return (
-        DayCheck(
-            "each_meter_is_booked_once_per_time",
-            "No meter has two documents of the same time: its energy would count twice.",
-            _same_time,
-            blocking=True,
-        ),
-        DayCheck("each_meter_keeps_its_unit", "No meter has amounts in more than one unit.", _units),
-        DayCheck(
-            "rejected_records_are_below_the_limit",
-            "The share of rejected records is at most quality.warn_rejected_share.",
-            _rejected_within(config.quality.warn_rejected_share),
-        ),
-    )
+FRESH_MASTER = "the_snapshot_is_fresh"
+DRIFT = "records_have_the_known_properties"
 
 
 def build_erp_checks(config: Integrations) -> list[dg.AssetChecksDefinition]:
     """Return the checks of every ERP asset of the configuration."""
-    checks = [
-        _landed_checks(config, name, dataset)
-        for name, system in config.erp.systems.items()
-        for dataset in system.datasets
+    return [
+        *(_landed_checks(feed) for feed in feeds(config)),
+        *(_standard_checks(config, table) for table in tables_fed(config)),
     ]
-    return checks + [_standard_checks(config, dataset) for dataset in FACTS if feeds_of(config, dataset)]
 
 
-def _landed_checks(config: Integrations, system: str, dataset: str) -> dg.AssetChecksDefinition:
-    key, zone = landed_key(system, dataset), config.erp.systems[system].time_zone
-    fresh = dg.AssetCheckSpec(FRESHNESS, asset=key, description=f"The latest business day of {zone} was pulled.")
+def _landed_checks(feed: Feed) -> dg.AssetChecksDefinition:
+    fresh, drifted = _fresh_check(feed), _drift_check(feed)
 
     @dg.multi_asset_check(
-        name=f"erp_{system}_{dataset}_checks".replace("-", "_"),
-        specs=[*_specs(LANDED_CHECKS, key), fresh],
+        name=f"erp_{feed.system}_{feed.dataset}_checks".replace("-", "_"),
+        specs=_specs([*PULL_CHECKS, fresh, drifted], feed.key),
         required_resource_keys={"timescale"},
     )
     def landed(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with context.resources.timescale.connection() as connection:
-            days = days_of_run(context) or recent_days(connection, dataset, RECENT_DAYS)
-            facts = pull_facts(connection, system, dataset, days)
-            yield from _judged(connection, LANDED_CHECKS, key, facts, context.run.run_id)
-            last = last_pulled_day(connection, system, dataset)
-        yesterday = datetime.now(UTC).astimezone(ZoneInfo(zone)).date() - timedelta(days=1)
-        yield dg.AssetCheckResult(
-            check_name=FRESHNESS,
-            asset_key=key,
-            passed=last is not None and last >= yesterday,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"latest_day": str(last or "none"), "expected": str(yesterday)},
-        )
+            days = _days(context, connection, [feed])
+            audits = pull_audits(connection, feed.system, feed.dataset, days)
+            found: dict[Check, Verdicts] = {
+                check: {pull.day: check.judge(pull) for pull in audits} for check in PULL_CHECKS
+            }
+            found[drifted] = _judge_drift(connection, feed, days)
+            yield from _told(connection, found, feed.key, context.run.run_id)
+            yield _judge_freshness(connection, feed, fresh)
 
     return landed
 
 
-def _standard_checks(config: Integrations, dataset: str) -> dg.AssetChecksDefinition:
-    key, checks = standard_key(dataset), standard_checks(config)
+def _fresh_check(feed: Feed) -> Check:
+    if feed.declared.is_master:
+        return Check(FRESH_MASTER, "The snapshot was taken in the last two days.", _judge_freshness)
+    zone = feed.settings.time_zone
+    return Check(FRESHNESS, f"The latest business day of {zone} was pulled.", _judge_freshness)
 
-    @dg.multi_asset_check(name=f"erp_{dataset}_checks", specs=_specs(checks, key), required_resource_keys={"timescale"})
+
+def _drift_check(feed: Feed) -> Check:
+    contract = feed.declared.contract
+    return Check(
+        DRIFT,
+        "Records have the properties they had, of the types they had; none that is read has gone. "
+        f"The contract is {contract}: a change "
+        + {
+            "evolve": "is taken as it comes.",
+            "warn": "is told once and known from then on.",
+            "freeze": "blocks until a run with another contract takes it over.",
+        }[contract],
+        _judge_drift,
+        blocking=contract == "freeze",
+    )
+
+
+def _judge_drift(connection: psycopg.Connection, feed: Feed, days: Days) -> Verdicts:
+    """Compare what records have with what is remembered, and remember it where the contract lets it in."""
+    contract, names = feed.declared.contract, (feed.system, feed.dataset)
+    records, found = found_properties(connection, *names, days)
+    if not records:
+        return {}
+    with connection.transaction():
+        # two runs at once would each take the other's finds for news
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"erp.observed/{'/'.join(names)}",)
+        )
+        changed = drift(known_properties(connection, *names), found, records, feed.declared.properties)
+        if is_taken_over(changed, contract):
+            remember_properties(connection, *names, found, now=datetime.now(UTC))
+    figures: dict[str, Any] = {"records": records, "properties": len(found), "contract": contract}
+    told = {"new": changed.new, "missing": changed.missing, "retyped": changed.retyped}
+    figures |= {name: list(held) for name, held in told.items() if held}
+    # what changed is told once, of the last part that it was found in
+    return {max(days) if days else None: Verdict(passes(changed, contract), figures)}
+
+
+def _judge_freshness(connection: psycopg.Connection, feed: Feed, check: Check) -> dg.AssetCheckResult:
+    last = last_pull(connection, feed.system, feed.dataset)
+    now = datetime.now(UTC)
+    if feed.declared.is_master:
+        passed = last is not None and now - last[1] <= FRESH_SNAPSHOT
+        figures = {"taken_at": last[1].isoformat(timespec="seconds") if last else "never"}
+    else:
+        expected = now.astimezone(ZoneInfo(feed.settings.time_zone)).date() - timedelta(days=1)
+        latest = last[0] if last else None
+        passed = latest is not None and latest >= expected
+        figures = {"latest_day": str(latest or "none"), "expected": str(expected)}
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=feed.key,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=figures,
+    )
+
+
+def _standard_checks(config: Integrations, table: MasterTable) -> dg.AssetChecksDefinition:
+    key, checks, fed_by = standard_key(table.name), table_checks(table), feeds_of(config, table.name)
+
+    @dg.multi_asset_check(
+        name=f"erp_{table.name}_checks", specs=_specs(checks, key), required_resource_keys={"timescale"}
+    )
     def standard(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with context.resources.timescale.connection() as connection:
-            days = days_of_run(context) or recent_days(connection, dataset, RECENT_DAYS)
-            yield from _judged(connection, checks, key, energy_facts(connection, days), context.run.run_id)
+            days = _days(context, connection, fed_by) if isinstance(table, FactTable) else None
+            scope = Scope(connection, table, fed_by, days, config.quality.warn_rejected_share)
+            found = {check: check.judge(scope) for check in checks}
+            yield from _told(connection, found, key, context.run.run_id)
 
     return standard
+
+
+def _days(context: dg.AssetCheckExecutionContext, connection: psycopg.Connection, fed_by: Sequence[Feed]) -> Days:
+    """Return the business days of the run, else the latest ones that were pulled; None for master data."""
+    if fed_by[0].declared.is_master:
+        return None
+    latest = {day for feed in fed_by for day in recent_days(connection, feed.dataset, RECENT_DAYS)}
+    return days_of_run(context) or sorted(latest)[-RECENT_DAYS:]
 
 
 def days_of_run(context: dg.AssetCheckExecutionContext) -> list[date]:
@@ -174,39 +166,42 @@ def days_of_run(context: dg.AssetCheckExecutionContext) -> list[date]:
     return [start + timedelta(days=n) for n in range(count)]
 
 
-def _specs(checks: Sequence[DayCheck], key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def _specs(checks: Sequence[Check], key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     return [
         dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
         for check in checks
     ]
 
 
-def _judged(
-    connection: psycopg.Connection,
-    checks: Sequence[DayCheck],
-    key: dg.AssetKey,
-    facts: Sequence[PullFacts] | Sequence[EnergyFacts],
-    run_id: str,
+def _told(
+    connection: psycopg.Connection, found: Mapping[Check, Verdicts], key: dg.AssetKey, run_id: str
 ) -> list[dg.AssetCheckResult]:
-    """Judge every day by every check: rows for `quality.gate_results`, and one result a check for the run."""
+    """Return one result a check for the run; keep one row a check and part in `quality.gate_results`."""
     results, rows = [], []
-    for check in checks:
-        verdicts = {fact.day.isoformat(): check.judge(fact) for fact in facts}
+    for check, verdicts in found.items():
+        named = {day.isoformat() if day else SNAPSHOT: verdict for day, verdict in verdicts.items()}
         rows += [
-            GateResult(key.to_user_string(), day, 1, check.name, v.passed, check.blocking, v.figures, run_id)
-            for day, v in verdicts.items()
+            GateResult(key.to_user_string(), part, 1, check.name, v.passed, check.blocking, v.figures, run_id)
+            for part, v in named.items()
         ]
-        red = {day: verdict.figures for day, verdict in verdicts.items() if not verdict.passed}
-        shown = dict(list(red.items())[:10])
-        results.append(
-            dg.AssetCheckResult(
-                check_name=check.name,
-                asset_key=key,
-                passed=not red,
-                severity=check.severity,
-                metadata={"days": len(verdicts), "failed_days": len(red), "first_failed": dg.MetadataValue.json(shown)},
-            )
-        )
+        results.append(_result(check, named, key))
     with connection.transaction():
         record_results(connection, rows)
     return results
+
+
+def _result(check: Check, verdicts: Mapping[str, Verdict], key: dg.AssetKey) -> dg.AssetCheckResult:
+    red = {part: verdict.figures for part, verdict in verdicts.items() if not verdict.passed}
+    shown = red or {part: verdict.figures for part, verdict in verdicts.items()}
+    metadata: dict[str, int | dg.MetadataValue[Any]] = {
+        "days": len(verdicts),
+        "failed_days": len(red),
+        "first_failed" if red else "figures": dg.MetadataValue.json(dict(list(shown.items())[:MOST_SHOWN])),
+    }
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=key,
+        passed=not red,
+        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+    )
