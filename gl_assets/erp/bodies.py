@@ -1,6 +1,6 @@
 """What the landed ERP assets do with one day, and how days are reported to Dagster."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -14,6 +14,7 @@ from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import UnreachableError
 from resources.erp.connector import Day, Part
 from resources.erp.landing import LandedDay, Landing, land_day
+from resources.erp.named_pages import named
 from resources.erp.records import RecordPage, read_ahead
 
 Metadata = dict[str, str | int | float | dg.MetadataValue[Any]]
@@ -44,14 +45,18 @@ class Lander:
         Raises:
             SourceError: The day could not be read; the stored day is as it was.
         """
-        pages = read_ahead(self.system.fetch(self.feed.dataset, Day(day)))
-        with closing(pages), one_transaction(self.connection):
+        with closing(self._pages(Day(day))) as pages, one_transaction(self.connection):
             landed = land_day(self.connection, self._landing(day), pages, now=datetime.now(UTC))
         self.found[day.isoformat()] = shown(landed)
 
     def records(self, day: str) -> int:
         """Return how many records a landed day has; 0 where it failed."""
         return int(str(self.found.get(day, {}).get("rows", 0)))
+
+    def _pages(self, part: Part) -> Generator[RecordPage]:
+        """Return the pages of a part, read ahead, whose errors say where they happened."""
+        feed = self.feed
+        return read_ahead(named(self.system.fetch(feed.dataset, part), feed.system, feed.dataset, part))
 
     def _landing(self, day: date | None) -> Landing:
         feed = self.feed
