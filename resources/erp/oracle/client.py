@@ -105,7 +105,7 @@ class OracleClient:
         page: Page | None = None
         for page in pages:
             read += len(page.records)
-            if page.number == 1 and not page.records and not options.may_be_empty:
+            if read == 0 and not page.more and not options.may_be_empty:
                 self._pod.check_sight(declared.resource, lane=dataset)
             log.debug("page_read", source=self.system, dataset=dataset, part=str(part), page=page.number)
             yield self._finished(declared, part, page, source)

@@ -21,13 +21,22 @@ Get = Callable[[str], bytes]
 """Reads an address of the pod."""
 
 
+EMPTY_IN_A_ROW = 3
+"""So many empty pages that say there are more are asked for again; one more is held for paging that stands still."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its number from 1, its records as sent, and how many records the first page said there are in all."""
+    """A page of a resource."""
 
     number: int
+    """From 1."""
     records: list[bytes]
+    """As sent."""
     total: int | None
+    """How many records there are in all, by the first page; None if it did not say so credibly."""
+    more: bool
+    """Another page follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ def pages_by_key(source: Source, asked: Asked, framework: int) -> Iterator[Page]
     key = str(asked.order_by)
     peek, grammar = Peek([key]), Grammar(framework)
     last: Any = None
-    number, total = 0, None
+    number, total, empty = 0, None, 0
     while True:
         number += 1
         conditions = asked.conditions if last is None else (*asked.conditions, grammar.compare(key, "gt", last))
@@ -88,12 +97,14 @@ def pages_by_key(source: Source, asked: Asked, framework: int) -> Iterator[Page]
             raise source.broken(number, f"has no record with {key}, by which the next page would be sought")
         _check_ascending(source, number, key, keys, last)
         total = _credible(page, len(records)) if number == 1 else total
-        yield Page(number, records, total)
-        if not _goes_on(page, len(records), source.limit):
+        more = _goes_on(page, len(records), source.limit)
+        yield Page(number, records, total, more)
+        if not more:
             return
-        if not records:
+        empty = 0 if records else empty + 1
+        if empty > EMPTY_IN_A_ROW:
             raise source.broken(number, "is empty, but says that there are more: its paging does not move on")
-        last = keys[-1]
+        last = keys[-1] if keys else last
 
 
 def _check_ascending(source: Source, number: int, key: str, keys: list[Any], last: Any) -> None:
@@ -133,8 +144,9 @@ def pages_by_offset(source: Source, asked: Asked, framework: int) -> Iterator[Pa
                     "records would be missed; pull it again, when less is booked if it happens again",
                 )
             del records[0]
-        yield Page(number, records, total)
-        if not _goes_on(page, len(page.items or []), source.limit):
+        more = _goes_on(page, len(page.items or []), source.limit)
+        yield Page(number, records, total, more)
+        if not more:
             return
         if not records:
             raise source.broken(number, "is empty, but says that there are more: its paging does not move on")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,13 +141,13 @@ def ordered(resource: Resource, records: list[Record], order_by: str) -> list[Re
     return records
 
 
-def described(resource: Resource, address: str) -> dict[str, Any]:
-    """Return a resource as `/describe` shows it."""
+def described(resource: Resource, address: str, renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return a resource as `/describe` shows it; `renamed` gives attributes other names."""
     return {
         "title": resource.name,
         "attributes": [
             {
-                "name": name,
+                "name": renamed.get(name, name),
                 "type": kind,
                 "updatable": False,
                 "mandatory": name == resource.key,
@@ -164,6 +164,7 @@ def described(resource: Resource, address: str) -> dict[str, Any]:
             "links": [{"rel": "self", "href": address, "name": "self", "kind": "collection"}],
         },
         "children": {
-            name: described(child, f"{address}/{{id}}/child/{name}") for name, child in resource.children.items()
+            name: described(child, f"{address}/{{id}}/child/{name}", renamed)
+            for name, child in resource.children.items()
         },
     }

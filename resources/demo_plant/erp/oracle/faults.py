@@ -21,6 +21,7 @@ FaultKind = Literal[
     "drop",
     "truncated",
     "not_utf8",
+    "wrong_charset",
     "not_json",
     "foreign_link",
     "repeat_page",
@@ -39,12 +40,12 @@ FaultKind = Literal[
 """`throttle` 429, `unavailable` 503, `bad_gateway` 502, `gateway_timeout` 504, `server_error` 500, `forbidden` 403,
 `unauthorized` 401 with a token that is good, `slow` answers after `seconds`, `html_login` a login page with status 200,
 `redirect` 302 to one, `drop` breaks the connection in the middle of the body, `truncated` cuts the JSON short,
-`not_utf8` sends Latin-1, `not_json` a collection without items, `foreign_link` gives children a link to another host,
-`repeat_page` sends the first page again, `empty_page` no records but hasMore, `miscount` adds one to totalResults,
-`no_more` says hasMore false whatever there is, `other_day` dates the records a day later, `ignore_filter` answers as if
-there were no q, `no_key` leaves the key of the first record out, `unknown_currency` writes XXZ, `other_date_format`
-writes dates as 20-NOV-2026, `huge_field` puts 10 MB into a text; `token_unavailable` and `token_html` are the token
-endpoint's 503 and login page."""
+`not_utf8` sends Latin-1, `wrong_charset` UTF-16 and says so, `not_json` a collection without items, `foreign_link` gives
+children a link to another host, `repeat_page` sends the page before again, `empty_page` no records but hasMore,
+`miscount` adds one to totalResults, `no_more` says hasMore false whatever there is, `other_day` dates the records a day
+later, `ignore_filter` answers as if there were no q, `no_key` leaves the key of the first record out,
+`unknown_currency` writes XXZ, `other_date_format` writes dates as 20-NOV-2026, `huge_field` puts 10 MB into a text of the
+first record; `token_unavailable` and `token_html` are the token endpoint's 503 and login page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class OracleControl:
     """Resources that the role may not read: 403."""
     hidden: set[str] = field(default_factory=set)
     """Resources whose records no data access set shows to the role: an empty 200."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Attribute -> the name that descriptions give it."""
+    pages: dict[str, bytes] = field(default_factory=dict)
+    """Resource -> the last page sent of it, which `repeat_page` sends again."""
     token_requests: int = 0
     """Requests to the token endpoint."""
     requests: int = 0
@@ -101,10 +106,13 @@ class OracleControl:
             self._queue.extend([None] * after)
             self._queue.extend([Fault(found, retry_after, seconds)] * times)
 
-    def behave(self) -> None:
-        """Forget every fault still queued."""
+    def reset(self) -> None:
+        """Behave as at the start, with nothing counted; tokens stay good."""
+        fresh = OracleControl()
         with self._lock:
-            self._queue.clear()
+            for name in self.__dataclass_fields__:
+                if name not in ("_lock", "_expired_before", "token_requests"):
+                    setattr(self, name, getattr(fresh, name))
 
     def expire_tokens(self) -> None:
         """Make every token issued so far invalid."""

@@ -134,6 +134,8 @@ def collection(records: Iterator[Record], question: Question, control: OracleCon
     page = list(islice(records, offset, offset + limit + 1))
     more = len(page) > limit
     shown = [] if kind == "empty_page" else [_spoilt(record, kind, question.resource) for record in page[:limit]]
+    if kind == "huge_field" and shown:
+        shown[0] = _huge(shown[0])
     items = [written(question.resource, record, asked, form, question.address) for record in shown]
     if kind == "no_key" and items:
         items[0].pop(question.resource.key, None)
@@ -151,15 +153,15 @@ def collection(records: Iterator[Record], question: Question, control: OracleCon
     return body
 
 
+def _huge(record: Record) -> Record:
+    name = next((name for name in _TEXTS if name in record), None)
+    return record if name is None else {**record, name: "x" * _HUGE}
+
+
 def _spoilt(record: Record, kind: str | None, resource: Resource) -> Record:
-    if kind not in ("other_day", "unknown_currency", "other_date_format", "huge_field"):
+    if kind not in ("other_day", "unknown_currency", "other_date_format"):
         return record
     spoilt = copy.deepcopy(record)
-    if kind == "huge_field":
-        name = next((name for name in _TEXTS if name in spoilt), None)
-        if name is not None:
-            spoilt[name] = "x" * _HUGE
-        return spoilt
     _spoil_below(spoilt, kind, (resource.dated or "").rpartition(".")[2])
     return spoilt
 

@@ -178,7 +178,8 @@ class Maker:
                 "LocationNumber": f"M100-{'HALL-A' if index % 2 else 'HALL-B'}",
                 "InServiceDate": stamp(installed + timedelta(days=10)),
                 "InstalledDate": stamp(installed),
-                "ActiveEndDate": None,
+                "StatusCode": "RETIRED" if number == _RETIRED else "ACTIVE",
+                "ActiveEndDate": stamp(installed + timedelta(days=300)) if number == _RETIRED else None,
                 **_who(installed, installed + timedelta(days=10), "ASSETMGR"),
             }
 
@@ -255,6 +256,10 @@ class Maker:
 
 
 _KINDS = {"FRN": "Furnace", "HEX": "Heat exchanger", "SUB": "Substation", "PMP": "Pump", "VLV": "Valve"}
+
+
+_RETIRED = ASSET_NUMBERS[-1]
+"""An asset that is no longer in use."""
 
 
 def _asset_id(number: str) -> int:

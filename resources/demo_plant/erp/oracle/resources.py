@@ -134,6 +134,7 @@ ASSETS = Resource(
         "LocationNumber": "string",
         "InServiceDate": "datetime",
         "InstalledDate": "datetime",
+        "StatusCode": "string",
         "ActiveEndDate": "datetime",
         **_WHO,
     },

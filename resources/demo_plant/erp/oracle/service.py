@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -60,8 +60,6 @@ class _Fake:
     control: OracleControl
     clock: Clock
     gate: Gate
-    pages: dict[str, bytes] = field(default_factory=dict)
-    """Resource -> the last page sent of it."""
 
 
 def create_app(
@@ -164,7 +162,11 @@ async def _describe(request: Request) -> Response:
     if refusal is not None:
         return refusal
     address = str(request.url).partition("?")[0].removesuffix("/describe")
-    return _json(request, {"Resources": {name: described(RESOURCES[name], address)}}, kind="description")
+    return _json(
+        request,
+        {"Resources": {name: described(RESOURCES[name], address, _of(request).control.renamed)}},
+        kind="description",
+    )
 
 
 async def _collection(request: Request) -> Response:
@@ -175,8 +177,10 @@ async def _collection(request: Request) -> Response:
     if refused is not None:
         return refused
     question = _question(request, RESOURCES[name])
-    if fault is not None and fault.kind == "repeat_page" and name in fake.pages:
-        return _answer(request, fake.pages[name], media_type="application/vnd.oracle.adf.resourcecollection+json")
+    if fault is not None and fault.kind == "repeat_page" and name in fake.control.pages:
+        return _answer(
+            request, fake.control.pages[name], media_type="application/vnd.oracle.adf.resourcecollection+json"
+        )
     try:
         ignored = fault is not None and fault.kind == "ignore_filter"
         expression = EVERYTHING if ignored else question.expression
@@ -247,7 +251,7 @@ def _page(request: Request, question: Question, records: Any, fault: Fault | Non
     if fault is not None and fault.kind == "not_json":
         del body["items"]
     written = orjson.dumps(body)
-    _of(request).pages[question.resource.name] = written
+    control.pages[question.resource.name] = written
     return _damaged(request, written, fault)
 
 
@@ -279,6 +283,8 @@ def _damaged(request: Request, body: bytes, fault: Fault | None) -> Response:
         body = body[: len(body) // 2]
     if fault is not None and fault.kind == "not_utf8":
         body = body.replace(b'"items":', b'"K\xfchler":1,"items":', 1)
+    if fault is not None and fault.kind == "wrong_charset":
+        return _answer(request, body.decode().encode("utf-16"), media_type=f"{kind};charset=UTF-16")
     return _answer(request, body, media_type=kind)
 
 

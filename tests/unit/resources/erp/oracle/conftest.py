@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import stamina
 
-from resources.demo_plant.erp.oracle.faults import OracleControl
 from resources.demo_plant.erp.oracle.login import OracleLogin
 from resources.transport.certificates import CertificateAuthority
 from tests.unit.resources.erp.oracle.support import PASSWORD_VARIABLE, SECRET_VARIABLE, OracleServer, oracle_server
@@ -25,10 +24,8 @@ def oracle(running: OracleServer, monkeypatch: pytest.MonkeyPatch) -> OracleServ
     """The server as it behaves by itself, with nothing counted yet."""
     monkeypatch.setenv(SECRET_VARIABLE, OracleLogin().client_secret)
     monkeypatch.setenv(PASSWORD_VARIABLE, OracleLogin().password)
-    fresh = OracleControl()
-    for name in OracleControl.__dataclass_fields__:
-        if name != "_lock":
-            setattr(running.control, name, getattr(fresh, name))
+    running.control.reset()
+    running.control.token_requests = 0
     return running
 
 

@@ -270,5 +270,5 @@ def test_a_fault_when_unknown_or_taken_back_does_nothing() -> None:
     with pytest.raises(ValueError, match="no fault 'melt'"):
         control.misbehave("melt")
     control.misbehave("drop", times=3)
-    control.behave()
+    control.reset()
     assert control.next_fault() is None
