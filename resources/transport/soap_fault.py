@@ -5,12 +5,15 @@ Source: SOAP 1.1, 4.4 (Fault) and 6.2 (HTTP status 500); SOAP 1.2 part 1, 5.4.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lxml import etree
 
 from resources.core.errors import DataError
 
+_ROOT = re.compile(rb"<[A-Za-z_:\x80-\xff]")
+"""Where the first element begins; a document type can only stand before it."""
 _MESSAGES = 5
 """So many messages of a fault's detail are told."""
 
@@ -32,22 +35,28 @@ class SoapFault:
 
 
 def parse_xml(body: bytes) -> etree._Element:
-    """Return the root of a document; a document type, and with it every entity, is refused.
+    """Return the root of a document; a document type, and with it every entity, is refused before it is read.
 
     Raises:
-        DataError: Not XML, cut off, or with a document type.
+        DataError: Not XML, cut off, in an encoding that ASCII is no part of, or with a document type.
     """
+    if b"\0" in body[:8] or body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError("XML in UTF-16 or UTF-32: UTF-8 is wanted")
+    root = _ROOT.search(body)
+    if b"<!DOCTYPE" in body[: root.start() if root else len(body)].upper():
+        raise DataError("XML with a document type, which may declare entities without end: refused")
+    # without a document type there is nothing to expand, and a text may be longer than libxml2's 10 MB
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, remove_comments=True,
-        remove_pis=True, huge_tree=False,
+        remove_pis=True, huge_tree=True,
     )  # fmt: skip
     try:
-        root = etree.fromstring(body, parser)
+        found = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
         raise DataError(f"not XML in {len(body)} bytes ({error.msg}); it may be cut off") from error
-    if root.getroottree().docinfo.doctype:
+    if found.getroottree().docinfo.doctype:
         raise DataError("XML with a document type, which may declare entities without end: refused")
-    return root
+    return found
 
 
 def fault_of(root: etree._Element) -> SoapFault | None:
