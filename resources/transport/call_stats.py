@@ -133,9 +133,8 @@ class CallStats:
 
     def _flush(self) -> None:
         self._written_at = self._clock.monotonic()
-        if not self._pending.latest:
+        if not self._look_at_pool() and not self._pending.latest:
             return
-        self._look_at_pool()
         pending, self._pending = self._pending, _Pending()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self._path.with_suffix(".lock")):
@@ -143,14 +142,16 @@ class CallStats:
             systems[self._system] = _merged(systems.get(self._system, {}), pending)
             _replace(self._path, {"version": 1, "systems": systems})
 
-    def _look_at_pool(self) -> None:
-        if self._figures is None:
-            return
-        now = self._figures()
+    def _look_at_pool(self) -> bool:
+        """Take the figures of the client's connections; return whether they changed."""
+        now = self._figures() if self._figures is not None else {}
+        if now == self._counted:
+            return False
         for name, written in _WIRE.items():
             self._pending.wire[written] = now[name] - self._counted.get(name, 0)
         self._pending.pool = {name: now[name] for name in ("active", "idle", "maximum")}
         self._counted = now
+        return True
 
 
 def _merged(held: dict[str, Any], new: _Pending) -> dict[str, Any]:

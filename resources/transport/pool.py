@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,8 +70,10 @@ class PooledTransport(httpx.BaseTransport):
         self._maximum = config.max_connections
         self._idle_s = config.idle_timeout.total_seconds()
         self._pool = self._made(config, tls)
-        self._requests = 0
+        self._requests = self._under_way = 0
         self._lock = threading.Lock()
+        # httpcore may close a connection that another thread has just been given, if more ask than it may open
+        self._free = threading.BoundedSemaphore(self._maximum)
         self._closed = threading.Event()
         self._reaper: threading.Thread | None = None
 
@@ -105,11 +107,7 @@ class PooledTransport(httpx.BaseTransport):
             httpx.TransportError: As httpx's own transport.
         """
         assert isinstance(request.stream, httpx.SyncByteStream)
-        with self._lock:
-            self._requests += 1
-            if self._reaper is None:
-                self._reaper = threading.Thread(target=self._close_idle, name="http-idle", daemon=True)
-                self._reaper.start()
+        self._begin(request)
         url = request.url
         sent = httpcore.Request(
             method=request.method,
@@ -118,12 +116,34 @@ class PooledTransport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        with _mapped():
-            answer = self._pool.handle_request(sent)
+        try:
+            with _mapped():
+                answer = self._pool.handle_request(sent)
+        except BaseException:
+            self._end()
+            raise
         assert isinstance(answer.stream, Iterable)
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Stream(answer.stream), extensions=answer.extensions
+            answer.status,
+            headers=answer.headers,
+            stream=_Stream(answer.stream, self._end),
+            extensions=answer.extensions,
         )
+
+    def _begin(self, request: httpx.Request) -> None:
+        if not self._free.acquire(timeout=request.extensions["timeout"]["pool"]):
+            raise httpx.PoolTimeout("all connections are in use", request=request)
+        with self._lock:
+            self._requests += 1
+            self._under_way += 1
+            if self._reaper is None:
+                self._reaper = threading.Thread(target=self._close_idle, name="http-idle", daemon=True)
+                self._reaper.start()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._under_way -= 1
+        self._free.release()
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,17 +160,19 @@ class PooledTransport(httpx.BaseTransport):
 
     def _close_idle(self) -> None:
         while not self._closed.wait(self._idle_s / 2):
-            for connection in self._pool.connections:
-                # the pool gives no expired connection away, so closing it takes it from nobody
-                if connection.has_expired():
-                    connection.close()
+            with self._lock:
+                # while requests are under way httpcore closes what has expired, and only it knows who was given what
+                for connection in self._pool.connections if not self._under_way else ():
+                    if connection.has_expired():
+                        connection.close()
 
 
 class _Stream(httpx.SyncByteStream):
     """The content of an answer as it comes."""
 
-    def __init__(self, stream: Iterable[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, stream: Iterable[bytes], end: Callable[[], None]) -> None:
+        self._stream, self._end = stream, end
+        self._is_open = True
 
     def __iter__(self) -> Iterator[bytes]:
         with _mapped():
@@ -158,8 +180,13 @@ class _Stream(httpx.SyncByteStream):
 
     def close(self) -> None:
         close = getattr(self._stream, "close", None)
-        if close is not None:
-            close()
+        try:
+            if close is not None:
+                close()
+        finally:
+            if self._is_open:
+                self._is_open = False
+                self._end()
 
 
 _ERRORS = (
