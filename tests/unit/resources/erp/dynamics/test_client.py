@@ -153,7 +153,7 @@ def test_keys_when_fetched_alone_are_those_of_the_records(dynamics: DynamicsServ
 
 def test_keys_when_of_master_data_are_read_as_a_whole(dynamics: DynamicsServer) -> None:
     keys, _ = pull(dynamics.config(), "cost_centers", Whole(), keys=True)
-    assert set(keys[0]) == {"@odata.etag", "FinancialDimension", "LegalEntityId", "DimensionValue"}
+    assert set(keys[0]) == {"@odata.etag", "FinancialDimension", "DimensionValue"}
 
 
 def test_changes_when_the_entity_tells_of_them_are_read_by_their_stamp(dynamics: DynamicsServer) -> None:
