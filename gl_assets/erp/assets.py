@@ -9,13 +9,14 @@ from typing import Any, TypedDict
 
 import dagster as dg
 
-from gl_assets.erp.bodies import Lander, report_days
+from gl_assets.erp.bodies import SNAPSHOT, Lander, report_days
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.days import business_days, last_open_day, standard_zone, work_through_days
 from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key, tables_fed
 from gl_assets.erp.progress import Progress
 from gl_assets.erp.tables import FactTable, MasterTable
 from gl_assets.erp.writing import StandardWriter
+from gl_assets.partition_range import told_in_words
 from gl_assets.partitions import quiet_beta
 from resources.erp.resources import resource_key
 from resources.integrations import Integrations
@@ -30,8 +31,13 @@ def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
         ConfigError: A dataset without business date names a table that is filled by business day, or the reverse.
     """
     with quiet_beta():
-        landed = [_landed_facts(config, feed) for feed in feeds(config) if not feed.declared.is_master]
-        standard = [_standard_facts(config, table) for table in tables_fed(config) if isinstance(table, FactTable)]
+        landed = [
+            _landed_master(feed) if feed.declared.is_master else _landed_facts(config, feed) for feed in feeds(config)
+        ]
+        standard = [
+            _standard_facts(config, table) if isinstance(table, FactTable) else _standard_master(config, table)
+            for table in tables_fed(config)
+        ]
     return landed + standard
 
 
@@ -51,10 +57,22 @@ def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
             outcome = work_through_days(
                 days,
                 last_open_day(config, zone),
-                lander.land,
+                lander.land_day,
                 told=lambda day, failed: progress.step(day, records=lander.records(day), failed=failed),
             )
         report_days(context, feed.key, lander.found, outcome)
+
+    return landed
+
+
+def _landed_master(feed: Feed) -> dg.AssetsDefinition:
+    @dg.asset(**_landed_terms(feed, ", the latest snapshot"))
+    def landed(context: dg.AssetExecutionContext) -> None:
+        """Replace the snapshot by what the system says now."""
+        with context.resources.timescale.connection() as connection, told_in_words():
+            lander = Lander(connection, getattr(context.resources, resource_key(feed.system)), feed, context.run.run_id)
+            lander.land_snapshot()
+        context.add_asset_metadata(lander.found[SNAPSHOT])
 
     return landed
 
@@ -117,6 +135,24 @@ def _standard_facts(config: Integrations, table: FactTable) -> dg.AssetsDefiniti
             )
         writer.add_chart()
         report_days(context, key, writer.found, outcome)
+
+    return standard
+
+
+def _standard_master(config: Integrations, table: MasterTable) -> dg.AssetsDefinition:
+    sources = feeds_of(config, table.name)
+
+    @dg.asset(
+        **_standard_terms(table, sources),
+        deps=[feed.key for feed in sources],
+    )
+    def standard(context: dg.AssetExecutionContext) -> None:
+        """Bring the landed snapshots into the standard fields, and keep the versions they supersede."""
+        with context.resources.timescale.connection() as connection, told_in_words():
+            writer = StandardWriter(connection, table, sources, context.run.run_id)
+            writer.write(None)
+        writer.add_chart()
+        context.add_asset_metadata(writer.found[SNAPSHOT])
 
     return standard
 

@@ -1,4 +1,4 @@
-"""What the landed ERP assets do with one day, and how days are reported to Dagster."""
+"""What the landed ERP assets do with a day or a snapshot, and how days are reported to Dagster."""
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -12,13 +12,16 @@ import psycopg
 from gl_assets.erp.feeds import Feed
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import UnreachableError
-from resources.erp.connector import Day, Part
-from resources.erp.landing import LandedDay, Landing, land_day
+from resources.erp.connector import Day, Part, Whole
+from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
 from resources.erp.named_pages import named
-from resources.erp.records import RecordPage, read_ahead
+from resources.erp.records import RecordPage
 
 Metadata = dict[str, str | int | float | dg.MetadataValue[Any]]
 """What the UI shows of a partition."""
+
+SNAPSHOT = "snapshot"
+"""What a part without a day is called where days have their date."""
 
 
 class ErpSystem(Protocol):
@@ -39,7 +42,7 @@ class Lander:
     run_id: str
     found: dict[str, Metadata] = field(default_factory=dict)
 
-    def land(self, day: date) -> None:
+    def land_day(self, day: date) -> None:
         """Replace a business day by what the system says of it now.
 
         Raises:
@@ -49,14 +52,24 @@ class Lander:
             landed = land_day(self.connection, self._landing(day), pages, now=datetime.now(UTC))
         self.found[day.isoformat()] = shown(landed)
 
+    def land_snapshot(self) -> None:
+        """Replace master data by what the system says now.
+
+        Raises:
+            SourceError: It could not be read; what is stored is as it was.
+        """
+        with closing(self._pages(Whole())) as pages, one_transaction(self.connection):
+            landed = land_snapshot(self.connection, self._landing(None), pages, now=datetime.now(UTC))
+        self.found[SNAPSHOT] = shown(landed)
+
     def records(self, day: str) -> int:
         """Return how many records a landed day has; 0 where it failed."""
         return int(str(self.found.get(day, {}).get("rows", 0)))
 
     def _pages(self, part: Part) -> Generator[RecordPage]:
-        """Return the pages of a part, read ahead, whose errors say where they happened."""
+        """Return the pages of a part; their errors say where they happened."""
         feed = self.feed
-        return read_ahead(named(self.system.fetch(feed.dataset, part), feed.system, feed.dataset, part))
+        return named(self.system.fetch(feed.dataset, part), feed.system, feed.dataset, part)
 
     def _landing(self, day: date | None) -> Landing:
         feed = self.feed

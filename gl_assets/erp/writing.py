@@ -9,7 +9,7 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 
-from gl_assets.erp.bodies import Metadata, one_transaction
+from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
 from gl_assets.erp.feeds import Feed
 from gl_assets.erp.plots import amounts_chart
 from gl_assets.erp.tables import FactTable, MasterTable
@@ -20,9 +20,6 @@ from resources.erp.config import MeterConfig
 from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
 from resources.erp.master import merge_master
 from resources.erp.standard import landed_columns, replace_day
-
-SNAPSHOT = "snapshot"
-"""What a part without a day is called where days have their date."""
 
 
 @dataclass(frozen=True, slots=True)
