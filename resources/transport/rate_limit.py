@@ -81,13 +81,14 @@ class Gate:
         Returns:
             The seconds from now.
         """
+        self.at = now if self.at is None else self.at
         if now >= self.held_until:  # several requests are refused at once: that is one sign, not many
             self.throttled += 1
             self.share = max(_LEAST_SHARE, self.share / 2)
         own = min(_LONGEST_OWN_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.throttled - 1, 10))
         pause = min(asked_s if asked_s is not None else own, LONGEST_PAUSE_S)
         self.held_until = max(self.held_until, now + pause)
-        self.tokens = min(self.tokens, 1.0)
+        self.tokens = 1.0  # one request tries how it is, as soon as the pause is over
         return self.held_until - now
 
     @property
@@ -104,7 +105,9 @@ class Gate:
         if self.at is None or self.at > now:  # the first request, or the machine was started anew
             self.tokens, self.held_until, self.waiting = float(_burst(per_minute)), 0.0, []
         elif per_minute is not None:
-            gained = (now - self.at) * _refill_per_s(per_minute) * self.share
+            # nothing is saved up while all are held: the server is met by a trickle afterwards
+            since = min(now, max(self.at, self.held_until))
+            gained = (now - since) * _refill_per_s(per_minute) * self.share
             self.tokens = min(float(_burst(per_minute)), self.tokens + gained)
         self.at = now
 
