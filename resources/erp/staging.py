@@ -85,7 +85,15 @@ class Staged:
         """
         asked = {**values, "now": now}
         written = self._connection.execute(of_part(_UPSERT, asked), asked).rowcount
-        return written, self._connection.execute(of_part(_VANISHED, asked), asked).rowcount
+        return written, self.mark_vanished(values, now)
+
+    def mark_vanished(self, values: Mapping[str, Any], now: datetime, *, keyed_only: bool = False) -> int:
+        """Mark what is stored of the part of `values` and not among these rows as deleted; return how many.
+
+        With `keyed_only`, records without key are left alone: rows of keys say nothing of them.
+        """
+        asked = {**values, "now": now, "keyed_only": keyed_only}
+        return self._connection.execute(of_part(_VANISHED, asked), asked).rowcount
 
     def clear(self) -> None:
         """Take all rows out."""
@@ -106,6 +114,7 @@ _VANISHED = """
     UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s
      WHERE {part} AND deleted_at IS NULL
        AND NOT EXISTS (SELECT FROM staged WHERE staged.source_key = held.source_key)
+       AND NOT (%(keyed_only)s AND starts_with(held.source_key, %(no_key)s))
 """
 _STOOD = """
     SELECT count(*) FROM erp.landed_records JOIN staged USING (source_key) WHERE {part}
