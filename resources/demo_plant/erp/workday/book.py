@@ -69,6 +69,12 @@ class WorkdayBook:
         """Return the current day."""
         return self.clock.now().date()
 
+    def reset(self) -> None:
+        """Forget what was changed by hand."""
+        with self._lock:
+            self._changed.clear()
+            self._cost_centers = {code: self._cost_center(code, *rest) for code, *rest in _COST_CENTERS}
+
     def cost_centers(self) -> list[Thing]:
         """Return all cost centers, by code."""
         with self._lock:

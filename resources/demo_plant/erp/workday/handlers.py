@@ -70,6 +70,23 @@ def _page(service: Service, request: Request, rows: list[Any], most: int, fault:
     return Answer(json.dumps(body).encode(), JSON, len(sent))
 
 
+def refuse_denied(service: Service, what: str) -> None:
+    """Refuse what the user may not see.
+
+    Raises:
+        RefusedError: The permission for `what` was taken away.
+    """
+    if what in service.control.denied:
+        raise RefusedError(403, f"permission denied for {what}", "A0003")
+
+
+def renamed(service: Service, metadata: str) -> bytes:
+    """Return metadata with the names changed that were told to be."""
+    for old, new in service.control.metadata_changes.items():
+        metadata = metadata.replace(old, new)
+    return metadata.encode()
+
+
 def wql(service: Service, request: Request, content: bytes, fault: Fault | None) -> Answer:
     """Answer a query, by GET or POST."""
     text = request.query_params.get("query", "")
@@ -77,6 +94,9 @@ def wql(service: Service, request: Request, content: bytes, fault: Fault | None)
         text = str(json.loads(content or b"{}").get("query", ""))
     elif len(text) > 2048:
         raise RefusedError(400, "the query is too long for GET", "S22")
+    for source in SOURCES:
+        if f"FROM {source} " in f"{text} ":
+            refuse_denied(service, source)
     return _page(service, request, query.answer(service.book, text, fault), service.wql_limit, fault)
 
 
@@ -94,6 +114,7 @@ def fields_of_source(service: Service, request: Request, content: bytes, fault: 
     if source is None:
         raise RefusedError(404, "invalid ID value", "S21")
     rows = [{"alias": alias, "id": alias, "type": {"descriptor": kind}} for alias, kind in source.fields.items()]
+    rows = json.loads(renamed(service, json.dumps(rows)))
     return _page(service, request, rows, service.wql_limit, fault)
 
 
@@ -115,8 +136,9 @@ def report(service: Service, request: Request, content: bytes, fault: Fault | No
     found = reports.REPORTS.get(name) if request.path_params["owner"] == reports.OWNER else None
     if found is None:
         raise RefusedError(404, f"invalid request: no report {name}", "S21")
+    refuse_denied(service, name)
     if "xsds" in request.query_params:
-        return Answer(reports.schema_of(name, found).encode(), XML)
+        return Answer(renamed(service, reports.schema_of(name, found)), XML)
     if request.query_params.get("format") != "json":
         raise RefusedError(400, "only format=json is implemented", "S22")
     rows = reports.run(found, service.book, request.query_params, fault)
@@ -130,7 +152,7 @@ def wsdl(service: Service, request: Request, content: bytes, fault: Fault | None
     if name not in soap.SERVICES:
         raise RefusedError(404, f"invalid request: no service {name}", "S21")
     address = f"{request.url.scheme}://{request.url.netloc}{request.url.path}"
-    return Answer(soap.wsdl_of(name, address, fault), XML)
+    return Answer(renamed(service, soap.wsdl_of(name, address, fault)), XML)
 
 
 def soap_call(service: Service, request: Request, content: bytes, fault: Fault | None) -> Answer:
@@ -140,9 +162,12 @@ def soap_call(service: Service, request: Request, content: bytes, fault: Fault |
         raise soap.SoapFaultError("", f"Unknown service {name}")
     if fault is not None and fault.kind == "validation_fault":
         raise soap.SoapFaultError("validationError", "Invalid ID value. 'CC9' is not a valid ID value for Cost_Center")
-    if fault is not None and fault.kind == "processing_fault":
+    asked = soap.read_request(name, content)
+    if asked.operation in service.control.denied or (fault is not None and fault.kind == "processing_fault"):
         raise soap.SoapFaultError("", "Processing error occurred. The task submitted is not authorized.")
-    body, sent = soap.respond(service.book, soap.read_request(name, content), fault)
+    if fault is not None and fault.kind == "server_error":
+        raise soap.SoapFaultError("", "Processing error occurred. An unexpected error occurred.")
+    body, sent = soap.respond(service.book, asked, fault)
     if fault is not None and fault.kind == "entities":
         declared = b'<!DOCTYPE x [<!ENTITY lol "lol"><!ENTITY more "&lol;&lol;&lol;&lol;&lol;&lol;">]>'
         head, _, rest = body.partition(b"?>")

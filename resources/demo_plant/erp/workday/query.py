@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from resources.demo_plant.erp.workday.book import WorkdayBook
@@ -112,7 +112,7 @@ def _known(source: DataSource, name: str) -> str:
 
 
 def _span(book: WorkdayBook, source: DataSource, terms: list[Term]) -> Span:
-    """Return which accounting dates a query allows; the ends themselves are judged by the terms."""
+    """Return which accounting dates and moments a query allows; the ends themselves are judged by the terms."""
     first, last = book.first_day, book.today()
     for term in (t for t in terms if t.field == source.dated):
         try:
@@ -123,7 +123,8 @@ def _span(book: WorkdayBook, source: DataSource, terms: list[Term]) -> Span:
             first = max(first, day)
         if term.comparison in ("=", "<=", "<"):
             last = min(last, day)
-    return Span(first, last)
+    stamps = {term.comparison: datetime.fromisoformat(term.values[0]) for term in terms if term.field == source.stamped}
+    return Span(first, last, stamps.get(">=") or stamps.get(">"), stamps.get("<") or stamps.get("<="))
 
 
 def _rank(value: Any) -> tuple[bool, Any]:

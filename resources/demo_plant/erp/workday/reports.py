@@ -121,27 +121,35 @@ def _cost_centers(book: WorkdayBook, prompts: Mapping[str, str], fault: Fault | 
 
 def _positions(book: WorkdayBook, prompts: Mapping[str, str], fault: Fault | None) -> list[Row]:
     del prompts, fault
-    # whoever built this report put the worker's name into it, as happens
+    return [_position(worker) for worker in book.workers()]
+
+
+def _named_positions(book: WorkdayBook, prompts: Mapping[str, str], fault: Fault | None) -> list[Row]:
+    del prompts, fault
     return [
-        {
-            "Employee_ID": worker["worker_id"],
-            "Position_ID": worker["position_id"],
-            "Position_Title": worker["title"],
-            "Cost_Center_ID": worker["cost_center"],
-            "Location_ID": worker["location"],
-            "FTE": str(int(worker["fte"]) / 100),
-            "Start_Date": worker["start"],
-            "End_Date": worker["end"],
-            "Legal_Name": worker["name"],
-            "Base_Pay": worker["salary"],
-        }
-        for worker in book.workers()
+        {**_position(worker), "Legal_Name": worker["name"], "Base_Pay": worker["salary"]} for worker in book.workers()
     ]
+
+
+def _position(worker: Thing) -> Row:
+    return {
+        "Employee_ID": worker["worker_id"],
+        "Position_ID": worker["position_id"],
+        "Position_Title": worker["title"],
+        "Cost_Center_ID": worker["cost_center"],
+        "Location_ID": worker["location"],
+        "FTE": str(int(worker["fte"]) / 100),
+        "Start_Date": worker["start"],
+        "End_Date": worker["end"],
+    }
 
 
 _LINE_COLUMNS = (
     "Journal_Number", "Line_Number", "Accounting_Date", "Company_ID", "Ledger_Account_ID", "Debit_Amount",
     "Credit_Amount", "Currency", "Cost_Center_ID", "Spend_Category", "Line_Memo", "Last_Updated",
+)  # fmt: skip
+_POSITION_COLUMNS = (
+    "Employee_ID", "Position_ID", "Position_Title", "Cost_Center_ID", "Location_ID", "FTE", "Start_Date", "End_Date",
 )  # fmt: skip
 REPORTS = {
     "GL_Journal_Lines": Report(_LINE_COLUMNS, ("Accounting_Date_From", "Accounting_Date_To"), _journal_lines),
@@ -154,13 +162,8 @@ REPORTS = {
         (),
         _cost_centers,
     ),
-    "GL_Positions": Report(
-        (
-            "Employee_ID", "Position_ID", "Position_Title", "Cost_Center_ID", "Location_ID", "FTE", "Start_Date",
-            "End_Date", "Legal_Name", "Base_Pay",
-        ),
-        (),
-        _positions,
-    ),
+    "GL_Positions": Report(_POSITION_COLUMNS, (), _positions),
+    # whoever built this one put names and pay into it, as happens
+    "GL_Positions_With_Names": Report((*_POSITION_COLUMNS, "Legal_Name", "Base_Pay"), (), _named_positions),
 }  # fmt: skip
 """Name -> report; all belong to `OWNER`."""

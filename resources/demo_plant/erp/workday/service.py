@@ -110,11 +110,11 @@ def _guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         control.seen.append(unquote(f"{request.url.path}?{request.url.query}") + content.decode("utf-8", "replace"))
         control.headers.append(dict(request.headers))
         fault = control.next_fault()
-        refusal = await _refusal(fault)
+        refusal = None if _is_soap_error(fault, handler) else await _refusal(fault)
         if refusal is not None:
             return refusal
         if not _admitted(service, request, content, handler) or (fault and fault.kind == "unauthorized"):
-            return _unauthorized(handler)
+            return _unauthorized(request, handler)
         try:
             answer = handler(service, request, content, fault)
         except (RefusedError, query.BadQueryError) as error:
@@ -143,11 +143,17 @@ def _admitted(service: Service, request: Request, content: bytes, handler: Handl
     return service.tokens.accepts(authorization) and not (is_basic and handler in _TOKENS_ONLY)
 
 
-def _unauthorized(handler: Handler) -> Response:
-    if handler is handlers.soap_call:
+def _unauthorized(request: Request, handler: Handler) -> Response:
+    # a token is judged before SOAP is read, user and password by the service itself
+    if handler is handlers.soap_call and "authorization" not in request.headers:
         error = soap.SoapFaultError("", "invalid username or password")
         return Response(soap.fault_of(error), 500, media_type=XML)
     return _error(401, "invalid_client: the token is missing, expired or of another tenant", "A0002")
+
+
+def _is_soap_error(fault: Fault | None, handler: Handler) -> bool:
+    # SOAP has a form of its own for an error of the server
+    return handler is handlers.soap_call and fault is not None and fault.kind == "server_error"
 
 
 async def _refusal(fault: Fault | None) -> Response | None:
@@ -172,9 +178,16 @@ def _spoilt(answer: Answer, fault: Fault | None) -> Response:
         return StreamingResponse(_broken(body), headers={"content-length": str(len(body))}, media_type=answer.kind)
     if kind == "truncated":
         body = body[: len(body) // 2]
+    if kind == "wrong_charset":
+        body = _latin(body).replace(b"encoding='UTF-8'", b"encoding='ISO-8859-1'")
+        return Response(body, media_type=f"{answer.kind.partition(';')[0]};charset=iso-8859-1")
     if kind == "not_utf8":
-        body = body.replace(b"Natural gas", b"Gas f\xfcr K\xfchler").replace(b"Boiler house", b"K\xfchlhaus")
+        body = _latin(body)
     return Response(body, media_type=answer.kind)
+
+
+def _latin(body: bytes) -> bytes:
+    return body.replace(b"Payable", b"Gl\xe4ubiger").replace(b"Boiler house", b"K\xfchlhaus")
 
 
 async def _broken(body: bytes) -> AsyncIterator[bytes]:

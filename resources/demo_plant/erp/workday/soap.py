@@ -63,7 +63,7 @@ class SoapRequest:
         return None if text is None else text in ("true", "1")
 
 
-def wsdl_of(service: str, address: str, fault: Fault | None) -> bytes:
+def wsdl_of(service: str, address: str, fault: Fault | None) -> str:
     """Return the WSDL of a service that is at `address`."""
     text = Path(__file__).with_name(f"{service}.wsdl").read_text(encoding="utf-8")
     text = text.replace(f"https://workday.example/ccx/service/tenant/{service}/v43.0", address)
@@ -71,7 +71,7 @@ def wsdl_of(service: str, address: str, fault: Fault | None) -> bytes:
         imported = '<xsd:import namespace="urn:elsewhere" schemaLocation="https://other-host.invalid/types.xsd"/>'
         first = '<xsd:element name="Workday_Common_Header"'
         text = text.replace(first, imported + first, 1)
-    return text.encode()
+    return text
 
 
 def read_request(service: str, content: bytes) -> SoapRequest:

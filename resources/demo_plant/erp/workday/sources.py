@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from resources.demo_plant.erp.workday.book import ACCOUNTS, Thing, WorkdayBook, wid_of
@@ -18,10 +18,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which accounting dates are asked for; sources without dates ignore it."""
+    """Which accounting dates, or which moments of change, are asked for; sources without them ignore it."""
 
     first: date
     last: date
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class DataSource:
     rows: Callable[[WorkdayBook, Span, Fault | None], list[Row]]
     dated: str | None = None
     """Field with the accounting date; rows are generated only for the dates that a query allows."""
+    stamped: str = "lastUpdated"
+    """Field with the moment of the last change."""
 
 
 def _instance(kind: str, code: str | None, label: str | None = None) -> Row | None:
@@ -40,8 +44,11 @@ def _instance(kind: str, code: str | None, label: str | None = None) -> Row | No
 
 
 def _journal_lines(book: WorkdayBook, span: Span, fault: Fault | None) -> list[Row]:
-    journals = spoilt(book.journals(span.first, span.last), fault)
-    return [_journal_line(journal, line) for journal in journals for line in journal["lines"]]
+    if span.since is not None:
+        found = book.journals_updated(span.since, span.until or book.clock.now())
+    else:
+        found = book.journals(span.first, span.last)
+    return [_journal_line(journal, line) for journal in spoilt(found, fault) for line in journal["lines"]]
 
 
 def _journal_line(journal: Thing, line: Thing) -> Row:

@@ -1,0 +1,152 @@
+"""Workday's answers as records: XML as JSON, lists of children one record each, and only what may be kept.
+
+Values stay the text that Workday sent. References become mappings of their kinds of ID, so that a path can name one:
+`<Currency_Reference><ID type="Currency_ID">EUR</ID></Currency_Reference>` is `{"Currency_Reference": {"Currency_ID":
+"EUR"}}`; several references in one list (worktags) are laid together, and a kind that occurs twice is a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from lxml import etree
+
+from resources.core.errors import DataError
+from resources.erp.declared import split_path
+from resources.erp.workday.shapes import Shape
+
+PARENT = "parent"
+"""Member of an exploded record with the fields around it."""
+
+_OBJECT: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def content_of(element: etree._Element, shape: Shape, keyed: Mapping[str, tuple[str, ...]]) -> Any:
+    """Return an element as text, mapping or None (`xsi:nil`).
+
+    Args:
+        element: What is read.
+        shape: Which children repeat, by the WSDL; one that it does not know is a list where it comes twice.
+        keyed: Name of a repeated element -> path in it; such a list becomes a mapping by the value there.
+    """
+    if element.get("{http://www.w3.org/2001/XMLSchema-instance}nil") in ("true", "1"):
+        return None
+    attributes = {
+        etree.QName(name).localname: value for name, value in element.attrib.items() if "XMLSchema-instance" not in name
+    }
+    if not len(element):
+        text = element.text or ""
+        return {**attributes, "value": text} if attributes else text
+    if _is_reference(element):
+        return {**attributes, **_identities([element])}
+    content: dict[str, Any] = dict(attributes)
+    for name, children in _by_name(element).items():
+        content[name] = _children(name, children, shape, keyed)
+    return content
+
+
+def _children(name: str, children: Sequence[etree._Element], shape: Shape, keyed: Mapping[str, tuple[str, ...]]) -> Any:
+    within = shape.within(name)
+    repeats = len(children) > 1 or shape.repeats(name)
+    if repeats and all(_is_reference(child) for child in children):
+        return _identities(children)
+    items = [content_of(child, within, keyed) for child in children]
+    if name in keyed:
+        return {str(_at(item, keyed[name]) or number): item for number, item in enumerate(items, 1)}
+    return items if repeats else items[0]
+
+
+def _by_name(element: etree._Element) -> dict[str, list[etree._Element]]:
+    found: dict[str, list[etree._Element]] = {}
+    for child in element.iterchildren(etree.Element):
+        found.setdefault(etree.QName(child).localname, []).append(child)
+    return found
+
+
+def _is_reference(element: etree._Element) -> bool:
+    return len(element) > 0 and all(
+        etree.QName(child).localname == "ID" and _kind(child) is not None for child in element.iterchildren()
+    )
+
+
+def _kind(identity: etree._Element) -> str | None:
+    return next((value for name, value in identity.attrib.items() if etree.QName(name).localname == "type"), None)
+
+
+def _identities(references: Sequence[etree._Element]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for reference in references:
+        for identity in reference.iterchildren():
+            kind, text = str(_kind(identity)), identity.text or ""
+            held = found.get(kind)
+            if held is None:
+                found[kind] = text
+            elif held != text:
+                found[kind] = [*(held if isinstance(held, list) else [held]), text]
+    return found
+
+
+def exploded(record: dict[str, Any], path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield one record for each child in the list at `path`; lists on the way are gone through as well.
+
+    A child carries the record around it under `parent`, without the list, and with the item in place of a list that was
+    gone through. A record without such a list yields nothing.
+    """
+    for child, around in _descend(record, path):
+        yield {**child, PARENT: around}
+
+
+def _descend(value: Any, path: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    if not isinstance(value, dict):
+        return
+    below = value.get(path[0])
+    rest = {name: held for name, held in value.items() if name != path[0]}
+    for item in below if isinstance(below, list) else [below]:
+        if len(path) == 1:
+            if isinstance(item, dict):
+                yield item, rest
+        else:
+            for child, around in _descend(item, path[1:]):
+                yield child, {**rest, path[0]: around}
+
+
+def picker(paths: Sequence[str]) -> Callable[[bytes], bytes]:
+    """Return what reduces a record, JSON text, to the given paths; text and numbers stay as they were written."""
+    tree: dict[str, Any] = {}
+    for path in paths:
+        branch = tree
+        names = split_path(path)
+        for name in names[:-1]:
+            branch = branch.setdefault(name, {})
+            if branch is None:
+                break
+        else:
+            branch[names[-1]] = None
+    return lambda record: _picked(record, tree)
+
+
+def _picked(raw: bytes | msgspec.Raw, tree: Mapping[str, Any]) -> bytes:
+    text = bytes(raw)
+    opening = text.lstrip()[:1]
+    try:
+        if opening == b"[":
+            return b"[" + b",".join(_picked(item, tree) for item in _LIST.decode(text)) + b"]"
+        if opening != b"{":
+            return b"null"
+        members = [
+            msgspec.json.encode(name) + b":" + (bytes(held) if tree[name] is None else _picked(held, tree[name]))
+            for name, held in _OBJECT.decode(text).items()
+            if name in tree
+        ]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DataError(f"a record that is not JSON ({error})") from error
+    return b"{" + b",".join(members) + b"}"
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,124 @@
+"""The connections to one tenant: one for tokens, one for custom reports, one for SOAP; and the tenant's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from resources.core.clock import Clock
+from resources.core.settings import EnvSecret
+from resources.erp.workday.config import WorkdayConfig
+from resources.transport.answers import HttpAnswer, Media
+from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfig
+from resources.transport.call_stats import CallStats
+from resources.transport.config import HttpConfig
+from resources.transport.http import HttpClient
+
+
+class TenantClock:
+    """What time it is at the tenant, by the Date of its answers; threads may share it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Compare with `clock`."""
+        self._clock = clock
+        self.ahead: timedelta | None = None
+        """How far the tenant's clock is ahead of ours, to the second; None before the first answer."""
+
+    def told(self, date: str | None) -> None:
+        """Take the Date header of an answer that has just come; a missing or odd one tells nothing."""
+        try:
+            moment = parsedate_to_datetime(date or "")
+        except (TypeError, ValueError):
+            return
+        self.ahead = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - self._clock.now()
+
+    def server_time(self) -> datetime | None:
+        """Return the tenant's time, aware UTC; None before the first answer."""
+        return None if self.ahead is None else (self._clock.now() + self.ahead).astimezone(UTC)
+
+    def now(self) -> datetime:
+        """Return the tenant's time, ours before the first answer."""
+        return self.server_time() or self._clock.now()
+
+
+class Connection:
+    """Sends requests with one way of logging on, and the gateway's key beside it; looked up when they are sent."""
+
+    def __init__(self, http: HttpClient, clock: TenantClock, key: ApiKeyConfig | None) -> None:
+        """Wrap a client."""
+        self._http = http
+        self._clock = clock
+        self._key = key
+
+    @property
+    def token_requests(self) -> int:
+        """Token requests sent so far."""
+        return self._http.token_requests
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, url: str, *, lane: str = "", media: Media = Media.JSON) -> HttpAnswer:
+        """Return what `url` answers; errors as of `HttpClient.get`."""
+        return self._noted(self._http.get(url, headers=self._gateway(), lane=lane, media=media))
+
+    def query(self, url: str, content: bytes, *, headers: Mapping[str, str], lane: str, media: Media) -> HttpAnswer:
+        """Return what `url` answers to a request that only reads; a SOAP fault is an answer."""
+        return self._noted(
+            self._http.post(
+                url,
+                content,
+                headers={**self._gateway(), **headers},
+                safe=True,
+                lane=lane,
+                media=media,
+                taken=frozenset({500}) if media is Media.XML else frozenset(),
+            )
+        )
+
+    def _gateway(self) -> dict[str, str]:
+        if self._key is None:
+            return {}
+        secret = self._key.key
+        assert isinstance(secret, EnvSecret)  # the configuration accepts nothing else
+        return {self._key.header: f"{self._key.prefix} {secret.reveal()}".lstrip()}
+
+    def _noted(self, answer: HttpAnswer) -> HttpAnswer:
+        self._clock.told(answer.headers.get("date"))
+        return answer
+
+
+class Tenant:
+    """The connections of one tenant; threads may share them."""
+
+    def __init__(self, system: str, config: WorkdayConfig, clock: Clock, *, home: Path) -> None:
+        """Prepare; nothing is sent.
+
+        Raises:
+            ConfigError: A certificate cannot be used.
+        """
+        self.clock = TenantClock(clock)
+        stats = CallStats(system, home, clock=clock)
+        user = config.isu
+
+        def connection(http: HttpConfig, auth: AuthConfig | None) -> Connection:
+            client = HttpClient(system, http, auth=auth, stats=stats, clock=clock)
+            return Connection(client, self.clock, config.api_key)
+
+        self.api = connection(config.http, config.auth)
+        """WQL and REST, and whatever else takes a token."""
+        self.soap = self.api if user is None else connection(config.http, None)
+        """SOAP: with the token, or without log-on where the requests themselves carry user and password."""
+        # a report answers when it is complete
+        patient = config.http.model_copy(update={"timeout": max(config.report_timeout, config.http.timeout)})
+        basic = user and BasicConfig(type="basic", username=config.full_name(user), password=user.password)
+        self.reports = connection(patient, basic or config.auth)
+        """Custom reports."""
+
+    def close(self) -> None:
+        """Close all of them."""
+        for one in (self.api, self.soap, self.reports):
+            one.close()
