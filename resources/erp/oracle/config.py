@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +22,15 @@ METER_CODE = "MeterCode"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
+class Period(StrictModel):
+    """A coarser condition for a day, where the business date itself cannot be asked for."""
+
+    attribute: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+    """Attribute of the resource, such as DefaultPeriodName."""
+    format: str = Field("%b-%y", min_length=1, max_length=60)
+    """Its value for a day, in the letters of strftime: `%b-%y` is Nov-26."""
+
+
 class OracleOptions(StrictModel):
     """What `options` of a dataset may hold."""
 
@@ -29,7 +39,10 @@ class OracleOptions(StrictModel):
     finder: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
     """Predefined search of the resource; none if absent."""
     finder_values: dict[str, str] = Field(default_factory=dict)
-    """Its variables; `{day}` in a value is the business day."""
+    """Its variables; `{day}` in a value is the business day, `{day:%b-%y}` the same by the letters of strftime."""
+    period: Period | None = None
+    """Asked for in place of the business date, for a pod whose `q` does not compare attributes of children: all of the
+    period is read, and what is of other days is passed over. Only beside `explode`."""
     order_by: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
     """Unique attribute of the resource that pages are ordered and sought by; its part of the key if absent."""
     paging: Literal["key", "offset"] = "key"
@@ -49,6 +62,7 @@ class OracleOptions(StrictModel):
                     f"finder_values: {name[:40]!r} must be a name and its value without semicolon and comma, which "
                     "separate variables"
                 )
+            with_day(value, date(2026, 1, 31))
         return values
 
     @model_validator(mode="after")
@@ -56,6 +70,18 @@ class OracleOptions(StrictModel):
         if self.finder_values and self.finder is None:
             raise ValueError("finder_values needs finder")
         return self
+
+
+def with_day(text: str, day: date) -> str:
+    """Return a text with the day in its place.
+
+    Raises:
+        ValueError: The text has other braces than those of `{day}`.
+    """
+    try:
+        return text.format(day=day)
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{text[:60]!r}: only {{day}} and {{day:%b-%y}} may stand in braces") from error
 
 
 class OracleMeter(MeterConfig):
@@ -145,6 +171,8 @@ def _problem(declared: DatasetConfig, framework: int) -> str | None:
         return "select and expand exclude each other: `fields` of Fusion REST takes the children along"
     if declared.explode is not None:
         return _problem_of_children(declared, declared.explode, options, framework)
+    if options.period is not None:
+        return "options.period goes with explode: records of other days would have to be passed over"
     return None if options.order_by or len(declared.key) == 1 else "a key of several properties needs options.order_by"
 
 

@@ -125,8 +125,9 @@ class Pod:
 
     def _note_time(self, answer: HttpAnswer) -> None:
         try:
-            told = parsedate_to_datetime(answer.headers.get("date", ""))
-        except (TypeError, ValueError):
+            # a proxy may have added a second one
+            told = parsedate_to_datetime(answer.headers.get_list("date")[0])
+        except (IndexError, TypeError, ValueError):
             return
         aware = told if told.tzinfo else told.replace(tzinfo=UTC)
         with self._lock:

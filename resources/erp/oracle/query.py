@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from resources.erp.connector import Changed, Day, Part
 from resources.erp.declared import Comparison, DatasetConfig
-from resources.erp.oracle.config import OracleOptions, at_resource, wire_path
+from resources.erp.oracle.config import OracleOptions, at_resource, wire_path, with_day
 from resources.transport.quoting import Dialect, Value, quote_name, quote_value
 
 _OPERATORS = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -107,6 +107,8 @@ def _part(grammar: Grammar, declared: DatasetConfig, options: OracleOptions, par
         return [grammar.compare(name, "ge", part.since), grammar.compare(name, "lt", part.until)]
     if not isinstance(part, Day):
         return []
+    if options.period is not None:
+        return [grammar.compare(options.period.attribute, "eq", part.day.strftime(options.period.format))]
     name = wire_path(str(declared.business_date), declared.explode)
     if options.business_date_type == "date":
         return [grammar.compare(name, "eq", part.day)]
@@ -115,8 +117,11 @@ def _part(grammar: Grammar, declared: DatasetConfig, options: OracleOptions, par
 
 
 def _finder(options: OracleOptions, part: Part) -> str:
-    day = part.day.isoformat() if isinstance(part, Day) else ""
-    values = ",".join(f"{name}={value.replace('{day}', day)}" for name, value in options.finder_values.items())
+    written = {
+        name: with_day(value, part.day) if isinstance(part, Day) else value
+        for name, value in options.finder_values.items()
+    }
+    values = ",".join(f"{name}={value}" for name, value in written.items())
     return f"{options.finder};{values}" if values else str(options.finder)
 
 

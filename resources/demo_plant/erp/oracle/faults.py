@@ -40,12 +40,12 @@ FaultKind = Literal[
 """`throttle` 429, `unavailable` 503, `bad_gateway` 502, `gateway_timeout` 504, `server_error` 500, `forbidden` 403,
 `unauthorized` 401 with a token that is good, `slow` answers after `seconds`, `html_login` a login page with status 200,
 `redirect` 302 to one, `drop` breaks the connection in the middle of the body, `truncated` cuts the JSON short,
-`not_utf8` sends Latin-1, `wrong_charset` UTF-16 and says so, `not_json` a collection without items, `foreign_link` gives
-children a link to another host, `repeat_page` sends the page before again, `empty_page` no records but hasMore,
+`not_utf8` sends Latin-1, `wrong_charset` UTF-16 and says so, `not_json` a collection without items, `foreign_link`
+gives children a link to another host, `repeat_page` sends the page before again, `empty_page` no records but hasMore,
 `miscount` adds one to totalResults, `no_more` says hasMore false whatever there is, `other_day` dates the records a day
 later, `ignore_filter` answers as if there were no q, `no_key` leaves the key of the first record out,
-`unknown_currency` writes XXZ, `other_date_format` writes dates as 20-NOV-2026, `huge_field` puts 10 MB into a text of the
-first record; `token_unavailable` and `token_html` are the token endpoint's 503 and login page."""
+`unknown_currency` writes XXZ, `other_date_format` writes dates as 20-NOV-2026, `huge_field` puts 10 MB into a text of
+the first record; `token_unavailable` and `token_html` are the token endpoint's 503 and login page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ and to what is documented or widely reported: framework versions by header (quer
 children as a collection from 3, errors with o:errorDetails from 4), `finder`, `q`, `fields`, `expand`, `onlyData`,
 `orderBy`, `limit` with a silent cap, `offset`, `hasMore`, `totalResults`, `/describe`, OAuth with a concatenated scope,
 Basic, and an empty 200 for a client that no user belongs to. It knows no writes, no actions, no batch, no `dependency`.
-
-Serve it with uvicorn's own Date header off (`date_header=False`): the fake sends one, from a clock that can be skewed.
 """
 
 from __future__ import annotations
@@ -60,6 +58,7 @@ class _Fake:
     control: OracleControl
     clock: Clock
     gate: Gate
+    own_date: bool
 
 
 def create_app(
@@ -68,6 +67,7 @@ def create_app(
     login: OracleLogin | None = None,
     control: OracleControl | None = None,
     clock: Clock | None = None,
+    own_date: bool = False,
 ) -> Starlette:
     """Return the fake as an ASGI application.
 
@@ -76,10 +76,12 @@ def create_app(
         login: Who may log on.
         control: How it misbehaves and what it counted; `app.state.control`.
         clock: For the life of tokens and the Date header.
+        own_date: True: it sends the Date header itself, by its clock and its skew; the server must then send none
+            (uvicorn: `date_header=False`).
     """
     control, clock = control or OracleControl(), clock or SystemClock()
     gate = Gate(login or OracleLogin(), control, clock)
-    fake = _Fake(book, control, clock, gate)
+    fake = _Fake(book, control, clock, gate, own_date)
     app = Starlette(
         routes=[
             Route(TOKEN_PATH, gate.token, methods=["POST"]),
@@ -108,9 +110,11 @@ def _framework(request: Request) -> int | None:
 
 def _answer(request: Request, body: bytes, status: int = 200, *, media_type: str, **headers: str) -> Response:
     fake = _of(request)
-    date = fake.clock.now() + timedelta(seconds=fake.control.clock_skew_s)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(body, status, media_type=media_type, headers={"date": format_datetime(date, usegmt=True), **named})
+    if fake.own_date:
+        date = fake.clock.now() + timedelta(seconds=fake.control.clock_skew_s)
+        named["date"] = format_datetime(date, usegmt=True)
+    return Response(body, status, media_type=media_type, headers=named)
 
 
 def _json(request: Request, body: Any, status: int = 200, *, kind: str = "resourcecollection") -> Response:

@@ -51,7 +51,7 @@ class OracleServer:
         self.login = OracleLogin()
         self.authority = authority
         issued = authority.issue("oracle")
-        app = create_app(self.book, login=self.login, control=self.control, clock=self.clock)
+        app = create_app(self.book, login=self.login, control=self.control, clock=self.clock, own_date=True)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]

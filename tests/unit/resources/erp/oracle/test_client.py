@@ -156,6 +156,20 @@ def test_journals_when_a_batch_holds_two_days_are_those_of_the_day(oracle: Oracl
     assert len(pulled.records) == 4
 
 
+def test_journals_when_read_by_period_are_the_same_lines_of_the_day(oracle: OracleServer) -> None:
+    """For a pod whose q does not compare attributes of children."""
+    datasets = {"financial_transactions": {"options": {"period": {"attribute": "DefaultPeriodName"}}}}
+    pulled = oracle.pull("financial_transactions", Day(DAY), datasets=datasets)
+    assert "Status = 'P' and DefaultPeriodName = 'Nov-26'&" in oracle.control.seen[0]
+    assert pulled.texts == oracle.pull("financial_transactions", Day(DAY)).texts
+
+
+def test_a_finder_when_its_value_is_a_period_gets_the_days(oracle: OracleServer) -> None:
+    options = {"finder": "JournalsFinder", "finder_values": {"AccountingPeriod": "{day:%b-%y}"}}
+    oracle.pull("financial_transactions", Day(DAY), datasets={"financial_transactions": {"options": options}})
+    assert "finder=JournalsFinder;AccountingPeriod=Nov-26&" in oracle.control.seen[0]
+
+
 def test_children_when_they_do_not_fit_are_read_by_their_own_link(oracle: OracleServer) -> None:
     pulled = oracle.pull("financial_transactions", Day(DAY), http={"page_size": 15})
     below = [address for address in oracle.control.seen if "/child/journalLines" in address]

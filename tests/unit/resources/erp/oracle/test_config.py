@@ -69,6 +69,8 @@ def test_a_scope_when_given_is_taken_verbatim() -> None:
         ({"datasets": {"assets": {"options": {"find": "x"}}}}, "find"),
         ({"datasets": {"assets": {"options": {"finder_values": {"a": "b"}}}}}, "finder_values needs finder"),
         ({"datasets": {"assets": {"options": {"finder": "F", "finder_values": {"a": "b,c"}}}}}, "without semicolon"),
+        ({"datasets": {"assets": {"options": {"finder": "F", "finder_values": {"a": "{now}"}}}}}, "only {day} and"),
+        ({"datasets": {"assets": {"options": {"period": {"attribute": "P"}}}}}, "options.period goes with explode"),
         ({"datasets": {"financial_transactions": {"changed": "LastUpdateDate"}}}, "belongs to a child"),
         ({"datasets": {"financial_transactions": {"key": "JeLineNumber"}}}, "name one to order by"),
         ({"account_segments": ["company", "account"]}, "there is no segment 'cost_center' among account_segments"),

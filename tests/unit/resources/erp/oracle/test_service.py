@@ -12,10 +12,12 @@ import pytest
 
 from resources.core.clock import ManualClock
 from resources.demo_plant.erp.oracle.book import OracleBook
+from resources.demo_plant.erp.oracle.demo import demo_app, demo_settings
 from resources.demo_plant.erp.oracle.expressions import BadQueryError, parse
 from resources.demo_plant.erp.oracle.faults import OracleControl
 from resources.demo_plant.erp.oracle.resources import METER_READINGS, RESOURCES
 from resources.demo_plant.erp.oracle.service import ROOT, TOKEN_PATH, VERSION
+from resources.erp.oracle.config import OracleConfig
 from resources.transport.tls import client_context
 from tests.unit.resources.erp.oracle.support import DAY, SATURDAY, OracleServer
 
@@ -272,3 +274,9 @@ def test_a_fault_when_unknown_or_taken_back_does_nothing() -> None:
     control.misbehave("drop", times=3)
     control.reset()
     assert control.next_fault() is None
+
+
+def test_the_block_of_the_demo_when_validated_reads_every_dataset(oracle: OracleServer) -> None:
+    settings = demo_settings(f"https://127.0.0.1:{oracle.port}", oracle.authority.certificate)
+    assert len(OracleConfig.model_validate(settings).datasets) == 4
+    assert demo_app("secret", 7).state.fake.gate.login.client_secret == "secret"
