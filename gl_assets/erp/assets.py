@@ -5,11 +5,13 @@ Facts are partitioned by business day and work through a whole range of days in 
 data is one snapshot a run.
 """
 
+from datetime import date
 from typing import Any, TypedDict
 
 import dagster as dg
 
 from gl_assets.erp.bodies import SNAPSHOT, Lander, report_days
+from gl_assets.erp.changes import asked_for, land_changes
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.days import business_days, last_open_day, standard_zone, work_through_days
 from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key, tables_fed
@@ -32,7 +34,8 @@ def build_erp_assets(config: Integrations) -> list[dg.AssetsDefinition]:
     """
     with quiet_beta():
         landed = [
-            _landed_master(feed) if feed.declared.is_master else _landed_facts(config, feed) for feed in feeds(config)
+            _landed_master(config, feed) if feed.declared.is_master else _landed_facts(config, feed)
+            for feed in feeds(config)
         ]
         standard = [
             _standard_facts(config, table) if isinstance(table, FactTable) else _standard_master(config, table)
@@ -49,30 +52,42 @@ def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
         partitions_def=business_days(config, zone),
     )
     def landed(context: dg.AssetExecutionContext) -> None:
-        """Replace each day of the run's range by what the system says of it now."""
-        days = context.partition_keys
-        progress = Progress(context, feed.key, len(days))
-        with context.resources.timescale.connection() as connection:
+        """Replace each day of the run's range by what the system says of it now, or land what changed."""
+        with context.resources.timescale.connection() as connection, told_in_words():
             lander = Lander(connection, getattr(context.resources, resource_key(feed.system)), feed, context.run.run_id)
-            outcome = work_through_days(
-                days,
-                last_open_day(config, zone),
-                lander.land_day,
-                told=lambda day, failed: progress.step(day, records=lander.records(day), failed=failed),
-            )
-        report_days(context, feed.key, lander.found, outcome)
+            changed = asked_for(context.run.tags)
+            if changed is not None:
+                land_changes(context, lander, config, changed)
+            else:
+                _land_days(context, lander, last_open_day(config, zone))
 
     return landed
 
 
-def _landed_master(feed: Feed) -> dg.AssetsDefinition:
+def _land_days(context: dg.AssetExecutionContext, lander: Lander, last: date) -> None:
+    days, key = context.partition_keys, lander.feed.key
+    progress = Progress(context, key, len(days))
+    outcome = work_through_days(
+        days,
+        last,
+        lander.land_day,
+        told=lambda day, failed: progress.step(day, records=lander.records(day), failed=failed),
+    )
+    report_days(context, key, lander.found, outcome)
+
+
+def _landed_master(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
     @dg.asset(**_landed_terms(feed, ", the latest snapshot"))
     def landed(context: dg.AssetExecutionContext) -> None:
-        """Replace the snapshot by what the system says now."""
+        """Replace the snapshot by what the system says now, or land what changed."""
         with context.resources.timescale.connection() as connection, told_in_words():
             lander = Lander(connection, getattr(context.resources, resource_key(feed.system)), feed, context.run.run_id)
-            lander.land_snapshot()
-        context.add_asset_metadata(lander.found[SNAPSHOT])
+            changed = asked_for(context.run.tags)
+            if changed is not None:
+                land_changes(context, lander, config, changed)
+            else:
+                lander.land_snapshot()
+                context.add_asset_metadata(lander.found[SNAPSHOT])
 
     return landed
 

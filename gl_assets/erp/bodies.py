@@ -12,7 +12,8 @@ import psycopg
 from gl_assets.erp.feeds import Feed
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import UnreachableError
-from resources.erp.connector import Day, Part, Whole
+from resources.erp.changes import LandedChanges, land_changes
+from resources.erp.connector import Changed, Day, Part, Whole
 from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
 from resources.erp.named_pages import named
 from resources.erp.records import RecordPage
@@ -61,6 +62,26 @@ class Lander:
         with closing(self._pages(Whole())) as pages, one_transaction(self.connection):
             landed = land_snapshot(self.connection, self._landing(None), pages, now=datetime.now(UTC))
         self.found[SNAPSHOT] = shown(landed)
+
+    def land_changes(self, read: Changed, first_day: date) -> LandedChanges:
+        """Land what changed in a time, of whatever days, and move the cursor of changes.
+
+        Raises:
+            SourceError: It could not be read; what is stored and the cursor are as they were.
+        """
+        now = datetime.now(UTC)
+        with closing(self._pages(read)) as pages, one_transaction(self.connection):
+            changes = land_changes(self.connection, self._landing(None), pages, read=read, now=now, first_day=first_day)
+        for day in changes.touched:
+            self.found[day.isoformat() if day else SNAPSHOT] = {
+                "changes_read": changes.records,
+                "written": changes.written,
+                "moved": changes.moved,
+                "undated": changes.undated,
+                "days_touched": len(changes.touched),
+                "changed_until": read.until.isoformat(),
+            }
+        return changes
 
     def records(self, day: str) -> int:
         """Return how many records a landed day has; 0 where it failed."""
