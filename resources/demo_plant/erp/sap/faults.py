@@ -62,7 +62,7 @@ def spoilt(response: Response, fault: Fault | None) -> Response:
         body = re.sub(r'(Text|Name|Description)":"', r'\1":"Kühler ', body.decode()).encode("latin-1", "replace")
         kind = "application/json; charset=iso-8859-1"
     if fault.kind == "huge_field":
-        body = re.sub(rb'(:\s*")', rb"\g<1>" + b"x" * _HUGE, body[:-2], count=1) + body[-2:]
+        body = re.sub(rb'(Text|Name|Description)":"', lambda found: found.group() + b"x" * _HUGE, body, count=1)
     return Response(body, media_type=kind, headers=headers)
 
 

@@ -50,6 +50,7 @@ def _type_v4(entity: EntityType, space: str) -> str:
 def _v2(service: Service) -> str:
     space = _namespace(service)
     types = "".join(_type_v2(held.type, space) for held in service.sets.values())
+    types += "".join(_associations(held.type, space) for held in service.sets.values())
     sets = "".join(
         f'<EntitySet Name="{name}" EntityType="{space}.{held.type.name}" sap:content-version="1"/>'
         for name, held in service.sets.items()
@@ -72,10 +73,19 @@ def _type_v2(entity: EntityType, space: str) -> str:
         for name, kind in entity.properties.items()
     )
     ways = "".join(
-        f'<NavigationProperty Name="{name}" Relationship="{space}.{name}" FromRole="From" ToRole="To"/>'
+        f'<NavigationProperty Name="{name}" Relationship="{space}.{entity.name}_{name}" FromRole="From" ToRole="To"/>'
         for name in entity.navigations
     )
     return f'<EntityType Name="{entity.name}" sap:content-version="1">{_key(entity)}{rows}{ways}</EntityType>'
+
+
+def _associations(entity: EntityType, space: str) -> str:
+    return "".join(
+        f'<Association Name="{entity.name}_{name}" sap:content-version="1">'
+        f'<End Type="{space}.{entity.name}" Multiplicity="1" Role="From"/>'
+        f'<End Type="{space}.{way.target}" Multiplicity="*" Role="To"/></Association>'
+        for name, way in entity.navigations.items()
+    )
 
 
 def _key(entity: EntityType) -> str:

@@ -50,6 +50,7 @@ def test_a_day_when_pulled_brings_every_document_once(sap: SapServer) -> None:
         "Characteristic,CharcValueUnit,MeasurementReadingInEntryUoM,MeasurementReadingEntryUoM,"
         "MeasurementCounterReading,MsmtCounterReadingDifference,MsmtCntrReadingDiffIsEntered,MsmtValuationCode,"
         "MeasurementDocumentText,MsmtRdngStatus,MsmtRdngIsReversed&$orderby=MeasurementDocument&$count=true&sap-client=100"
+        "&sap-language=EN"
     )
 
 
@@ -126,7 +127,7 @@ def test_a_passing_fault_when_it_ends_in_time_costs_nothing(sap: SapServer, kind
         ("truncated", ProtocolError, "may be cut off"),
         ("not_utf8", ProtocolError, "the answer is not UTF-8 at byte"),
         ("foreign_link", ProtocolError, "refused to follow a link to https://other-host.invalid/"),
-        ("repeat_page", ProtocolError, "links to a page already read"),
+        ("repeat_page", ProtocolError, "holds the records of the page before it again"),
         ("drop", UnreachableError, "the connection broke"),
         ("token_unavailable", ThrottledError, "/sap/bc/sec/oauth2/token: HTTP 503"),
         ("token_html", ProtocolError, "check auth.token_url"),
@@ -183,12 +184,9 @@ def test_a_large_answer_when_above_the_limit_is_refused(sap: SapServer) -> None:
 
 
 def test_documents_of_another_day_when_sent_are_refused(sap: SapServer) -> None:
-    stranger = {**sap.book.day(DAY)[0], "MsmtRdngDate": "2026-11-19"}
-    with SapClient("sap", sap.config()) as client:
-        declared = sap.config().datasets["energy_consumption"]
-        with pytest.raises(ProtocolError, match=r"ignores \$filter"):
-            client._check_day(declared, DAY, [stranger], 1)
-        client._check_day(declared, DAY, [{**stranger, "MsmtRdngDate": "soon"}, {}], 1)
+    sap.control.misbehave("other_day")
+    with pytest.raises(ProtocolError, match=r"page 1 holds records of 2026-11-19: the service ignores \$filter"):
+        pull(sap.config())
 
 
 def test_response_times_when_a_client_closes_are_in_the_file(sap: SapServer) -> None:
