@@ -13,6 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from resources.core.settings import parse_yaml
+from resources.erp.config import SystemConfig
+from resources.erp.kinds import connector, kinds
 from resources.integrations import Integrations, example_path, load_integrations
 
 OPTIONAL_KEY = re.compile(r"^(\s*(?:- )?)#(?=(?:- )?(?:[a-z0-9_]+:|\{))", re.MULTILINE)
@@ -22,8 +24,15 @@ def uncommented() -> str:
     return OPTIONAL_KEY.sub(r"\1", example_path().read_text(encoding="utf-8"))
 
 
+SYSTEMS = {kind: connector(kind).config_class for kind in kinds()}
+"""Kind of an ERP system -> the model of its block."""
+
+
 def models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is SystemConfig:
+        for system in SYSTEMS.values():
+            yield from models(system)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
         for field in annotation.model_fields.values():
             yield from models(field.annotation)
@@ -55,15 +64,22 @@ def owner(model: type[BaseModel], key: str) -> str:
 
 
 def chosen_model(node: yaml.Node, annotation: Any) -> type[BaseModel] | None:
-    """Return the model that a mapping is: of several, the one whose `kind` it names."""
+    """Return the model that a mapping is: of several, the one whose `kind` or `type` it names."""
     origin = get_origin(annotation)
     if origin is not None and origin not in (Union, types.UnionType) and not hasattr(annotation, "__metadata__"):
         return None
     candidates = list(direct_models(annotation))
+    if candidates == [SystemConfig]:
+        return SYSTEMS[named(node, "kind")]
     if len(candidates) > 1 and isinstance(node, yaml.MappingNode):
-        kind = next((value.value for key, value in node.value if key.value == "kind"), None)
-        candidates = [m for m in candidates if kind in get_args(m.model_fields["kind"].annotation)]
+        key = "kind" if "kind" in candidates[0].model_fields else "type"
+        candidates = [m for m in candidates if named(node, key) in get_args(m.model_fields[key].annotation)]
     return candidates[0] if candidates else None
+
+
+def named(node: yaml.Node, name: str) -> str:
+    assert isinstance(node, yaml.MappingNode)
+    return str(next((value.value for key, value in node.value if key.value == name), "client_credentials"))
 
 
 def direct_models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -109,6 +125,7 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     exempt |= {"trust_store", "server_application_uri", "max_items_per_subscription", "server_deadband"}
     exempt |= {"sampling_interval", "queue_size"}
     exempt |= {"area", "calibration", "tags_csv", "discover"}
+    exempt |= {"proxy_url", "proxy_username", "proxy_password", "service_root"}
     assert set(differences(plain, shown)) - exempt == set()
 
 
