@@ -13,7 +13,8 @@ import structlog
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError, ProtocolError, SourceError
 from resources.core.home import gl_home
-from resources.erp.connector import Finding, Part, SystemDescription
+from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
+from resources.erp.declared import DatasetConfig
 from resources.erp.records import RecordPage
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.description import Describer
@@ -84,7 +85,20 @@ class WorkdayClient:
             SourceError: The part could not be read; a ProtocolError also for a page of another day, and where fewer
                 records arrive than the server counted. The message names dataset, part and page.
         """
+        return self._records(dataset, self._config.datasets[dataset], part)
+
+    def fetch_keys(self, dataset: str, part: Day | Whole) -> Iterator[RecordPage]:
+        """Yield pages of records that hold at least the dataset's key; errors as of `fetch`.
+
+        Only WQL can be asked for the keys alone: reports and SOAP answer as they always do.
+        """
         declared = self._config.datasets[dataset]
+        if protocol_of(declared) == "wql":
+            none: dict[str, Any] = {"fields": {}, "extra": {}, "select": (), "withdrawn_when": ()}
+            declared = declared.model_copy(update={**none, "changed": None, "totals": None})
+        return self._records(dataset, declared, part)
+
+    def _records(self, dataset: str, declared: DatasetConfig, part: Part) -> Iterator[RecordPage]:
         pull = Pull(self._system, dataset, declared, part)
         reader = RecordReader(pull, only_declared=self._config.is_about_people(dataset, declared))
         records = 0

@@ -92,25 +92,27 @@ def _identities(references: Sequence[etree._Element]) -> dict[str, Any]:
 def exploded(record: dict[str, Any], path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield one record for each child in the list at `path`; lists on the way are gone through as well.
 
-    A child carries the record around it under `parent`, without the list, and with the item in place of a list that was
-    gone through. A record without such a list yields nothing.
+    A child carries what the list stood in under `parent`, without the list; of lists in lists, each is a level of its
+    own: `parent.parent` is what the outer one stood in. A record without such a list yields nothing.
     """
-    for child, around in _descend(record, path):
-        yield {**child, PARENT: around}
+    return _exploded(record, path, None)
 
 
-def _descend(value: Any, path: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    if not isinstance(value, dict):
-        return
-    below = value.get(path[0])
-    rest = {name: held for name, held in value.items() if name != path[0]}
-    for item in below if isinstance(below, list) else [below]:
-        if len(path) == 1:
+def _exploded(record: dict[str, Any], path: tuple[str, ...], outer: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    around = dict(record) if outer is None else {**record, PARENT: outer}
+    holder = around
+    for depth, name in enumerate(path):
+        held = holder.pop(name, None)
+        rest = path[depth + 1 :]
+        if isinstance(held, dict) and rest:
+            # no list: it stays a part of what is around
+            holder[name] = held = dict(held)
+            holder = held
+            continue
+        for item in held if isinstance(held, list) else [held]:
             if isinstance(item, dict):
-                yield item, rest
-        else:
-            for child, around in _descend(item, path[1:]):
-                yield child, {**rest, path[0]: around}
+                yield from _exploded(item, rest, around) if rest else ({**item, PARENT: around},)
+        return
 
 
 def picker(paths: Sequence[str]) -> Callable[[bytes], bytes]:

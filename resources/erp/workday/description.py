@@ -13,7 +13,7 @@ from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import SoapOptions, options_of, protocol_of
 from resources.erp.workday.pages import Pull
 from resources.erp.workday.raas import RaasSource, columns_of
-from resources.erp.workday.shapes import exploded_properties, reference_kinds
+from resources.erp.workday.shapes import exploded_properties, levels_of, reference_kinds
 from resources.erp.workday.soap import SoapSource
 from resources.erp.workday.wql import WqlSource
 from resources.transport.json_text import parse_json
@@ -71,7 +71,8 @@ class Describer:
             return None
         self._files[f"report-{declared.resource}.xsd"] = body
         try:
-            return columns_of(body)
+            columns = columns_of(body)
+            return tuple(exploded_properties(columns, [declared.explode])) if declared.explode else columns
         except DataError as error:
             self._notes.append(f"{name}: the schema of report {declared.resource} is {error}")
             return None
@@ -86,7 +87,7 @@ class Describer:
         shape = self._soap.record_shape(Pull(self._system, name, declared, Whole()))
         found = tuple(shape.properties(self._kinds[service]))
         if declared.explode:
-            found = tuple(exploded_properties(found, declared.explode))
+            found = tuple(exploded_properties(found, levels_of(shape, split_path(declared.explode))))
         return tuple(_keyed(found, declared, options))
 
     def _kept(self, name: str, rows: list[bytes]) -> list[dict[str, Any]]:

@@ -129,6 +129,7 @@ def _job(held: Thing) -> Content:
             "End_Date": held["end"],
             "Scheduled_Weekly_Hours": "40",
             "Full_Time_Equivalent_Percentage": held["fte"],
+            "Working_FTE": str(int(held["fte"]) / 100),
             "Business_Site_Summary_Data": {
                 "Location_Reference": reference("Location_ID", held["location"]),
                 "Name": held["location"],
