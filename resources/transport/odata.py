@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
-from resources.core.errors import ProtocolError
 from resources.transport.http import HttpClient
 from resources.transport.json_pages import JsonEnvelope
-from resources.transport.odata_filter import Compare, Filter, written
+from resources.transport.odata_filter import Filter, written
 from resources.transport.paging import Page, pages_by_link
-from resources.transport.quoting import Value, quote_name
+from resources.transport.quoting import quote_name
 
 _ENVELOPE = JsonEnvelope("value", link=("@odata.nextLink",), count=("@odata.count",))
 
@@ -141,81 +139,3 @@ class ODataV4:
         asked = {"Prefer": f"odata.maxpagesize={self._page_size}", **(headers or {})}
         get = partial(self._http.get, headers=asked, lane=lane)
         return pages_by_link(self._http.source, first, get=get, read=_ENVELOPE.split, base=self.root)
-
-
-def compare(name: str, operator: str, value: Value) -> str:
-    """Return one comparison, `name operator literal`.
-
-    Raises:
-        ValueError: As `odata_filter.written`.
-    """
-    return written(Compare(name, operator, value))
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedPage:
-    """One page of an entity set: its number from 1, its records, and the server's `@odata.count` if it gave one."""
-
-    number: int
-    records: list[dict[str, Any]]
-    count: int | None
-
-
-class ODataService:
-    """One service of a system, by its root."""
-
-    def __init__(self, http: HttpClient, service_root: str, *, page_size: int) -> None:
-        """Read `service_root` (a path) through `http`, asking for pages of `page_size`."""
-        self._http = http
-        self._root = service_root.rstrip("/") + "/"
-        self._page_size = page_size
-
-    def pages(self, entity_set: str, query: Query) -> Iterator[ParsedPage]:
-        """Yield the pages of an entity set as they arrive; only one is held at a time.
-
-        Raises:
-            SourceError: As `HttpClient.get_json`; a `ProtocolError` also for a page that is none, a link that repeats,
-                and a link to another origin. The message names the page.
-        """
-        quote_name("odata_v4", entity_set)
-        link: str | None = f"{self._root}{entity_set}?{query.encoded()}"
-        followed: set[str] = set()
-        number = 0
-        while link is not None:
-            number += 1
-            followed.add(link)
-            answer = self._http.get_json(link, headers={"Prefer": f"odata.maxpagesize={self._page_size}"}).content
-            page, next_link = self._page(answer, number, entity_set)
-            yield page
-            if next_link in followed:
-                raise self._broken(entity_set, number, "links to a page already read; the pages would never end")
-            link = next_link
-
-    def _page(self, answer: object, number: int, entity_set: str) -> tuple[ParsedPage, str | None]:
-        if not isinstance(answer, dict):
-            raise self._broken(entity_set, number, "is no JSON object")
-        records, link, count = answer.get("value"), answer.get("@odata.nextLink"), answer.get("@odata.count")
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise self._broken(entity_set, number, "has no list of records under `value`")
-        if link is not None and not isinstance(link, str):
-            raise self._broken(entity_set, number, "has an @odata.nextLink that is no text")
-        try:
-            told = int(count) if count is not None else None
-        except (TypeError, ValueError):
-            raise self._broken(entity_set, number, "has an @odata.count that is no number") from None
-        return ParsedPage(number, records, told), self._resolved(link, number, entity_set) if link else None
-
-    def _resolved(self, link: str, number: int, entity_set: str) -> str:
-        """Return a link, which may be relative to the service root, for `get_json` (which refuses other origins)."""
-        try:
-            # a root without origin leaves an absolute link as it is, and `//host/path` a foreign one
-            return urljoin(self._root, link)
-        except ValueError:
-            raise self._broken(entity_set, number, "has an @odata.nextLink that is no address") from None
-
-    def _broken(self, entity_set: str, number: int, what: str) -> ProtocolError:
-        source = self._http.source
-        return ProtocolError(
-            f"{source}: page {number} of {self._root}{entity_set} {what}; is http.base_url an OData V4 service?",
-            source=source,
-        )

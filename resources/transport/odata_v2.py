@@ -58,7 +58,8 @@ def _flatten(item: Expand, above: str, paths: list[str], select: list[str]) -> N
     path = above + item.name
     paths.append(path)
     if select:
-        select.extend(f"{path}/{name}" for name in item.select or ("*",))
+        # a navigation that is selected comes with all its properties
+        select.extend([f"{path}/{name}" for name in item.select] or [path])
     for inner in item.expand:
         _flatten(inner, path + "/", paths, select)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from resources.core.errors import AuthError, ProtocolError
 from resources.transport.auth_config import OAuthConfig
 from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
-from resources.transport.odata import ODataService, Query, compare
+from resources.transport.odata import ODataV4, Query
+from resources.transport.odata_filter import Compare
 
 ROOT = "/sap/opu/odata4/sap/api_purchaseorder/srvd_a2x/sap/api_purchaseorder/0001"
 SECRET_VARIABLE = "MOCK_SAP_SECRET"
@@ -62,17 +64,17 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_purchase_orders_when_listed_are_counted_and_filtered(mock_sap: str) -> None:
     with client(mock_sap) as http:
-        service = ODataService(http, ROOT, page_size=100)
+        service = ODataV4(http, ROOT, page_size=100)
         pages = list(service.pages("PurchaseOrder", Query(count=True, orderby=("PurchaseOrder",))))
-        orders = [record for page in pages for record in page.records]
+        orders = [json.loads(record) for page in pages for record in page.records]
         assert len(orders) == pages[0].count
         assert orders
         number = orders[0]["PurchaseOrder"]
-        query = Query(filter=compare("PurchaseOrder", "eq", number), select=("PurchaseOrder", "Supplier"), count=True)
+        query = Query(filter=Compare("PurchaseOrder", "eq", number), select=("PurchaseOrder", "Supplier"), count=True)
         only = next(service.pages("PurchaseOrder", query))
         assert only.count == 1
-        assert only.records[0]["PurchaseOrder"] == number
-        none = Query(filter=compare("PurchaseOrder", "eq", "x' or '1' eq '1"), count=True)
+        assert json.loads(only.records[0])["PurchaseOrder"] == number
+        none = Query(filter=Compare("PurchaseOrder", "eq", "x' or '1' eq '1"), count=True)
         assert next(service.pages("PurchaseOrder", none)).count == 0
         assert http.token_requests == 1
 
