@@ -8,6 +8,7 @@ it stands for cannot be told.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,8 +20,10 @@ LARGEST = 1e28
 """No amount reaches this."""
 
 _WIDE = pa.decimal256(76, 38)
+_MIDDLE = pa.decimal256(37, 9)
+"""Leaves room for what it is multiplied by or divided through: a decimal has 76 digits at most."""
 _PLAIN = r"^[+-]?[0-9]{1,28}(\.[0-9]{0,9})?$"
-_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$"
+_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?$"
 _SIGN_LAST = r"^([0-9.]+)-$"
 
 
@@ -71,11 +74,22 @@ def negated(values: pa.Array, where: pa.Array) -> pa.Array:
     return pc.if_else(where, pc.negate(values), values)
 
 
-def divided(values: pa.Array, by: str) -> pa.Array:
-    """Return values divided by a number given as text, rounded half to even at the ninth place."""
-    # digits before and after the point such that the quotient, too, fits a decimal of 76 digits
-    divisor = pa.scalar(by).cast(_WIDE).cast(pa.decimal256(24, 12))
-    return pc.round(pc.divide(values.cast(pa.decimal256(37, 9)), divisor), 9, "half_to_even").cast(AMOUNT)
+def divided(values: pa.Array, by: float) -> pa.Array:
+    """Return values divided by a factor between units, rounded half to even at the ninth place.
+
+    What becomes too large for an amount is null.
+    """
+    # fifteen digits are what a float surely has: 0.001, not 0.0010000000000000002
+    factor = Decimal(f"{by:.15g}")
+    if factor < 1:  # multiplied by its inverse, small factors keep their digits
+        fits = pc.less(pc.abs(values.cast(pa.float64())), LARGEST * float(factor))
+        product = pc.multiply(pc.if_else(fits, values, pa.scalar(None, AMOUNT)).cast(_MIDDLE), _scalar(1 / factor))
+        return pc.round(product, 9, "half_to_even").cast(AMOUNT)
+    return pc.round(pc.divide(values.cast(_MIDDLE), _scalar(factor)), 9, "half_to_even").cast(AMOUNT)
+
+
+def _scalar(factor: Decimal) -> pa.Scalar:
+    return pa.scalar(factor.quantize(Decimal("1e-12")), pa.decimal256(37, 12))
 
 
 def _minus(left: pa.Array, right: pa.Array) -> pa.Array:

@@ -81,7 +81,9 @@ def _in_entry_unit(records: Records, difference: pa.Array, units: pa.Array) -> p
                 column=_COLUMN,
             )
             continue
-        converted = divided(pc.if_else(here, difference, pa.scalar(0, AMOUNT)), str(factor))
+        converted = divided(pc.if_else(here, difference, pa.scalar(0, AMOUNT)), factor)
+        too_large = pc.and_(here, converted.is_null())
+        records.problems.add(too_large, f"{DIFFERENCE} is larger than any amount", column=_COLUMN)
         result = pc.if_else(here, converted, result)
     # without its unit an amount says nothing; the unit is what is wrong then
     records.problems.told(_COLUMN)[units.is_null().to_numpy(zero_copy_only=False)] = True

@@ -23,9 +23,11 @@ def judge(frame: pd.DataFrame, schema: pa.DataFrameSchema, problems: pd.Series) 
     Args:
         frame: Standard rows; the index is unique.
         schema: Columns and rules.
-        problems: Per row, the list of what was found wrong before; empty if nothing.
+        problems: By the index of the rows that have any, the list of what was found wrong before; those of rows that
+            are not in `frame` do not count.
     """
-    reasons: dict[object, list[str]] = {index: list(found) for index, found in problems.items() if len(found)}
+    told = problems[problems.index.isin(frame.index)]
+    reasons: dict[object, list[str]] = {index: list(found) for index, found in told.items()}
     # a row that could not be understood has nulls whose absence is already explained
     sound = frame[~frame.index.isin(list(reasons))]
     try:
