@@ -130,14 +130,17 @@ class SapClient:
         """
         today = self._today()
         # of facts, one record of yesterday: without a day a large set would be sorted first
+        yesterday = today - timedelta(days=1)
         queries = [
             (
                 asked,
-                query_of(asked, self._config, _sample(asked, today), today=today, keys_only=not asked.declared.explode),
+                query_of(
+                    asked, self._config, _sample(asked, yesterday), today=today, keys_only=not asked.declared.explode
+                ),
             )
             for asked in self._all_asked()
         ]
-        told = looked.Told(self._server_clock, explained)
+        told = looked.Told(self._server_clock, yesterday, explained)
         return looked.look(self._http, self._root, queries, told)
 
     def _all_asked(self) -> list[Asked]:
@@ -228,8 +231,8 @@ class SapClient:
             raise
 
 
-def _sample(asked: Asked, today: date) -> Part:
-    return Whole() if asked.declared.is_master else Day(today - timedelta(days=1))
+def _sample(asked: Asked, day: date) -> Part:
+    return Whole() if asked.declared.is_master else Day(day)
 
 
 def _header_messages(header: str | None) -> Iterator[str]:

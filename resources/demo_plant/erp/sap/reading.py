@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from starlette.responses import PlainTextResponse, Response
 
+from resources.core.errors import DataError
 from resources.demo_plant.erp.sap.books.book import Document
 from resources.demo_plant.erp.sap.control import Fault, SapControl
 from resources.demo_plant.erp.sap.odata import options as query
@@ -169,7 +170,15 @@ class Reader:
                 headers["sap-message"] = json.dumps(
                     {"code": "GL/001", "message": warnings[0], "severity": "warning", "target": "", "details": []}
                 )
-        return Response(dump_json(body), media_type=kind, headers=headers)
+        return Response(_written(body), media_type=kind, headers=headers)
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    try:
+        return dump_json(body)
+    except DataError:
+        # text that is no Unicode, which SAP sends as escapes
+        return json.dumps(body, default=float).encode()
 
 
 def _wants_json(asked: Asked) -> bool:

@@ -121,10 +121,11 @@ def test_doctor_when_an_erp_answers_then_it_counts_yesterday_and_when_it_refuses
     monkeypatch.setenv(SECRET_VARIABLE, SapLogin().client_secret)
     with sap_server(authority) as server:
         write(config, erp={"systems": {"sap": server.settings()}})
-        (found,) = of(findings(0), "erp sap")
-        assert found.level == "ok"
-        assert "token granted, energy_consumption of" in found.says
-        assert "192 records" in found.says
+        found, clock = of(findings(0), "erp sap")
+        assert (found.level, clock.level) == ("ok", "ok")
+        assert "energy_consumption of" in found.says
+        assert "192 entities" in found.says
+        assert "clock" in clock.says
 
         monkeypatch.setenv(SECRET_VARIABLE, "wrong")
         (refused,) = of(findings(1), "erp sap")
