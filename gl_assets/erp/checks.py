@@ -20,8 +20,7 @@ from gl_assets.erp.pull_checks import PULL_CHECKS, Check, Verdict
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from gl_assets.erp.tables import FactTable, MasterTable
 from resources.databases.timescale.gate_results import GateResult, record_results
-from resources.erp.audit import Days, last_pull, pull_audits
-from resources.erp.facts import recent_days
+from resources.erp.audit import Days, last_pull, pull_audits, recent_days
 from resources.erp.observed import found_properties, known_properties, remember_properties
 from resources.integrations import Integrations
 

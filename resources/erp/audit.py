@@ -111,6 +111,16 @@ def last_pull(connection: Connection, system: str, dataset: str) -> tuple[date |
     ).fetchone()
 
 
+def recent_days(connection: Connection, dataset: str, limit: int) -> list[date]:
+    """Return the latest days pulled of a dataset, from any system, newest first."""
+    rows = connection.execute(
+        "SELECT DISTINCT partition_date FROM erp.pulls WHERE dataset = %s AND partition_date IS NOT NULL"
+        " ORDER BY partition_date DESC LIMIT %s",
+        (dataset, limit),
+    )
+    return [row[0] for row in rows]
+
+
 _ACCOUNTS = """
     SELECT part.day, coalesce(landed.records, 0) AS landed, coalesce(held.rows, 0) AS rows,
            coalesce(refused.records, 0) AS rejected, coalesce(noted.withdrawn, 0)::bigint AS withdrawn,

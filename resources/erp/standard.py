@@ -6,8 +6,7 @@ Data-driven: a table is its name and its columns. The caller gives the connectio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from io import BytesIO
 from typing import Any
 
@@ -17,8 +16,7 @@ import pyarrow.csv as pa_csv
 from psycopg import sql
 
 from resources.erp.declared import split_path
-from resources.erp.incoming import LandedPart, StandardTable, finish, lock_part, stage, upsert
-from resources.transport.json_text import parse_json
+from resources.erp.incoming import LandedPart, StandardTable, finish, stage, upsert
 
 INSTANT = pa.timestamp("us", tz="UTC")
 LANDED = {"source_key": pa.string(), "changed_at": INSTANT, "ingested_at": INSTANT}
@@ -89,44 +87,10 @@ def _table(text: BytesIO, paths: Sequence[str]) -> pa.Table:
     return found.rename_columns(names).cast(schema)
 
 
-@dataclass(frozen=True, slots=True)
-class LandedRecord:
-    """One landed record as it was kept."""
-
-    source_key: str
-    raw: dict[str, Any]
-    changed_at: datetime | None
-    ingested_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DayOfSystem:
-    """Whose day is brought in, by which run."""
-
-    system: str
-    day: date
-    run_id: str
-
-
-def landed_records(connection: psycopg.Connection[Any], dataset: str, day: date, system: str) -> list[LandedRecord]:
-    """Return what is landed for a day, without what was deleted, by key."""
-    rows = connection.execute(
-        "SELECT source_key, raw::text, changed_at, ingested_at FROM erp.landed_records"
-        " WHERE system = %s AND dataset = %s AND partition_date = %s AND deleted_at IS NULL ORDER BY source_key",
-        (system, dataset, day),
-    )
-    return [LandedRecord(key, parse_json(raw.encode()), changed, ingested) for key, raw, changed, ingested in rows]
-
-
-def lock_day(connection: psycopg.Connection[Any], dataset: str, day: DayOfSystem) -> None:
-    """As `lock_part`."""
-    lock_part(connection, LandedPart(day.system, dataset, day.day, day.run_id))
-
-
 def replace_day(
     connection: psycopg.Connection[Any],
     table: StandardTable,
-    part: LandedPart | DayOfSystem,
+    part: LandedPart,
     rows: pa.Table,
     rejected: pa.Table,
     withdrawn: Sequence[str] = (),
@@ -146,8 +110,6 @@ def replace_day(
         withdrawn: Keys of that day that no longer count, such as reversed documents.
     """
     assert table.business_date is not None, f"{table.name} has no business day"
-    if isinstance(part, DayOfSystem):
-        part = LandedPart(part.system, table.name, part.day, part.run_id)
     stage(connection, table, rows)
     statement = sql.SQL(_LEAVE).format(sql.Identifier("erp", table.name), sql.Identifier(table.business_date))
     gone = [*rejected.column("source_key").to_pylist(), *withdrawn]

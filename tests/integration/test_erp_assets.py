@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.erp.facts import recent_days
+from resources.erp.audit import recent_days
 from resources.transport.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
