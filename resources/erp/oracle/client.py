@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.errors import DataError
+from resources.core.errors import ConfigError, DataError
 from resources.core.home import gl_home
 from resources.erp.connector import Changed, Day, Finding, Part, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig
@@ -96,6 +96,7 @@ class OracleClient:
         return look(self._pod, self._config)
 
     def _fetch(self, dataset: str, part: Part, declared: DatasetConfig) -> Iterator[RecordPage]:
+        self._check_readable(dataset, part, declared)
         options, framework = self._config.options_of(dataset), self._config.framework_version
         wish = asked(declared, options, part, self._zone, framework)
         source = self._source(dataset, part, declared.resource, expands=wish.expands)
@@ -111,6 +112,23 @@ class OracleClient:
             yield self._finished(declared, part, page, source, by_period=options.period is not None)
         if declared.explode and page is not None and page.total is not None and read < page.total:
             raise source.broken(page.number, f"was the last, with {read} of the {page.total} records that were counted")
+
+    def _check_readable(self, dataset: str, part: Part, declared: DatasetConfig) -> None:
+        """Refuse a part that the declaration knows no attribute for.
+
+        Raises:
+            ConfigError: It is read by day, or by what changed, without an attribute for that.
+        """
+        if isinstance(part, Day) and declared.business_date is None:
+            raise ConfigError(
+                f"{self.system}: {dataset} {part}: it is read as a whole, since it has no business_date; pull it "
+                "without partition, or declare one"
+            )
+        if isinstance(part, Changed) and declared.changed is None:
+            raise ConfigError(
+                f"{self.system}: {dataset} {part}: it cannot be read by what changed; name the attribute with the "
+                f"time of the last change (datasets.{dataset}.changed, LastUpdateDate on most resources)"
+            )
 
     def _source(self, dataset: str, part: Part, resource: str, *, expands: bool) -> Source:
         limit = self._config.page_size_of(dataset)

@@ -326,3 +326,11 @@ def test_the_servers_time_when_it_has_answered_is_known(oracle: OracleServer) ->
         oracle.control.clock_skew_s = 90
         list(client.fetch("assets", Whole()))
         assert client.server_time() == NOW + timedelta(seconds=90)
+
+
+def test_a_part_when_the_declaration_has_no_attribute_for_it_is_a_config_error(oracle: OracleServer) -> None:
+    with pytest.raises(ConfigError, match="assets of 2026-11-20: it is read as a whole"):
+        oracle.pull("assets", Day(DAY))
+    with pytest.raises(ConfigError, match="it cannot be read by what changed"):
+        oracle.pull("assets", Changed(NOW - timedelta(hours=1), NOW), datasets={"assets": {"changed": None}})
+    assert oracle.control.requests == 0

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from resources.erp.connector import Day, Whole
@@ -14,6 +17,7 @@ from resources.erp.oracle.client import OracleClient
 from resources.erp.oracle.config import OracleConfig, OracleOptions, at_resource, wire_path
 from resources.erp.oracle.query import address, asked, asked_of_children, day_bounds
 
+REPOSITORY = Path(__file__).parents[5]
 UTC_ZONE = ZoneInfo("UTC")
 SCOPE = "urn:opc:resource:fa:instanceid=500001234urn:opc:resource:consumer::all"
 BASE: dict[str, Any] = {
@@ -79,6 +83,22 @@ def test_a_scope_when_given_is_taken_verbatim() -> None:
 def test_a_configuration_when_it_cannot_work_says_why(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         config(**changes)
+
+
+def blocks() -> list[str]:
+    text = (REPOSITORY / "docs" / "how-to" / "connect-oracle.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_configuration_of_the_how_to_when_validated_is_one() -> None:
+    first, *others = blocks()
+    system = yaml.safe_load(first)["erp"]["systems"]["oracle"]
+    assert list(OracleConfig.model_validate(system).datasets) == [
+        "energy_consumption", "maintenance_schedule", "assets", "financial_transactions",
+    ]  # fmt: skip
+    for block in others:
+        OracleConfig.model_validate({**system, **yaml.safe_load(block)})
+    assert len(others) == 5
 
 
 def test_account_segments_when_named_go_into_account_and_cost_center() -> None:

@@ -116,7 +116,7 @@ def test_a_correction_when_read_as_a_change_lands_under_its_day(
     with oracle.client() as client:
         pages = client.fetch("energy_consumption", changed)
         found = land_changes(connection, landing(oracle, "energy_consumption", None), pages, read=changed, now=NOW)
-    assert set(found.days) == {day}
+    assert found.touched == (day,)
     row = connection.execute(
         "SELECT raw ->> 'ReadingNetChange' FROM erp.landed_records WHERE source_key = %s", (str(number),)
     ).fetchone()
