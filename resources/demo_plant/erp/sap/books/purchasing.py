@@ -13,10 +13,10 @@ _GOODS = (
     ("GAS-NAT", "M3", "17300001", 5000, 20000, "0.42", 1),
     ("CHEM-NAOH", "KG", "17300002", 100, 900, "38.50", 100),
     ("FIREBRICK", "ST", "17300003", 50, 400, "6.75", 1),
-    ("", "AU", "17300004", 1, 3, "1250.00", 1),
+    ("", "H", "17300004", 4, 40, "92.50", 1),
 )
-"""Material, unit, supplier, least and most ordered, net price, per how many; the last is a service, in units of work
-(AU, activity unit), without material."""
+"""Material, unit, supplier, least and most ordered, net price, per how many; the last is a service, by the hour and
+without material."""
 
 
 class PurchaseOrderBook(Book):
