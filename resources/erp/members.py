@@ -12,12 +12,26 @@ import msgspec
 
 from resources.core.errors import DataError
 from resources.erp.declared import split_path
+from resources.transport.surrogates import without_lone_surrogates
 
 PARENT = "parent"
 """Member under which a child carries the fields of the record it was taken from."""
 
+_TEXT = msgspec.json.Decoder(str)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw] | None)
+
+
+def _decoded(decoder: Any, text: bytes) -> Any:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        readable = without_lone_surrogates(text)
+        if readable == text:
+            raise
+        return decoder.decode(readable)
 
 
 class Member:
@@ -40,13 +54,13 @@ class Member:
             DataError: What should lead to the member is no object.
         """
         try:
-            held = self._decoder.decode(record)
+            held = _decoded(self._decoder, record)
             for _ in range(self._depth):
                 held = getattr(held, "m", None)
             raw = bytes(held) if isinstance(held, msgspec.Raw) else b"null"
             if raw == b"null":
                 return None
-            return str(msgspec.json.decode(raw, type=str)) if raw.startswith(b'"') else raw.decode()
+            return str(_decoded(_TEXT, raw)) if raw.startswith(b'"') else raw.decode()
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DataError(f"a record without a readable {self.path}: {error}") from error
 
@@ -69,7 +83,7 @@ def explode(record: bytes, path: str) -> list[bytes]:
     """
     first, *deeper = split_path(path)
     try:
-        members = _OBJECT.decode(record)
+        members = _decoded(_OBJECT, record)
         held = members.pop(first, msgspec.Raw(b"null"))
         for name in deeper:
             held = _OBJECT.decode(held).get(name, msgspec.Raw(b"null"))

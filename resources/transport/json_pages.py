@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from resources.core.errors import DataError
+from resources.transport.surrogates import without_lone_surrogates
 
 Told = int | str | float | bool | None
 """A member of the envelope; systems write numbers as text, too."""
@@ -63,17 +64,21 @@ class JsonEnvelope:
         Raises:
             DataError: Not JSON, cut off, no list of records where there must be one, a record that is no object.
         """
+        readable = body
         try:
             top = self._decoder.decode(body)
         except msgspec.ValidationError as error:
             raise DataError(f"not the page expected: {error}") from error
         except (msgspec.DecodeError, RecursionError) as error:
-            raise DataError(f"not JSON in {len(body)} bytes ({error}); it may be cut off") from error
+            readable = without_lone_surrogates(body)
+            top = self._decoded(readable, error) if readable != body else _refuse(body, error)
         found = {name: _at(top, path) for name, path in self._paths.items()}
         raws = found["records"]
         if raws is None:
             raise DataError(f"without a list of records under `{self._where}`")
         records = [bytes(raw) for raw in raws]
+        if readable is not body:
+            records = _as_written(records, readable, body)
         for record in records:
             if record[0] != 0x7B:  # {
                 raise DataError(f"with something under `{self._where}` that is no object")
@@ -85,6 +90,26 @@ class JsonEnvelope:
             more=more if isinstance(more, bool) else None,
             pages=_whole(found.get("pages"), "number of pages"),
         )
+
+    def _decoded(self, readable: bytes, error: Exception) -> Any:
+        try:
+            return self._decoder.decode(readable)
+        except (msgspec.DecodeError, RecursionError):
+            return _refuse(readable, error)
+
+
+def _refuse(body: bytes, error: Exception) -> NoReturn:
+    raise DataError(f"not JSON in {len(body)} bytes ({error}); it may be cut off") from error
+
+
+def _as_written(records: list[bytes], readable: bytes, body: bytes) -> list[bytes]:
+    """Return the records as `body` has them: a lone surrogate is kept for whoever judges the record."""
+    written, at = [], 0
+    for record in records:
+        at = readable.index(record, at)
+        written.append(body[at : at + len(record)])
+        at += len(record)
+    return written
 
 
 def _struct(leaves: dict[tuple[str, ...], Any]) -> type[msgspec.Struct]:
