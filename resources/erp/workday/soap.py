@@ -17,7 +17,7 @@ from typing import Any
 from lxml import etree
 from zeep.wsse.username import UsernameToken
 
-from resources.core.errors import AuthError, DataError, ProtocolError
+from resources.core.errors import AuthError, ConfigError, DataError, ProtocolError
 from resources.erp.declared import split_path
 from resources.erp.workday.codec import content_of
 from resources.erp.workday.config import WorkdayConfig
@@ -160,9 +160,7 @@ class SoapSource:
         part = options.day if slots.day else options.changed if slots.since else {}
         if not part and (slots.day or slots.since):
             kind = "day" if slots.day else "changed"
-            raise ProtocolError(
-                f"{self._system}: {pull}: cannot be asked for: set options.{kind} of the dataset", source=self._system
-            )
+            raise ConfigError(f"{self._system}: {pull}: cannot be asked for: set options.{kind} of the dataset")
         criteria = slots.elements({**options.always, **part})
         group = dict(options.response_group)
         if self._config.is_about_people(pull.dataset, pull.declared):

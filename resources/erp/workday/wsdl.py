@@ -6,6 +6,7 @@ by it and sends none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,6 +76,7 @@ class SoapService:
         try:
             parse_xml(content)  # refuses what zeep would only notice after it has read it
             self._zeep: Any = make(BytesIO(content), transport=_NoTransport(), settings=settings)
+            self._operations: Mapping[str, Any] = _operations_of(self._zeep)
         except (ZeepError, DataError, ConfigError, ValueError, KeyError, NotImplementedError) as error:
             raise ProtocolError(
                 f"{system}: the WSDL of {name} cannot be used: {foreign_text(str(error) or type(error).__name__)}; "
@@ -113,13 +115,18 @@ class SoapService:
         return Shape(self._zeep.get_element(str(message.body.qname)).type)
 
     def _operation(self, name: str) -> Any:
-        # zeep has no public way from an operation to the elements of its messages
-        found = self._zeep.service._binding._operations.get(name)
+        found = self._operations.get(name)
         if found is None:
             raise ConfigError(
                 f"{self._system}: the WSDL of {self.name} has no operation {name}; it may be of another soap_version"
             )
         return found
+
+
+def _operations_of(client: Any) -> Mapping[str, Any]:
+    # zeep has no public way from an operation to the elements of its messages
+    operations: Mapping[str, Any] = client.service._binding._operations
+    return operations
 
 
 class _NoTransport:

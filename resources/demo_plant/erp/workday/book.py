@@ -96,7 +96,8 @@ class WorkdayBook:
 
     def journals(self, first: date, last: date, *, as_of: datetime | None = None) -> list[Thing]:
         """Return the journals with accounting dates in `[first, last]` that were entered by `as_of`, by number."""
-        moment = as_of or self.clock.now()
+        now = self.clock.now()
+        moment = min(as_of or now, now)
         found: dict[str, Thing] = {}
         day = max(first, self.first_day)
         while day <= min(last, self.today()):

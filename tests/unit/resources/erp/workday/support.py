@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from joserfc.jwk import RSAKey
 
 from resources.core.clock import Clock, ManualClock
 from resources.demo_plant.erp.workday.book import WorkdayBook
@@ -118,6 +119,12 @@ class WorkdayServer:
 
     def config(self, **changes: Any) -> WorkdayConfig:
         return WorkdayConfig.model_validate(self.settings(**changes))
+
+
+def generated_keys() -> tuple[str, str]:
+    """Return a new RSA key: PEM of the private one, PEM of the public one."""
+    key = RSAKey.generate_key(2048)
+    return key.as_pem(private=True).decode(), key.as_pem(private=False).decode()
 
 
 @contextmanager
