@@ -90,6 +90,8 @@ class Platform:
             PlatformError: A part did not come up; the message holds the end of its log.
         """
         self.env |= {"GL_HOME": str(self.home), "PYTHONUNBUFFERED": "1", "DAGSTER_HOME": str(self.home / "dagster")}
+        # on a machine that is very busy a run's process takes longer to start than Dagster's own limit of 60 s
+        self.env.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "180")
         self.home.mkdir(parents=True, exist_ok=True)
         # an earlier run that was killed still holds ports, locks and the cluster
         Supervision(self.home, [], env=self.env).end_earlier()
