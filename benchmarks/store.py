@@ -9,25 +9,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import platform
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import structlog
-from sqlalchemy import make_url
 
 from benchmarks import store_layout, store_persist
+from benchmarks.scratch_database import machine, scratch_database
 from benchmarks.store_copy import BareCopy, readable_folder
 from benchmarks.store_workload import filled_buffer
-from resources.databases.timescale.connection import URL_VARIABLE, connect, plain_url
+from resources.databases.timescale.connection import connect
 from resources.databases.timescale.edition import detect
-from resources.databases.timescale.migrate import migrate
 
 Progress = Callable[[str], None]
 
@@ -65,12 +61,12 @@ def run(progress: Progress, *, repeats: int = 5, parts: tuple[str, ...] = PARTS)
     Raises:
         UnreachableError, AuthError: The database cannot be reached.
     """
-    result: dict[str, Any] = {"machine": _machine(), "repeats": repeats}
+    result: dict[str, Any] = {"machine": machine(), "repeats": repeats}
     with ExitStack() as stack:
         # under the system's folder of temporary files: the database's user has to reach it
         folder = readable_folder(Path(tempfile.gettempdir()) / f"gl_bench_{os.getpid()}")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = stack.enter_context(_database(folder, progress))
+        url = stack.enter_context(scratch_database(folder, progress))
         quiet = structlog.get_config()
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
         stack.callback(structlog.configure, **quiet)
@@ -114,47 +110,3 @@ def _companions(progress: Progress) -> dict[str, Any]:
             progress(name.removeprefix("benchmarks."))
             found |= importlib.import_module(name).run(progress=progress)
     return found
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cpus": os.cpu_count(),
-        "load_before": round(psutil.getloadavg()[0], 2),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-    }
-
-
-@contextmanager
-def _database(folder: Path, progress: Progress) -> Iterator[str]:
-    """Yield the URL of a migrated scratch database."""
-    with ExitStack() as stack:
-        named = os.environ.get(URL_VARIABLE)
-        server = plain_url(named) if named else stack.enter_context(_embedded(folder / "postgres", progress))
-        name = f"gl_bench_{os.getpid()}_{int(time.time())}"
-        with connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        stack.callback(_drop, server, name)
-        url = make_url(server).set(database=name).render_as_string(hide_password=False)
-        migrate(url)
-        yield url
-
-
-def _drop(server: str, name: str) -> None:
-    with connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-@contextmanager
-def _embedded(folder: Path, progress: Progress) -> Iterator[str]:
-    """Yield the URL of an embedded server of this run's own, fsync on."""
-    from resources.embedded.postgres import EmbeddedPostgres
-    from resources.embedded.programs import find_programs
-
-    progress("starting an embedded database")
-    server = EmbeddedPostgres(folder, find_programs(progress))
-    server.start()
-    try:
-        yield server.url("postgres")
-    finally:
-        server.stop()

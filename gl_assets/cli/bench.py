@@ -16,6 +16,7 @@ from resources.core.errors import ConfigError
 
 PARTS = ("persist", "layout", "reads", "others")
 SCADA_PARTS = ("opcua", "mqtt", "modbus", "pool")
+ERP_PARTS = ("pull", "land", "memory", "dlt")
 
 
 @click.group()
@@ -70,6 +71,21 @@ def scada(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
     """
     result = _benchmark("scada")(_progress(), repeats=repeats, parts=only or SCADA_PARTS)
     show("scada", result, as_json=as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 50), help="Repetitions for a median.")
+@click.option("--only", type=click.Choice(ERP_PARTS), multiple=True, help="Measure this part alone; may be repeated.")
+def erp(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
+    """From an ERP system's pages to the table: 100,000 records from a local server, without rate limit.
+
+    With 100 ms added to each page over a bare httpx loop that discards them, and over dlt; without delay over a bare
+    COPY of the same rows; how memory grows with the number of records; requests for tokens, and connections used
+    again. Takes about five minutes, in a scratch database on GL_DATABASE_URL's server or on an embedded server of its
+    own. dlt is installed into GL_HOME/bench/dlt.
+    """
+    show("erp", _benchmark("erp")(_progress(), repeats=repeats, parts=only or ERP_PARTS), as_json=as_json)
 
 
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:

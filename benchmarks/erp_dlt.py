@@ -1,0 +1,95 @@
+"""The same records through the newest dlt with its `rest_api` source, into the same columns of the same PostgreSQL.
+
+dlt lives in a virtual environment of its own under GL_HOME (`bench/dlt`), made here and kept: it never meets the
+platform's packages. What is timed is `pipeline.run` alone, in that environment, each run into an empty data set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.erp_pull import Ours
+from benchmarks.erp_server import PAGE, BenchServer
+from resources.core.errors import ConfigError
+
+_PACKAGES = ("dlt[postgres]",)
+_LIMIT_S = 900
+
+
+def measure(
+    ours: Ours, server: BenchServer, url: str, python: Path, repeats: int, progress: Callable[[str], None]
+) -> dict[str, float | int | str]:
+    """Return `pull_vs_dlt` (each page takes 100 ms) and rates; `python` is what `environment` returned."""
+    entity_set, records = f"Delayed{server.pages}", server.pages * PAGE
+    mine, theirs, version = [], [], ""
+    for number in range(repeats):
+        progress(f"dlt, {number + 1} of {repeats}")
+        for dlt_turn in (number % 2 == 0, number % 2 == 1):
+            if dlt_turn:
+                seconds, version = dlt_seconds(python, server, entity_set, url)
+                theirs.append(seconds)
+            else:
+                ours.clear()
+                mine.append(ours.land(entity_set))
+    return {
+        "pull_vs_dlt": round(statistics.median(theirs) / statistics.median(mine), 2),
+        "dlt_per_s": round(records / statistics.median(theirs)),
+        "dlt_version": version,
+    }
+
+
+def environment(folder: Path, progress: Callable[[str], None]) -> Path:
+    """Return the interpreter of the environment in `folder`, which gets the newest dlt if it has none yet.
+
+    Raises:
+        ConfigError: It cannot be installed.
+    """
+    python = folder / "bin" / "python"
+    if _run([str(python), "-c", "import dlt, psycopg2"]) is None:
+        progress("installing dlt into an environment of its own")
+        venv.create(folder, with_pip=True, clear=True)
+        if _run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *_PACKAGES]) is None:
+            raise ConfigError(
+                f"{' '.join(_PACKAGES)} could not be installed into {folder}; is the package index reachable? The "
+                "other parts need none: --only pull --only land --only memory"
+            )
+    return python
+
+
+def dlt_seconds(python: Path, server: BenchServer, entity_set: str, url: str) -> tuple[float, str]:
+    """Return how long dlt takes for a set, and its version."""
+    said = _run([str(python), str(Path(__file__).with_name("erp_dlt_pipeline.py")), server.base, entity_set, url])
+    if said is None:
+        raise RuntimeError(f"dlt did not load {entity_set}: run benchmarks/erp_dlt_pipeline.py by {python} by hand")
+    found = json.loads(said.splitlines()[-1])
+    if found["rows"] != int(entity_set.removeprefix("Delayed").removeprefix("Direct")) * PAGE:
+        raise RuntimeError(f"dlt loaded {found['rows']} rows: a figure of this run says nothing")
+    return float(found["seconds"]), str(found["version"])
+
+
+def _run(command: list[str]) -> str | None:
+    """Return what a command of the other environment says, None if it fails."""
+    # nothing of this environment's packages and settings is to be seen there
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GL_", "DLT"))}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+            check=False,
+            env={**surroundings, "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"},
+        )
+    except FileNotFoundError:
+        return None
+    if done.returncode:
+        sys.stderr.write(done.stderr[-2000:])
+        return None
+    return done.stdout
