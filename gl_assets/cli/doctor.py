@@ -29,6 +29,7 @@ from resources.databases.timescale.edition import detect, missing_features, time
 from resources.databases.timescale.migrate import is_current
 from resources.integrations import Integrations, load_integrations
 from resources.scada.connector import SourceFacts
+from resources.transport.call_stats import read_stats
 from resources.transport.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
 
 if TYPE_CHECKING:
@@ -188,8 +189,25 @@ def _erp_look(config: Integrations, name: str) -> Callable[[], Iterator[Finding]
                 yield from (Finding(what, found.level, found.says) for found in client.look())
             else:
                 yield from _by_reading(what, client, system)
+        yield from look_at_connections(gl_home(), name)
 
     return look
+
+
+def look_at_connections(home: Path, system: str) -> Iterator[Finding]:
+    """Yield how the connections to an ERP system fared in all calls of this machine, those just made included."""
+    held = read_stats(home).get(system)
+    if held is None or not held.get("requests"):
+        return
+    pool = held.get("pool") or {}
+    says = (
+        f"{held['requests']:.0f} requests so far, {held['reuse']:.0%} on a kept connection; "
+        f"{pool.get('active', 0):.0f} active and {pool.get('idle', 0):.0f} idle of {pool.get('maximum', 0):.0f}"
+    )
+    waited_s = held.get("waited_s", 0.0)
+    yield Finding(
+        f"erp {system} connections", "ok", says + (f"; {waited_s:.0f} s waited for turns" if waited_s else "")
+    )
 
 
 def _by_reading(what: str, client: ErpClient, system: SystemConfig) -> Iterator[Finding]:

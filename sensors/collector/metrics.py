@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -12,15 +11,14 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
-    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock
-from resources.transport.call_stats import read_stats
 from resources.transport.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector.discovery_watch import DiscoveryWatch
+from sensors.collector.erp_metrics import erp_families
 from sensors.collector.flow import Flow
 from sensors.collector.state import SourceState
 
@@ -197,34 +195,6 @@ class CollectorMetrics(Collector):
             ("source",),
             [((s,), c.other.get("suppressed", 0)) for s, c in counts.items()],
         )
-
-
-def erp_families(home: Path) -> Iterator[Metric]:
-    """Yield the calls to ERP systems as the runs that made them left them."""
-    figures = read_stats(home)
-    times = [(name, f.get("response_time_s") or {}) for name, f in figures.items()]
-    seconds = "gl_erp_response_time_seconds"
-    summary = SummaryMetricFamily(seconds, "Response time of the calls that brought data.", labels=("system",))
-    for name, taken in times:
-        summary.add_metric((name,), taken.get("count", 0), taken.get("sum", 0))
-    yield summary
-    yield _gauge(
-        f"{seconds}_p95", "95th percentile of the last 256.", ("system",), [((n,), t.get("p95") or 0) for n, t in times]
-    )
-    yield _counter("gl_erp_calls", "Calls made.", ("system",), [((n,), f.get("calls", 0)) for n, f in figures.items()])
-    yield _counter(
-        "gl_erp_errors", "Calls that failed.", ("system",), [((n,), f.get("errors", 0)) for n, f in figures.items()]
-    )
-    yield _gauge(
-        "gl_erp_last_ok_timestamp_seconds",
-        "When data last came.",
-        ("system",),
-        [
-            ((n,), datetime.fromisoformat(f["last_ok_at"]).timestamp())
-            for n, f in figures.items()
-            if f.get("last_ok_at")
-        ],
-    )
 
 
 def registry_of(collector: Collector) -> CollectorRegistry:

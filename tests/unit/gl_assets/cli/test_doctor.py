@@ -126,6 +126,8 @@ def test_doctor_when_an_erp_answers_then_it_counts_yesterday_and_when_it_refuses
         assert "energy_consumption of" in found.says
         assert "192 entities" in found.says
         assert "clock" in clock.says
+        (connections,) = of(findings(0), "erp sap connections")
+        assert "on a kept connection; 0 active and 0 idle of 50" in connections.says
 
         monkeypatch.setenv(SECRET_VARIABLE, "wrong")
         (refused,) = of(findings(1), "erp sap")

@@ -48,6 +48,7 @@ def samples(buffer: WindowBuffer, clock: ManualClock, tmp_path: Path) -> Samples
     erp.answered(0.25)
     erp.answered(0.75)
     erp.failed("UnreachableError")
+    erp.watch(lambda: {"requests": 20, "opened": 1, "active": 1, "idle": 2, "maximum": 50, "waited_s": 2.5})
     erp.flush()
     return scraped(CollectorMetrics(states, flow, buffer, home=tmp_path, clock=clock, live_view_lag_s=lambda: 1.5))
 
@@ -82,6 +83,12 @@ def samples(buffer: WindowBuffer, clock: ManualClock, tmp_path: Path) -> Samples
         (("gl_erp_response_time_seconds_p95", "sap"), 0.75),
         (("gl_erp_calls_total", "sap"), 3),
         (("gl_erp_errors_total", "sap"), 1),
+        (("gl_erp_requests_total", "sap"), 20),
+        (("gl_erp_connections_opened_total", "sap"), 1),
+        (("gl_erp_connection_reuse_ratio", "sap"), 0.95),
+        (("gl_erp_pool_connections", "idle", "sap"), 2),
+        (("gl_erp_pool_connections", "maximum", "sap"), 50),
+        (("gl_erp_wait_seconds_total", "sap"), 2.5),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
