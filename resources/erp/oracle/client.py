@@ -145,6 +145,7 @@ class OracleClient:
             limit,
             lambda url: self._pod.get(url, lane=dataset),
             heavy,
+            lambda: self._pod.is_alive(resource, lane=dataset),
         )
 
     def _finished(

@@ -9,13 +9,17 @@ full as its limit is followed by another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
+
+import structlog
 
 from resources.core.errors import DataError, ProtocolError, SourceError, UnreachableError
 from resources.erp.oracle.codec import Collection, Peek, collection_of, without_links
 from resources.erp.oracle.query import Asked, Grammar, address
+
+log = structlog.get_logger(__name__)
 
 Get = Callable[[str], bytes]
 """Reads an address of the pod."""
@@ -51,6 +55,8 @@ class Source:
     get: Get
     heavy: str = ""
     """What to do if the pod does not answer in time; pages with children are heavy."""
+    is_alive: Callable[[], bool] = lambda: False
+    """Whether the pod answers a trifle: then a page that got no answer was too heavy."""
 
     def read(self, number: int, parameters: dict[str, str]) -> Collection:
         """Return a page.
@@ -90,7 +96,14 @@ def pages_by_key(source: Source, asked: Asked, framework: int) -> Iterator[Page]
     while True:
         number += 1
         conditions = asked.conditions if last is None else (*asked.conditions, grammar.compare(key, "gt", last))
-        page = source.read(number, _parameters(source, asked, grammar.all_of(conditions), number))
+        try:
+            page = source.read(number, _parameters(source, asked, grammar.all_of(conditions), number))
+        except UnreachableError:
+            lighter = _lighter(source)
+            if lighter is None:
+                raise
+            source, number = lighter, number - 1
+            continue
         records = [without_links(bytes(item)) for item in page.items or []]
         keys = [found for (found,) in peek.at(records) if found is not None]
         if records and not keys:
@@ -105,6 +118,15 @@ def pages_by_key(source: Source, asked: Asked, framework: int) -> Iterator[Page]
         if empty > EMPTY_IN_A_ROW:
             raise source.broken(number, "is empty, but says that there are more: its paging does not move on")
         last = keys[-1] if keys else last
+
+
+def _lighter(source: Source) -> Source | None:
+    """Return the source with smaller pages; None if they cannot be smaller, or if it was the pod that is away."""
+    if not source.heavy or source.limit == 1 or not source.is_alive():
+        return None
+    limit = max(1, source.limit // 4)
+    log.warning("pages_too_heavy", source=source.system, read=source.name, page_size=limit)
+    return replace(source, limit=limit)
 
 
 def _check_ascending(source: Source, number: int, key: str, keys: list[Any], last: Any) -> None:

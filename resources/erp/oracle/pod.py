@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from resources.core.clock import Clock
-from resources.core.errors import AuthError, DataError, ProtocolError
+from resources.core.errors import AuthError, DataError, ProtocolError, SourceError
 from resources.erp.oracle.codec import collection_of
 from resources.erp.oracle.config import OracleConfig
 from resources.erp.oracle.query import address
@@ -83,6 +83,14 @@ class Pod:
             raise ProtocolError(
                 f"{self.system}: {self.path(resource)} is {error}; is http.base_url a Fusion pod?", source=self.system
             ) from error
+
+    def is_alive(self, resource: str, *, lane: str) -> bool:
+        """Return whether the pod answers to a read of one record without children."""
+        try:
+            self.has_records(resource, lane=lane)
+        except SourceError:
+            return False
+        return True
 
     def check_sight(self, resource: str, *, lane: str) -> None:
         """Tell a quiet day from a client that sees nothing; once a resource has shown a record, it is not asked again.

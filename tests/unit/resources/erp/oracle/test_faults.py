@@ -76,17 +76,26 @@ def test_an_error_when_it_is_plain_text_says_it(oracle: OracleServer) -> None:
         )
 
 
-def test_a_gateway_timeout_when_children_are_read_tells_the_remedy(oracle: OracleServer) -> None:
+def test_a_page_when_too_heavy_for_the_gateway_is_read_in_smaller_ones(oracle: OracleServer) -> None:
     oracle.control.heavy_above = 10
+    assert len(oracle.pull("financial_transactions", Day(DAY)).records) == 52
+    limits = [address.rpartition("limit=")[2] for address in oracle.control.seen if "orderBy=JeBatchId" in address]
+    assert limits == ["50"] * 3 + ["12"] * 3 + ["3"] * 2
+
+
+def test_a_page_when_too_heavy_however_small_tells_the_remedy(oracle: OracleServer) -> None:
+    oracle.control.heavy_above = 0
     with pytest.raises(UnreachableError) as met:
         oracle.pull("financial_transactions", Day(DAY))
     assert "HTTP 504" in str(met.value)
     assert "lower datasets.financial_transactions.options.page_size, 50 now" in str(met.value)
-    oracle.control.requests = 0
-    pulled = oracle.pull(
-        "financial_transactions", Day(DAY), datasets={"financial_transactions": {"options": {"page_size": 10}}}
-    )
-    assert len(pulled.records) == 52
+
+
+def test_a_pod_when_it_does_not_answer_at_all_is_not_asked_for_smaller_pages(oracle: OracleServer) -> None:
+    oracle.control.misbehave("gateway_timeout", times=99)
+    with pytest.raises(UnreachableError, match="financial_transactions of 2026-11-20; children make a page heavy"):
+        oracle.pull("financial_transactions", Day(DAY))
+    assert oracle.control.requests == 6
 
 
 def test_a_link_of_children_when_it_leads_to_another_host_is_refused(oracle: OracleServer) -> None:
