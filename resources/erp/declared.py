@@ -10,13 +10,16 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from resources.core.settings import Duration, Name, StrictModel
 
 _SEPARATOR = re.compile(r"(?<!\\)\.")
 
-Literals = str | bool | int | Decimal
+Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
+"""A number with a fraction, as YAML has it; dumped as a number, so that it is read as one again."""
+
+Literals = str | bool | int | Number
 """A value that a declaration may hold."""
 
 
