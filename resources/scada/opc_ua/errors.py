@@ -37,6 +37,7 @@ _USER_CERTIFICATE = dict.fromkeys(
 _UNREACHABLE = frozenset({
     "BadTimeout", "BadRequestTimeout", "BadServerHalted", "BadServerNotConnected", "BadShutdown", "BadTooManySessions",
     "BadSecureChannelClosed", "BadSecureChannelIdInvalid", "BadSessionClosed", "BadSessionIdInvalid",
+    "BadSessionNotActivated",
     "BadNoSubscription", "BadSubscriptionIdInvalid", "BadConnectionClosed", "BadCommunicationError",
     "BadResourceUnavailable",
     "BadOutOfMemory", "BadNotConnected", "BadTcpServerTooBusy", "BadTcpNotEnoughResources", "BadTooManySubscriptions",
