@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from resources.demo_plant.erp.dynamics.demo import demo_app, demo_settings
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.integrations import example_path
 
@@ -52,3 +53,12 @@ def test_the_example_when_its_block_is_uncommented_is_taken() -> None:
     block = text[text.index("    #d365:") : text.index("# Agent coordination")]
     bare = re.sub(r"^(\s*)#(?! )", r"\1", block, flags=re.MULTILINE)
     assert DynamicsConfig.model_validate(yaml.safe_load(bare)["d365"]).companies == ("usmf", "demf")
+
+
+def test_the_block_of_the_demo_when_read_is_taken_and_names_every_dataset() -> None:
+    found = DynamicsConfig.model_validate(demo_settings("https://127.0.0.1:4443", example_path()))
+    assert set(found.datasets) == set(DynamicsConfig.shipped_datasets())
+
+
+def test_the_fake_of_the_demo_when_made_takes_the_demos_secret() -> None:
+    assert demo_app("s3cret", 7).state.service.tokens.app.client_secret == "s3cret"
