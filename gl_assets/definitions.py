@@ -28,6 +28,7 @@ from gl_assets.schedules import build_upkeep_schedules
 from resources.integrations import Integrations, load_integrations
 from resources.wiring import build_resources
 from sensors.triggers.closed_windows import build_closed_windows_sensor
+from sensors.triggers.erp_changes import build_erp_changes_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
 from sensors.triggers.run_failure import build_run_failure_sensor
 from sensors.triggers.unfilled_gaps import build_gaps_sensor
@@ -62,6 +63,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_gaps_sensor(config),
                 build_hour_complete_sensor(config),
                 build_run_failure_sensor(config),
+                *([build_erp_changes_sensor(config)] if config.erp.systems else []),
             ],
             resources={**build_resources(config), **(resources or {})},
             executor=dg.in_process_executor,  # of backfills from the UI, too: a process per step costs seconds

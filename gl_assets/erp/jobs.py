@@ -37,6 +37,16 @@ def build_erp_jobs(config: Integrations) -> list[UnresolvedAssetJobDefinition]:
     return jobs
 
 
+def assets_of_jobs(config: Integrations) -> dict[str, frozenset[AssetKey]]:
+    """Return job name -> the assets it makes: a run of a whole job does not name them."""
+    of_system = {
+        sync_job_name(name): frozenset(_keys_of(config, [feed for feed in feeds(config) if feed.system == name]))
+        for name in config.erp.systems
+    }
+    several = {standard_job_name(t): frozenset([standard_key(t)]) for t in tables_of_several_zones(config)}
+    return {**of_system, **several}
+
+
 def _keys_of(config: Integrations, of_system: list[Feed]) -> list[AssetKey]:
     landed = [feed.key for feed in of_system]
     zones = {feed.table: feed.settings.time_zone for feed in of_system}

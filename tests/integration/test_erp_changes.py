@@ -1,0 +1,217 @@
+"""The trigger of ERP changes, against the SAP-like service and a real database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from gl_assets.erp.changes import SINCE_TAG, UNTIL_TAG
+from gl_assets.erp.schedules import RANGE_END, RANGE_START
+from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.demo_plant.erp.sap.login import SapLogin
+from resources.transport.certificates import CertificateAuthority
+from resources.wiring import TimescaleResource
+from sensors.triggers.erp_changes import build_erp_changes_sensor
+from sensors.triggers.erp_polls import Looks, Polled
+from tests.integration.erp_platform import Platform
+from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
+
+ORDERS = dg.AssetKey(["erp", "sap", "production_schedule"])
+STANDARD = dg.AssetKey(["erp", "production_schedule"])
+MATERIALS = dg.AssetKey(["erp", "sap", "materials"])
+ONLY = ["erp/sap/production_schedule", "erp/production_schedule"]
+
+
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+MOMENT = timedelta(seconds=3)
+"""Stamps and the system's clock are told to the second: what is stamped this long ago has been said by then."""
+
+
+@pytest.fixture
+def sap(authority: CertificateAuthority) -> Iterator[SapServer]:
+    with sap_server(authority) as server:
+        yield server
+
+
+@pytest.fixture
+def platform(sap: SapServer, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Platform:
+    monkeypatch.setenv(SECRET_VARIABLE, SapLogin().client_secret)
+    monkeypatch.setenv("GL_DATABASE_URL", database_url)
+    datasets = {"production_schedule": {"poll_every": "60s"}, "planned_orders": {}, "materials": {"poll_every": "5m"}}
+    config = sap.integrations(
+        http={"attempts": 1}, datasets=datasets, change_margin="0s", change_overlap="30s", overlap="0s"
+    )
+    return Platform(config, database_url, tmp_path)
+
+
+class Tick:
+    """Evaluates the sensor as the daemon does, with its cursor kept."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform, self.cursor = platform, None
+        self.looks = Looks()
+        self.sensor = build_erp_changes_sensor(platform.config, self.looks)
+
+    def __call__(self) -> list[dg.RunRequest] | str:
+        """Return the run requests, or the skip reason."""
+        context = dg.build_sensor_context(
+            instance=self.platform.instance,
+            cursor=self.cursor,
+            resources={"timescale": TimescaleResource()},
+            repository_def=self.platform.defs.get_repository_def(),
+        )
+        data = self.sensor.evaluate_tick(context)
+        self.cursor = data.cursor if data.cursor is not None else self.cursor
+        return data.run_requests or str(data.skip_message)
+
+    def let_time_pass(self) -> None:
+        """Let every look be due again."""
+        held = json.loads(self.cursor or "{}")
+        self.cursor = json.dumps({**held, "polled": {name: asdict(Polled(0.0)) for name in held.get("polled", {})}})
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        repository = self.platform.defs.get_repository_def()
+        job = repository.get_implicit_job_def_for_assets(request.asset_selection or [])
+        assert job is not None
+        return job.execute_in_process(
+            instance=self.platform.instance,
+            tags={**request.tags, "dagster/run_key": str(request.run_key)},
+            asset_selection=list(request.asset_selection or []),
+            raise_on_error=False,
+        )
+
+
+@pytest.fixture
+def tick(platform: Platform) -> Iterator[Tick]:
+    found = Tick(platform)
+    yield found
+    found.looks.close()
+
+
+def change_an_order(sap: SapServer, quantity: int, day: date = YESTERDAY) -> str:
+    """Change the first order of a day, stamped a moment ago, and return its number."""
+    number = sap.books.production_orders.day(day)[0]["ManufacturingOrder"]
+    stamp = (datetime.now(UTC) - MOMENT).strftime("%Y%m%d%H%M%S")
+    sap.books.production_orders.change(number, {"TotalQuantity": quantity, "LastChangeDateTime": stamp}, day=day)
+    return number
+
+
+def of(requests: list[dg.RunRequest] | str, key: dg.AssetKey) -> list[dg.RunRequest]:
+    assert not isinstance(requests, str), requests
+    return [request for request in requests if key in (request.asset_selection or [])]
+
+
+def quantity(platform: Platform, number: str) -> Any:
+    return platform.rows("SELECT quantity::float8 FROM erp.production_schedule WHERE order_id = %s", number)
+
+
+def test_a_change_when_seen_is_landed_and_standardised_by_one_run_that_moves_the_cursor(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    assert platform.pull(YESTERDAY - timedelta(days=1), YESTERDAY, only=ONLY).success
+    number = change_an_order(sap, 777)
+    (request,) = of(tick(), ORDERS)
+    assert set(request.asset_selection or []) == {ORDERS, STANDARD}
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (str(YESTERDAY), str(YESTERDAY))
+    result = tick.run(request)
+    assert result.success
+    assert quantity(platform, number) == [(777.0,)]
+    position = platform.one("SELECT position FROM erp.cursors WHERE dataset = 'production_schedule'")
+    assert position == datetime.fromisoformat(request.tags[UNTIL_TAG])
+    assert position > datetime.fromisoformat(request.tags[SINCE_TAG])
+    assert platform.one("SELECT count(*) FROM erp.touched_days") == 0
+    stored = {event.asset_key: event.partition for event in result.get_asset_materialization_events()}
+    assert stored == {ORDERS: str(YESTERDAY), STANDARD: str(YESTERDAY)}
+    # what is stored as it came asks for nothing, however often it comes
+    tick.let_time_pass()
+    answer = tick()
+    assert isinstance(answer, str) or not of(answer, ORDERS)
+
+
+def test_changes_when_of_distant_days_are_landed_at_once_and_the_other_day_is_asked_for_after(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    earlier = YESTERDAY - timedelta(days=4)
+    assert platform.pull(earlier, YESTERDAY, only=ONLY).success
+    numbers = [change_an_order(sap, 555, YESTERDAY), change_an_order(sap, 444, earlier)]
+    (request,) = of(tick(), ORDERS)
+    assert tick.run(request).success
+    assert [quantity(platform, number) for number in numbers] != [[(555.0,)], [(444.0,)]]
+    (rest,) = of(tick(), STANDARD)
+    assert rest.asset_selection == [STANDARD]
+    assert (rest.tags[RANGE_START], rest.tags[RANGE_END]) == (str(earlier), str(earlier))
+    assert tick.run(rest).success
+    assert [quantity(platform, number) for number in numbers] == [[(555.0,)], [(444.0,)]]
+
+
+def test_days_when_landed_by_a_run_that_failed_are_standardised_all_the_same(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    days = [YESTERDAY - timedelta(days=number) for number in (2, 1, 0)]
+    sap.control.misbehave("server_error", after=1)
+    assert not platform.pull(days[0], days[-1], only=ONLY).success
+    assert platform.one("SELECT count(*) FROM erp.production_schedule") == 0
+    asked = of(tick(), STANDARD)
+    ranges = sorted((request.tags[RANGE_START], request.tags[RANGE_END]) for request in asked)
+    assert ranges == [(str(days[0]), str(days[0])), (str(days[2]), str(days[2]))]
+    for request in asked:
+        assert tick.run(request).success
+    stored = "SELECT DISTINCT business_date FROM erp.production_schedule ORDER BY 1"
+    assert [row[0] for row in platform.rows(stored)] == [days[0], days[2]]
+    answer = tick()
+    assert isinstance(answer, str) or not of(answer, STANDARD)
+
+
+def test_a_day_when_a_red_gate_holds_it_is_not_standardised(platform: Platform, tick: Tick) -> None:
+    assert platform.pull(YESTERDAY, only=["erp/sap/production_schedule"]).success
+    with psycopg.connect(platform.url) as connection:
+        asset, check = "erp/sap/production_schedule", "records_do_not_vanish_in_bulk"
+        gate = GateResult(asset, str(YESTERDAY), 1, check, passed=False, blocking=True, metadata={}, run_id="r")
+        record_results(connection, [gate])
+    answer = tick()
+    if isinstance(answer, str):
+        assert "1 parts held back by red gates, erp/sap/production_schedule" in answer
+    else:
+        assert not of(answer, STANDARD)
+
+
+def test_master_data_when_changed_is_landed_without_partitions(platform: Platform, tick: Tick, sap: SapServer) -> None:
+    only = ["erp/sap/materials", "erp/materials"]
+    assert platform.pull(YESTERDAY, only=only).success
+    assert platform.one("SELECT count(*) FROM erp.materials") > 0
+    product = sap.books.materials.records()[0]
+    name = sap.books.materials.identity(product)
+    stamp = (datetime.now(UTC) - MOMENT).isoformat(timespec="seconds")
+    sap.books.materials.enter({**product, "ProductGroup": "NEW", "LastChangeDateTime": stamp})
+    (request,) = of(tick(), MATERIALS)
+    assert RANGE_START not in request.tags
+    assert tick.run(request).success
+    groups = dict(platform.rows("SELECT material, material_group FROM erp.materials"))
+    assert groups[name] == "NEW"
+    assert platform.one("SELECT count(*) FROM erp.master_history WHERE superseded_at IS NOT NULL") == 1
+
+
+def test_a_look_when_it_fails_says_why_and_waits_longer(platform: Platform, tick: Tick, sap: SapServer) -> None:
+    sap.control.misbehave("forbidden", times=2)
+    said = str(tick())
+    assert "HTTP 403" in said
+    polled = json.loads(tick.cursor or "{}")["polled"]
+    assert {row["failures"] for row in polled.values()} == {1}
+    assert "HTTP 403" not in str(tick())
+
+
+def test_a_dataset_when_a_run_works_on_it_is_not_looked_at(platform: Platform, tick: Tick) -> None:
+    tags = {RANGE_START: str(YESTERDAY), RANGE_END: str(YESTERDAY)}
+    platform.instance.add_run(
+        dg.DagsterRun("erp_sap_sync_job", run_id="at-work", tags=tags, status=dg.DagsterRunStatus.STARTED)
+    )
+    tick()
+    assert json.loads(tick.cursor or "{}")["polled"] == {}
