@@ -10,7 +10,7 @@ from gl_assets.erp.feeds import Feed
 from gl_assets.erp.pull_checks import Check, Verdict
 from gl_assets.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.erp.tables import FactTable, MasterTable
-from gl_assets.schemas.erp_columns import DAY, INSTANT
+from gl_assets.schemas.erp_columns import AMOUNT, DAY, INSTANT
 from gl_assets.transforms.currencies import currency_decimals
 from resources.erp.audit import Connection, Days, PartAccount, amount_accounts, part_accounts
 from resources.erp.audit_tables import (
@@ -117,8 +117,10 @@ def amounts_accounted(scope: Scope) -> Verdicts:
 def totals_of(feed: Feed, table: MasterTable) -> tuple[str | None, str | None]:
     """Return the path of the amount that is reconciled and the column it becomes; None where there is no such pair."""
     path = feed.declared.totals
-    amounts = [name for name, rule in feed.declared.fields.items() if path is not None and rule.path == path]
-    return path, next((name for name in amounts if name in table.schema.columns), None)
+    fields = feed.declared.fields.items()
+    amounts = [name for name, rule in fields if path is not None and path in (rule.path, rule.debit, rule.credit)]
+    columns = table.schema.columns
+    return path, next((name for name in amounts if name in columns and columns[name].dtype.type == AMOUNT), None)
 
 
 def known_enough(scope: Scope) -> Verdicts:

@@ -186,14 +186,17 @@ def amount_accounts(
     path: str,
     column: str,
 ) -> list[AmountAccount]:
-    """Return how the landed amounts at `path` of a feed, (system, dataset), compare with `column` of the table."""
+    """Return how the landed amounts at `path` of a feed, (system, dataset), compare with `column` of the table.
+
+    Where the path holds 0, another property gave the amount (credit beside debit): such rows are left out.
+    """
     statement = sql.SQL(
         "SELECT day, coalesce(sum(given) FILTER (WHERE is_held), 0) AS landed, coalesce(sum(kept), 0) AS standard,"
         " coalesce(sum(given) FILTER (WHERE NOT is_held), 0) AS left_out,"
         " count(*) FILTER (WHERE text IS NOT NULL AND given IS NULL) AS unreadable, count(*) AS rows"
         " FROM (SELECT landed.partition_date AS day, text, held.source_key IS NOT NULL AS is_held,"
         "   CASE WHEN text ~ %(plain)s THEN abs(text::numeric) END AS given,"
-        "   CASE WHEN text ~ %(plain)s THEN abs(held.{column}) END AS kept"
+        "   CASE WHEN text ~ %(plain)s AND text::numeric <> 0 THEN abs(held.{column}) END AS kept"
         "  FROM erp.landed_records landed CROSS JOIN LATERAL (SELECT raw #>> %(path)s AS text) amount"
         "  LEFT JOIN {table} held ON held.system = landed.system AND held.source_key = landed.source_key"
         "  WHERE landed.system = %(system)s AND landed.dataset = %(dataset)s AND {part} AND landed.deleted_at IS NULL"
