@@ -23,6 +23,7 @@ from resources.erp.config import SystemConfig
 from resources.erp.connector import CanDescribe, FoundProperty, SystemDescription
 from resources.erp.declared import DatasetConfig, split_path
 from resources.erp.kinds import connector
+from resources.erp.members import PARENT
 from resources.integrations import Integrations, load_integrations
 from resources.transport.foreign_text import foreign_text
 
@@ -84,8 +85,12 @@ def describe(system: str, *, as_json: bool) -> None:
 
 def report(declared: DatasetConfig, description: SystemDescription, name: str) -> DatasetReport:
     """Return what a dataset asks for that the system's metadata does not declare."""
-    asked = tuple(dict.fromkeys([*declared.properties, *declared.select]))
     properties = description.properties.get(name)
+    known = {one.path for one in properties or ()}
+    # of records made of children, what is selected is of the record around them
+    around = f"{PARENT}." if declared.explode is not None else ""
+    selected = [path if path in known else around + path for path in declared.select]
+    asked = tuple(dict.fromkeys([*declared.properties, *selected]))
     if properties is None:
         return DatasetReport(declared.resource, False, 0, len(asked), ())
     return DatasetReport(declared.resource, True, len(properties), len(asked), missing_of(asked, properties))

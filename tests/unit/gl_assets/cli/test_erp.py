@@ -50,6 +50,12 @@ def test_a_dataset_when_the_metadata_does_not_tell_of_it_misses_nothing() -> Non
     assert (silent.described, silent.missing) == (False, ())
 
 
+def test_a_dataset_when_made_of_children_selects_from_the_record_around_them() -> None:
+    declared = DatasetConfig(resource="Orders", key=("Line",), select=("Date", "Line", "Gone"), explode="Lines")  # type: ignore[arg-type]
+    described = report(declared, SystemDescription(properties={"x": found("Line", "parent.Date")}), "x")
+    assert [one.path for one in described.missing] == ["parent.Gone"]
+
+
 def test_metadata_when_saved_replaces_that_of_before_and_stays_in_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "erp" / "sap"
     save(SystemDescription(files={"old.xml": b"1"}), folder)
