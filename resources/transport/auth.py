@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import ssl
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Protocol
 import structlog
 
 from resources.core.clock import Clock
-from resources.core.errors import AuthError
 from resources.core.settings import EnvSecret
 from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfig, MutualTlsConfig
 from resources.transport.config import HttpConfig
 from resources.transport.oauth import TokenSource, release_tokens, shared_tokens
+from resources.transport.refusals import Refusals
 from resources.transport.tls import client_context
 
 log = structlog.get_logger(__name__)
@@ -96,12 +96,9 @@ class HeaderLogon:
     client_certificate: Path | None = None
     client_key: Path | None = None
 
-    def __init__(self, source: str, config: ApiKeyConfig | BasicConfig) -> None:
+    def __init__(self, source: str, config: ApiKeyConfig | BasicConfig, refusals: Refusals, clock: Clock) -> None:
         """Prepare; the secret is looked up at use."""
-        self._source = source
-        self._config = config
-        self._lock = threading.Lock()
-        self._refused: tuple[dict[str, str], str] | None = None
+        self._source, self._config, self._refusals, self._clock = source, config, refusals, clock
 
     def headers(self) -> dict[str, str]:
         """Return the header with the secret.
@@ -111,18 +108,12 @@ class HeaderLogon:
             ConfigError: The environment variable is not set.
         """
         found = self._written()
-        with self._lock:
-            if self._refused and self._refused[0] == found:
-                raise AuthError(
-                    f"{self._refused[1]} (the same secret is not sent again; it was refused earlier in this process)",
-                    source=self._source,
-                )
+        self._refusals.check(_digest(found))
         return found
 
     def renewed(self, refused: Mapping[str, str], words: str) -> dict[str, str] | None:
         """Remember the refusal; return None."""
-        with self._lock:
-            self._refused = dict(refused), words
+        self._refusals.note(_digest(refused), words, self._clock.now())
         log.warning("logon_refused", source=self._source, type=self._config.type)
         return None
 
@@ -144,6 +135,10 @@ class HeaderLogon:
         secret = self._config.key if isinstance(self._config, ApiKeyConfig) else self._config.password
         assert isinstance(secret, EnvSecret)  # the configuration accepts nothing else
         return secret.reveal()
+
+
+def _digest(headers: Mapping[str, str]) -> bytes:
+    return hashlib.sha256(repr(sorted(headers.items())).encode()).digest()
 
 
 class BearerLogon:
@@ -188,8 +183,24 @@ class BearerLogon:
             release_tokens(self._tokens)
 
 
-def authenticator_of(source: str, auth: AuthConfig | None, http: HttpConfig, *, clock: Clock) -> Authenticator:
+def authenticator_of(
+    source: str,
+    auth: AuthConfig | None,
+    http: HttpConfig,
+    *,
+    headers: Mapping[str, str],
+    home: Path | None,
+    clock: Clock,
+) -> Authenticator:
     """Return what proves who we are to the system `source`; nothing is sent.
+
+    Args:
+        source: Name of the system in messages.
+        auth: The way of logging on; None: nobody.
+        http: Where the system is, and through which proxy.
+        headers: What is sent with every request: a refused log-on is tried again where they changed (`sap-client`).
+        home: GL_HOME, where refused secrets are remembered; None: in memory.
+        clock: For tests.
 
     Raises:
         ConfigError: A certificate cannot be used.
@@ -198,8 +209,10 @@ def authenticator_of(source: str, auth: AuthConfig | None, http: HttpConfig, *, 
         return NoLogon()
     if isinstance(auth, MutualTlsConfig):
         return NoLogon(auth.client_certificate, auth.client_key)
+    refused = home / "refused" if home is not None else None
     if isinstance(auth, ApiKeyConfig | BasicConfig):
-        return HeaderLogon(source, auth)
+        whose = "\n".join((source, auth.model_dump_json(), http.base_url, repr(sorted(headers.items()))))
+        return HeaderLogon(source, auth, Refusals(source, whose, refused), clock)
     tls: ssl.SSLContext = client_context(
         ca_certificate=http.ca_certificate,
         allow_tls_1_2=http.allow_tls_1_2,
@@ -207,4 +220,4 @@ def authenticator_of(source: str, auth: AuthConfig | None, http: HttpConfig, *, 
         client_certificate=auth.client_certificate,
         client_key=auth.client_key,
     )
-    return BearerLogon(shared_tokens(source, auth, http, tls=tls, clock=clock))
+    return BearerLogon(shared_tokens(source, auth, http, tls=tls, refused=refused, clock=clock))

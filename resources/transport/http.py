@@ -50,7 +50,8 @@ class HttpClient:
             config: Where, and the limits.
             auth: Who; nobody if absent.
             headers: Sent with every request.
-            stats: Where response times are counted.
+            stats: Where response times are counted; under its GL_HOME processes share rate limits, pauses and the
+                knowledge of refused secrets.
             clock: For tests.
 
         Raises:
@@ -61,7 +62,9 @@ class HttpClient:
         self._config = config
         self._clock: Clock = clock or SystemClock()
         self._stats = stats
-        self._auth: Authenticator = authenticator_of(source, auth, config, clock=self._clock)
+        self._auth: Authenticator = authenticator_of(
+            source, auth, config, headers=headers or {}, home=stats.home if stats else None, clock=self._clock
+        )
         self._exchange = Exchange(
             source,
             config,

@@ -1,7 +1,7 @@
 """Tokens of OAuth 2.0: one at a time for a client of a tenant, in memory only, renewed before it expires.
 
-A refused secret is never sent again by the same process: repeated attempts lock the account (in SAP the OAuth client
-is an ordinary user). Setting another secret in the environment is a new attempt.
+A refused secret is not sent again (`refusals.py`): repeated attempts lock the account (in SAP the OAuth client is an
+ordinary user). Setting another secret in the environment is a new attempt.
 Source: RFC 6749, 5.1 and 5.2 (answers); RFC 6750 (bearer tokens); the grants: `oauth_grants.py`.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -31,6 +32,7 @@ from resources.transport.foreign_text import foreign_text
 from resources.transport.http_errors import connection_error
 from resources.transport.oauth_grants import Credentials, credentials_of, token_request
 from resources.transport.pool import PooledTransport
+from resources.transport.refusals import Refusals
 from resources.transport.retry_after import retry_after_s
 
 with warnings.catch_warnings():
@@ -65,7 +67,14 @@ class TokenSource:
     """Gives the current token of one OAuth client; threads may share it, and only one of them fetches."""
 
     def __init__(
-        self, source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, clock: Clock | None = None
+        self,
+        source: str,
+        config: TokenGrant,
+        http: HttpConfig,
+        *,
+        tls: ssl.SSLContext,
+        refused: Path | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Prepare; nothing is sent before the first `token()`.
 
@@ -74,16 +83,17 @@ class TokenSource:
             config: Endpoint and client.
             http: How long to wait, and through which proxy.
             tls: Whom to trust.
+            refused: Folder where refused secrets are remembered; None: in memory.
             clock: For tests.
         """
         self._source = source
+        self._refusals = Refusals(source, f"{source}\n{config.model_dump_json()}", refused)
         self._config = config
         self._http = http
         self._tls = tls
         self._clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._token: Token | None = None
-        self._refused: tuple[bytes, str] | None = None
         self._rotated: str | None = None
         self.requests = 0
         """Token requests sent so far."""
@@ -117,16 +127,14 @@ class TokenSource:
 
     def _fetch(self) -> Token:
         held = credentials_of(self._config)
-        if self._refused and self._refused[0] == held.digest:
-            raise AuthError(
-                f"{self._refused[1]} (the same secret is not sent again; it was refused earlier in this process)",
-                source=self._source,
-            )
+        self._refusals.check(held.digest)
         try:
             answer = self._ask(held)
         except AuthError as error:
-            self._refused = (held.digest, str(error))
-            log.warning("token_refused", source=self._source, endpoint=self._endpoint)
+            # where the endpoint's certificate is not trusted, nothing was sent
+            if not isinstance(error.__cause__, httpx.TransportError):
+                self._refusals.note(held.digest, str(error), self._clock.now())
+                log.warning("token_refused", source=self._source, endpoint=self._endpoint)
             raise
         token = self._token_of(answer)
         self._keep_rotated(answer)
@@ -217,7 +225,7 @@ _sharing = threading.Lock()
 
 
 def shared_tokens(
-    source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, clock: Clock
+    source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, refused: Path | None, clock: Clock
 ) -> TokenSource:
     """Return the tokens of a client of a tenant: the same to all in this process that use it at the same time.
 
@@ -228,12 +236,13 @@ def shared_tokens(
         config.model_dump_json(),
         # clients of one tenant may differ in patience: a report takes longer than a page
         http.model_dump_json(include={"ca_certificate", "allow_tls_1_2", "pinned_sha256", "proxy_url"}),
+        refused,
         None if isinstance(clock, SystemClock) else id(clock),
     )
     with _sharing:
         found = _shared.get(key)
         if found is None:
-            found = TokenSource(source, config, http, tls=tls, clock=clock)
+            found = TokenSource(source, config, http, tls=tls, refused=refused, clock=clock)
             _shared[key] = found
         found.users += 1
         return found
