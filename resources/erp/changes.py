@@ -19,8 +19,8 @@ from resources.erp.business_days import business_day
 from resources.erp.connector import Changed
 from resources.erp.cursors import advance, touch
 from resources.erp.declared import split_path
-from resources.erp.landing import Counts, Landing, batches, lock_dataset, refuse_missing, store
-from resources.erp.records import RecordPage, read_ahead
+from resources.erp.landing import Counts, Landing, lock_dataset, ready_batches, refuse_missing, store
+from resources.erp.records import RecordPage
 from resources.erp.rows import RecordReader
 from resources.erp.staging import Staged, of_part
 
@@ -100,7 +100,7 @@ def land_changes(
 def _stage(landing: Landing, pages: Iterable[RecordPage], staged: Staged) -> int:
     """Stage what came, each key once, and return how many there are."""
     reader, counts = RecordReader(landing.declared), Counts()
-    with closing(read_ahead(batches(landing, reader, pages, counts))) as ready:
+    with closing(ready_batches(landing, reader, pages, counts)) as ready:
         for batch in ready:
             store(landing, reader, batch, into=staged.add)
     unique = staged.deduplicate()

@@ -7,7 +7,7 @@ leaves what is stored as it was. Tables: `erp.landed_records` and its ledger `er
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -21,7 +21,7 @@ from resources.erp.records import RecordPage, read_ahead
 from resources.erp.rows import NO_KEY, RecordReader, Row
 from resources.erp.staging import Batch, LandedTable, Staged, of_part
 
-_BATCH_BYTES = 2_000_000
+_BATCH_BYTES = 1_000_000
 """Pages are stored in pieces of about this size: few enough of them, and none that memory would notice."""
 
 
@@ -99,7 +99,7 @@ def land_day(
     is_empty = not _holds_any(connection, landing)
     with Staged(connection) as staged:
         table = LandedTable(connection, staged, landing.values, now)
-        with closing(read_ahead(batches(landing, reader, pages, counts))) as ready:
+        with closing(ready_batches(landing, reader, pages, counts)) as ready:
             for batch in ready:
                 store(landing, reader, batch, into=table.add if is_empty else staged.add)
         unique = table.rows if is_empty else staged.deduplicate()
@@ -150,19 +150,29 @@ def lock_dataset(connection: psycopg.Connection[Any], landing: Landing) -> None:
     )
 
 
-def batches(landing: Landing, reader: RecordReader, pages: Iterable[RecordPage], counts: Counts) -> Iterator[Batch]:
-    """Yield the rows of pages, several small pages at once; what came in is added to `counts`."""
+def ready_batches(
+    landing: Landing, reader: RecordReader, pages: Iterable[RecordPage], counts: Counts
+) -> Generator[Batch]:
+    """Yield the rows of pages, several small pages at once; what came in is added to `counts`.
+
+    Three at a time: while a batch is stored, a thread prepares the next one, and another one reads the pages after it.
+    """
+    return read_ahead(_batches(landing, reader, pages, counts))
+
+
+def _batches(landing: Landing, reader: RecordReader, pages: Iterable[RecordPage], counts: Counts) -> Iterator[Batch]:
     records: list[bytes] = []
     size = 0
-    for page in pages:
-        counts.records += len(page.records)
-        counts.pages += 1
-        counts.server_count = page.server_count if counts.server_count is None else counts.server_count
-        records += page.records
-        size += sum(map(len, page.records))
-        if size >= _BATCH_BYTES:
-            yield _batch(landing, reader, records, counts)
-            records, size = [], 0
+    with closing(read_ahead(iter(pages))) as ahead:
+        for page in ahead:
+            counts.records += len(page.records)
+            counts.pages += 1
+            counts.server_count = page.server_count if counts.server_count is None else counts.server_count
+            records += page.records
+            size += sum(map(len, page.records))
+            if size >= _BATCH_BYTES:
+                yield _batch(landing, reader, records, counts)
+                records, size = [], 0
     if records:
         yield _batch(landing, reader, records, counts)
 
