@@ -7,8 +7,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from resources.demo_plant.configuration import OPC_UA_USER, PLANT_USER, PlantState
-from resources.demo_plant.erp.sap import service as sap_service
-from resources.demo_plant.erp.sap.services import make_books
+from resources.demo_plant.erp.sap import demo as sap
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, Plant
 from resources.demo_plant.run import RunningPlant
 from resources.demo_plant.servers.modbus import ModbusEndpoint
@@ -61,5 +60,4 @@ def assemble(home: Path, state: PlantState, *, seed: int | None = None, held: bo
 
 def sap_app(home: Path, seed: int) -> Starlette:
     """Return the fake SAP with the plant's meters, orders and cost centers."""
-    login = sap_service.SapLogin(client_secret=load_secrets(home)["SAP_CLIENT_SECRET"])
-    return sap_service.create_app(make_books(seed=seed), login=login)
+    return sap.demo_app(load_secrets(home)[sap.SECRET], seed)

@@ -10,9 +10,7 @@ from typing import Any
 import yaml
 
 from resources.demo_plant.addresses import TOPIC_ROOT, node_id, registers, topic
-from resources.demo_plant.erp.sap.books.measurements import METERS
-from resources.demo_plant.erp.sap.login import SapLogin
-from resources.demo_plant.erp.sap.service import TOKEN_PATH
+from resources.demo_plant.erp.sap import demo as sap
 from resources.demo_plant.physics import HEATING_VALUE_KJ_PER_KG
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
 from resources.demo_plant.tags.tag import Sensor
@@ -77,7 +75,9 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
         "boilers": {f"boiler_{n}": _boiler(f"BLR{n}") for n in (1, 2)},
         "erp": {
             "start": (start - timedelta(days=3)).replace(hour=0).isoformat(),
-            "systems": {"sap": _sap(home, state)},
+            "systems": {
+                "sap": sap.demo_settings(f"https://127.0.0.1:{state.ports['sap']}", home / "ca" / "ca.pem"),
+            },
         },
         "agents": {
             "broker": _broker(state),
@@ -152,34 +152,4 @@ def _boiler(prefix: str) -> dict[str, Any]:
         "steam_pressure": f"{prefix}.STEAM.PRESS",
         "steam_temperature": f"{prefix}.STEAM.TEMP",
         "feedwater_temperature": f"{prefix}.FW.TEMP",
-    }
-
-
-def _sap(home: Path, state: PlantState) -> dict[str, Any]:
-    base, login = f"https://127.0.0.1:{state.ports['sap']}", SapLogin()
-    return {
-        "kind": "sap",
-        "http": {
-            "base_url": base,
-            "ca_certificate": str(home / "ca" / "ca.pem"),
-            # the stand-in is ours to press
-            "rate_limit_per_minute": None,
-        },
-        "oauth": {
-            "token_url": base + TOKEN_PATH,
-            "client_id": login.client_id,
-            "client_secret": "${SAP_CLIENT_SECRET}",
-            "scope": login.scope,
-        },
-        "company": "1000",
-        "meters": {
-            meter.point: {
-                "energy_type": meter.energy_type,
-                "plant_code": "GL01",
-                "location_code": meter.equipment,
-                "cost_center": "4711",
-                "interval": "1h",
-            }
-            for meter in METERS
-        },
     }

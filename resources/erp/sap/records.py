@@ -130,7 +130,7 @@ def net_amount(members: Members, declared: NetAmount) -> Decimal | None:
         return None
     try:
         return (quantity * numerator / denominator * price / per).quantize(Decimal("0.00001")).normalize()
-    except InvalidOperation:
+    except ArithmeticError:
         return None
 
 

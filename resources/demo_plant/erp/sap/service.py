@@ -104,7 +104,7 @@ async def _token(request: Request) -> Response:
 async def _answer(request: Request) -> Response:
     """Answer any request to a service."""
     sap: _Sap = request.app.state.sap
-    path = request.url.path
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     service = next((s for s in sap.services if path == s.root or path.startswith(s.root + "/")), None)
     if service is None:
         version = 2 if path.startswith("/sap/opu/odata/") else 4
@@ -124,6 +124,11 @@ async def _answer(request: Request) -> Response:
     return _with_session(request, sap, response)
 
 
+def _origin(request: Request) -> str:
+    """Return what stands before the roots of services: host, and the path of a gateway in front."""
+    return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+
+
 async def _refused(fault: Fault, service: Service) -> Response | None:
     await fault.delay()
     return refusal(fault, service.version)
@@ -137,7 +142,7 @@ def _read(request: Request, sap: _Sap, service: Service, rest: str, fault: Fault
         for old, new in sap.control.metadata_changes.items():
             text = text.replace(old, new)
         return Response(text, media_type="application/xml")
-    origin = f"{request.url.scheme}://{request.url.netloc}"
+    origin = _origin(request)
     asked = Asked(rest, dict(request.query_params), request.headers, origin, fault, next(sap.numbers))
     return spoilt(_data(sap, service, asked), fault)
 
@@ -174,7 +179,7 @@ async def _posted(request: Request, sap: _Sap, service: Service, rest: str) -> R
         return csrf_error(service.version)
     if rest != "$batch":
         return error(service.version, 405, "/IWFND/CM_BEC/026", "The system is read only")
-    origin = f"{request.url.scheme}://{request.url.netloc}"
+    origin = _origin(request)
 
     async def one(part: batch.Part) -> Response:
         path, _, query = part.url.partition("?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from resources.core.clock import Clock
 from resources.demo_plant.erp.sap.books.book import Book
@@ -40,13 +43,23 @@ METER_SETTINGS = {
 class SapServer:
     """A running system; `.control` misbehaves, `.books` holds the documents, `.book` the measurements."""
 
-    def __init__(self, authority: CertificateAuthority, books: Books, **options: Any) -> None:
+    def __init__(
+        self,
+        authority: CertificateAuthority,
+        books: Books,
+        *,
+        login: SapLogin | None = None,
+        demand_certificate: bool = False,
+        base_path: str = "",
+    ) -> None:
         self.books = books
         self.book = books.measurements
         self.control = SapControl()
         self.authority = authority
         issued = authority.issue("sap")
-        app = create_app(books, control=self.control, **options)
+        app = create_app(books, login=login, control=self.control)
+        if base_path:
+            app = Starlette(routes=[Mount(base_path, app)])
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -55,6 +68,8 @@ class SapServer:
                 app,
                 ssl_certfile=issued.certificate,
                 ssl_keyfile=issued.key,
+                ssl_ca_certs=str(authority.certificate) if demand_certificate else None,
+                ssl_cert_reqs=ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_NONE,
                 lifespan="off",
                 ws="none",
                 log_level="critical",
@@ -141,9 +156,9 @@ def integrations(systems: dict[str, Any], **changes: Any) -> Integrations:
 
 @contextmanager
 def sap_server(
-    authority: CertificateAuthority, *, zone: str = "UTC", clock: Clock | None = None, login: SapLogin | None = None
+    authority: CertificateAuthority, *, zone: str = "UTC", clock: Clock | None = None, **options: Any
 ) -> Iterator[SapServer]:
-    server = SapServer(authority, make_books(zone=zone, clock=clock), login=login)
+    server = SapServer(authority, make_books(zone=zone, clock=clock), **options)
     server.start()
     try:
         yield server

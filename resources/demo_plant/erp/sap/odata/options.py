@@ -36,9 +36,11 @@ def wanted_shape(options: Mapping[str, str], service: Service, entity: EntityTyp
     Raises:
         BadQueryError: A property or navigation that does not exist.
     """
-    expand = options.get("$expand", "")
-    read = _expanded_v4 if service.version == 4 else _expanded_v2
-    return shape_of(options.get("$select", ""), read(expand, service, entity), entity)
+    expand, select = options.get("$expand", ""), options.get("$select", "")
+    if service.version == 4:
+        return shape_of(select, _expanded_v4(expand, service, entity), entity)
+    selected = [part.strip() for part in select.split(",") if part.strip()]
+    return shape_of(select, _expanded_v2(expand, selected, service, entity), entity)
 
 
 def _expanded_v4(text: str, service: Service, entity: EntityType) -> dict[str, Shape]:
@@ -62,20 +64,31 @@ def _holds(held: Expression, child: Document) -> bool:
     return held.holds({"": child})
 
 
-def _expanded_v2(text: str, service: Service, entity: EntityType) -> dict[str, Shape]:
-    paths: dict[str, list[str]] = {}
-    for part in _split(text, ","):
-        first, _, rest = part.strip().partition("/")
-        paths.setdefault(first, [])
-        if rest:
-            paths[first].append(rest)
+def _expanded_v2(text: str, select: list[str], service: Service, entity: EntityType) -> dict[str, Shape]:
+    """Return what paths expand; where properties are selected, a navigation comes only if it is among them."""
     shapes = {}
-    for name, rest_of in paths.items():
+    for name, below in _by_first(text.split(",") if text else []).items():
         way = entity.navigations.get(name)
         if way is None:
             raise BadQueryError(f"'{name}' is no navigation of '{entity.name}'")
-        shapes[name] = Shape(expand=_expanded_v2(",".join(rest_of), service, service.type_of(way.target)))
+        selected = _by_first(select).get(name)
+        if select and "*" not in select and selected is None:
+            continue
+        target = service.type_of(way.target)
+        own = selected or []
+        shapes[name] = shape_of(",".join(own), _expanded_v2(",".join(below), own, service, target), target)
     return shapes
+
+
+def _by_first(paths: list[str]) -> dict[str, list[str]]:
+    """Return the first name of each path -> what is behind it."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        first, _, rest = path.strip().partition("/")
+        found.setdefault(first, [])
+        if rest:
+            found[first].append(rest)
+    return found
 
 
 def _split(text: str, mark: str) -> Iterator[str]:
