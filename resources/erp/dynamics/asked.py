@@ -50,7 +50,7 @@ def day_bounds(day: date, config: DynamicsConfig, options: DynamicsOptions) -> t
 
     A date is sent at noon UTC (or midnight, by older entities) and belongs to that day of UTC, whatever the zone.
     """
-    zone = UTC if options.business_date == "date" else ZoneInfo(config.time_zone)
+    zone = ZoneInfo(config.time_zone) if options.business_date == "instant" else UTC
     return tuple(datetime.combine(d, time(), zone).astimezone(UTC) for d in (day, day + _ONE_DAY))  # type: ignore[return-value]
 
 
@@ -62,6 +62,8 @@ def _part_terms(
             raise ConfigError(f"{what}: is read as a whole: it has no business_date")
         name = filter_property(declared, declared.business_date)
         start, end = day_bounds(part.day, config, options)
+        if options.business_date == "noon":
+            return [Compare(name, "eq", start + timedelta(hours=12))]
         return [Compare(name, "ge", start), Compare(name, "lt", end)]
     if isinstance(part, Changed):
         if declared.changed is None:

@@ -163,8 +163,9 @@ class DynamicsClient:
             raise ProtocolError(f"{self._system}: page {page.number} holds {error}", source=self._system) from error
         if stranger is not None:
             raise ProtocolError(
-                f"{self._system}: page {page.number} holds records of {stranger[:40]}: the service ignores $filter; "
-                "check base_url and what stands between (a cache, a gateway)",
+                f"{self._system}: page {page.number} holds records of {stranger[:40]}: the service ignores $filter, "
+                "or reads days by another zone; check base_url and what stands between (a cache, a gateway), or set "
+                "options.business_date: noon",
                 source=self._system,
             )
         return found

@@ -29,9 +29,10 @@ class DynamicsOptions(StrictModel):
 
     per_company: bool = True
     """False for a set whose records belong to no company: it has no `dataAreaId` to ask for."""
-    business_date: Literal["date", "instant"] = "date"
-    """What `business_date` is: `date` is sent at noon or midnight UTC and means that day; `instant` is a time whose
-    day is the one by the clock of the system's zone."""
+    business_date: Literal["date", "noon", "instant"] = "date"
+    """What `business_date` is: `date` is sent at noon or midnight UTC and means that day; `noon` is the same, but asked
+    for by equality with noon, where an environment reads the bounds of a range by its own zone; `instant` is a time
+    whose day is the one by the clock of the system's zone."""
     order_by: tuple[Name, ...] = ()
     """Order in which records are asked for, by properties that together are unique; the key if absent."""
     expand_select: dict[Name, tuple[Name, ...]] = Field(default_factory=dict)

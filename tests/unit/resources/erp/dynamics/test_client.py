@@ -188,6 +188,12 @@ def test_days_when_business_dates_are_instants_begin_by_the_clock_of_the_zone(dy
     )
 
 
+def test_days_when_asked_for_by_noon_are_the_same(dynamics: DynamicsServer) -> None:
+    config = dynamics.config(datasets={"production_schedule": {"options": {"business_date": "noon"}}})
+    assert pull(config, "production_schedule") == pull(dynamics.config(), "production_schedule")
+    assert "ScheduledStartDate eq 2026-11-20T12:00:00Z" in dynamics.control.seen[0]
+
+
 def test_a_token_when_it_expires_in_the_middle_of_a_pull_is_renewed(dynamics: DynamicsServer) -> None:
     with DynamicsClient("d365", dynamics.config()) as client:
         pages = client.fetch("financial_transactions", Day(DAY))
