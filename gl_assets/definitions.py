@@ -16,6 +16,7 @@ from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import build_erp_schedules
+from gl_assets.erp.sweep import build_sweep_jobs, build_sweep_schedules
 from gl_assets.event_log_pruning import event_log_pruning_job
 from gl_assets.jobs import JOBS
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
@@ -55,9 +56,15 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_retention_job(config),
                 build_write_setpoint(config),
                 *build_erp_jobs(config),
+                *build_sweep_jobs(config),
                 *AGENT_JOBS,
             ],
-            schedules=[certificates_schedule, *build_upkeep_schedules(config), *build_erp_schedules(config)],
+            schedules=[
+                certificates_schedule,
+                *build_upkeep_schedules(config),
+                *build_erp_schedules(config),
+                *build_sweep_schedules(config),
+            ],
             sensors=[
                 build_closed_windows_sensor(config),
                 build_gaps_sensor(config),

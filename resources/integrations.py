@@ -159,6 +159,17 @@ class ErpConfig(StrictModel):
     """First business day partitioned; `start` of the file if absent."""
     schedule: str = "15 2 * * *"
     """Cron of the daily sync."""
+    sweep_schedule: str = "45 3 * * *"
+    """Cron of looking for deletions, of the datasets that have `sweep`."""
+
+    @model_validator(mode="after")
+    def _names_stay_apart(self) -> Self:
+        known: dict[str, str] = {}
+        for name in self.systems:
+            other = known.setdefault(name.replace("-", "_"), name)
+            if other != name:
+                raise ValueError(f"systems {other} and {name} differ by - and _ only, which keys of resources cannot")
+        return self
 
 
 class LogsConfig(StrictModel):

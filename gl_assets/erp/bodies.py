@@ -50,7 +50,7 @@ class Lander:
             SourceError: The day could not be read; the stored day is as it was.
         """
         with closing(self._pages(Day(day))) as pages, one_transaction(self.connection):
-            landed = land_day(self.connection, self._landing(day), pages, now=datetime.now(UTC))
+            landed = land_day(self.connection, self.landing(day), pages, now=datetime.now(UTC))
         self.found[day.isoformat()] = shown(landed)
 
     def land_snapshot(self) -> None:
@@ -60,7 +60,7 @@ class Lander:
             SourceError: It could not be read; what is stored is as it was.
         """
         with closing(self._pages(Whole())) as pages, one_transaction(self.connection):
-            landed = land_snapshot(self.connection, self._landing(None), pages, now=datetime.now(UTC))
+            landed = land_snapshot(self.connection, self.landing(None), pages, now=datetime.now(UTC))
         self.found[SNAPSHOT] = shown(landed)
 
     def land_changes(self, read: Changed, first_day: date) -> LandedChanges:
@@ -71,7 +71,7 @@ class Lander:
         """
         now = datetime.now(UTC)
         with closing(self._pages(read)) as pages, one_transaction(self.connection):
-            changes = land_changes(self.connection, self._landing(None), pages, read=read, now=now, first_day=first_day)
+            changes = land_changes(self.connection, self.landing(None), pages, read=read, now=now, first_day=first_day)
         for day in changes.touched:
             self.found[day.isoformat() if day else SNAPSHOT] = {
                 "changes_read": changes.records,
@@ -92,7 +92,8 @@ class Lander:
         feed = self.feed
         return named(self.system.fetch(feed.dataset, part), feed.system, feed.dataset, part)
 
-    def _landing(self, day: date | None) -> Landing:
+    def landing(self, day: date | None) -> Landing:
+        """Return what is landed; without a day, changes of many days or master data."""
         feed = self.feed
         return Landing(feed.system, feed.dataset, day, feed.declared, self.run_id, feed.settings.time_zone)
 

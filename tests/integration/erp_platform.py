@@ -14,6 +14,7 @@ from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs, sync_job_name
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
+from gl_assets.erp.sweep import build_sweep_jobs, build_sweep_schedules
 from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
@@ -28,8 +29,8 @@ class Platform:
         self.defs = dg.Definitions(
             assets=build_erp_assets(config),
             asset_checks=build_erp_checks(config),
-            jobs=build_erp_jobs(config),
-            schedules=build_erp_schedules(config),
+            jobs=[*build_erp_jobs(config), *build_sweep_jobs(config)],
+            schedules=[*build_erp_schedules(config), *build_sweep_schedules(config)],
             resources={"timescale": TimescaleResource(), **build_erp_resources(config.erp.systems)},
         )
 
