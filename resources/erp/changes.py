@@ -83,7 +83,6 @@ def land_changes(
     lock_dataset(connection, landing)
     with Staged(connection) as staged:
         unique = _stage(landing, pages, staged)
-        connection.execute("ALTER TABLE staged ADD COLUMN day date")
         undated = outside = 0
         if landing.declared.business_date is not None:
             undated = _date(connection, landing, landing.declared.business_date)

@@ -38,24 +38,31 @@ def _copy(connection: psycopg.Connection[Any], statement: str, block: bytes) -> 
 
 
 class Staged:
-    """A temporary table of rows; `with` makes it and takes it away."""
+    """A temporary table of rows, made when it is needed; `with` takes it away."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         """Work in the transaction of `connection`."""
         self._connection = connection
+        self._is_made = False
 
     def __enter__(self) -> Self:
-        self._connection.execute(
-            "CREATE TEMP TABLE staged (sequence bigint GENERATED ALWAYS AS IDENTITY, source_key text, raw jsonb,"
-            " hash text) ON COMMIT DROP"
-        )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:  # otherwise the transaction is rolled back, and the table with it
+        # after an error the transaction is rolled back, and the table with it
+        if error is None and self._is_made:
             self._connection.execute("DROP TABLE staged")
+
+    def _make(self) -> None:
+        # a backfill of new days needs none: the catalog is spared thousands of tables
+        if not self._is_made:
+            self._connection.execute(
+                "CREATE TEMP TABLE staged (sequence bigint GENERATED ALWAYS AS IDENTITY, source_key text, raw jsonb,"
+                " hash text, day date) ON COMMIT DROP"
+            )
+            self._is_made = True
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows at the end.
@@ -63,11 +70,13 @@ class Staged:
         Raises:
             psycopg.DataError: PostgreSQL cannot keep one of them; none is added.
         """
+        self._make()
         block = copy_block(rows, columns_count(3), b"")
         _copy(self._connection, "COPY staged (source_key, raw, hash) FROM STDIN (FORMAT BINARY)", block)
 
     def deduplicate(self) -> int:
         """Keep the last of each key, and return how many there are."""
+        self._make()
         connection = self._connection
         row = connection.execute("SELECT count(*), count(DISTINCT source_key) FROM staged").fetchone() or (0, 0)
         if row[0] != row[1]:

@@ -252,6 +252,11 @@ def test_a_system_when_it_is_a_model_already_stays() -> None:
     assert dumped["systems"]["sap"]["sap_client"] == "100"
 
 
+def test_systems_when_their_names_differ_by_a_sign_only_are_refused() -> None:
+    with pytest.raises(ValidationError, match="systems sap-eu and sap_eu differ by - and _ only"):
+        ErpConfig(systems={"sap-eu": sap(), "sap_eu": sap()})
+
+
 def test_parts_when_named_read_as_words() -> None:
     assert str(Day(date(2026, 11, 20))) == "of 2026-11-20"
     assert str(Whole()) == "as a whole"
