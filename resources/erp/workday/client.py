@@ -44,7 +44,7 @@ class WorkdayClient:
         self._tenant = tenant = Tenant(system, config, clock or SystemClock(), home=gl_home())
         self._wql = WqlSource(tenant.api, config, system=system)
         self._raas = RaasSource(tenant.reports, config, system=system)
-        self._soap = SoapSource(tenant.soap, config, system=system, now=tenant.clock.now)
+        self._soap = SoapSource(tenant, config, system=system)
         self._sources: dict[str, Source] = {
             "wql": self._wql, "rest": self._wql, "raas": self._raas, "soap": self._soap,
         }  # fmt: skip

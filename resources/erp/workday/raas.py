@@ -61,14 +61,14 @@ class RaasSource:
         try:
             body = self._http.get(f"{self._path(pull.declared)}?{query}", lane=pull.dataset).body
         except SourceError as error:
-            error.args = (f"{error} (report {pull.declared.resource} for {pull})",)
+            error.args = (f"{error} (page 1: report {pull.declared.resource} for {pull})",)
             raise
         try:
             records = _ENVELOPE.split(body).records
         except DataError as error:
             raise ProtocolError(
-                f"{self._system}: report {pull.declared.resource} for {pull} is {error}; it must be an Advanced report "
-                "that is enabled as a web service, and small enough: narrow it by prompts",
+                f"{self._system}: page 1: report {pull.declared.resource} for {pull} is {error}; it must be an "
+                "Advanced report that is enabled as a web service, and small enough: narrow it by prompts",
                 source=self._system,
             ) from error
         for start in range(0, max(len(records), 1), _BLOCK):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from resources.erp.workday.options import Slots, SoapOptions, options_of
 from resources.erp.workday.pages import Pull, SourcePage
 from resources.erp.workday.privacy import NEVER_IN_RESPONSES
 from resources.erp.workday.shapes import Shape
-from resources.erp.workday.tenant import Connection
+from resources.erp.workday.tenant import Tenant
 from resources.erp.workday.wsdl import SoapService, Wsdls
 from resources.transport.answers import HttpAnswer, Media
 from resources.transport.foreign_text import foreign_text
@@ -53,23 +53,14 @@ class _Read:
 class SoapSource:
     """The SOAP services of one tenant; threads may share it."""
 
-    def __init__(self, http: Connection, config: WorkdayConfig, *, system: str, now: Callable[[], datetime]) -> None:
-        """Prepare; a service's WSDL is read when it is needed first.
-
-        Args:
-            http: Sends; with the log-on, unless requests are signed by an integration user.
-            config: The tenant.
-            system: Its name in messages.
-            now: Workday's time, as far as it is known.
-        """
-        self._http = http
+    def __init__(self, tenant: Tenant, config: WorkdayConfig, *, system: str) -> None:
+        """Prepare; a service's WSDL is read when it is needed first."""
+        self._tenant = tenant
         self._config = config
         self._system = system
-        self._now = now
-        self._wsdls = Wsdls(http, config, system=system)
+        self._wsdls = Wsdls(tenant.soap, config, system=system)
         self._services: dict[str, SoapService] = {}
         self._lock = threading.Lock()
-        self._refused: tuple[bytes, str] | None = None
 
     def pages(self, pull: Pull) -> Iterator[SourcePage]:
         """Yield the pages of a part of a dataset.
@@ -81,7 +72,7 @@ class SoapSource:
         operation, options = pull.declared.resource, options_of(pull.declared)
         assert isinstance(options, SoapOptions)
         keyed = {name: split_path(path) for name, path in options.keyed.items()}
-        as_of, read = self._now() - _AS_OF_MARGIN, _Read()
+        as_of, read = self._tenant.clock.now() - _AS_OF_MARGIN, _Read()
 
         def get(number: str) -> HttpAnswer:
             return self._asked(pull, options, as_of, {"Page": int(number), "Count": self._config.page_size("soap")})
@@ -113,7 +104,7 @@ class SoapSource:
         """
         options = options_of(pull.declared)
         assert isinstance(options, SoapOptions)
-        return self._asked(pull, options, self._now() - _AS_OF_MARGIN, {"Page": 1, "Count": 1})
+        return self._asked(pull, options, self._tenant.clock.now() - _AS_OF_MARGIN, {"Page": 1, "Count": 1})
 
     def record_shape(self, pull: Pull) -> Shape:
         """Return the shape of a dataset's records by the WSDL that the tenant has now."""
@@ -178,18 +169,14 @@ class SoapSource:
         # the address that the WSDL names is not followed: credentials go to the configured host alone
         path = f"/ccx/service/{self._config.tenant}/{service.name}/{self._config.soap_version}"
         body = etree.tostring(message, xml_declaration=True, encoding="UTF-8")
-        return self._http.query(path, body, headers=_HEADERS, lane=lane, media=Media.XML)
+        return self._tenant.soap.query(path, body, headers=_HEADERS, lane=lane, media=Media.XML)
 
     def _sign(self, message: etree._Element) -> None:
         user = self._config.isu
         if user is None:
             return
         password = user.password.reveal()
-        if self._refused and self._refused[0] == hashlib.sha256(password.encode()).digest():
-            raise AuthError(
-                f"{self._refused[1]} (the same password is not sent again; it was refused earlier in this process)",
-                source=self._system,
-            )
+        self._tenant.refusals.check(hashlib.sha256(password.encode()).digest())
         token: Any = UsernameToken
         token(self._config.full_name(user), password).apply(message, {})
 
@@ -222,7 +209,8 @@ class SoapSource:
         if "username or password" in words or "authenticat" in words:
             told = f"{said}; check integration_user (or auth), and that the account is not locked or expired"
             if password:
-                self._refused = hashlib.sha256(password.encode()).digest(), told
+                digest = hashlib.sha256(password.encode()).digest()
+                self._tenant.refusals.note(digest, told, self._tenant.clock.now())
             return AuthError(told, source=self._system)
         if "not authorized" in words or "permission" in words:
             return AuthError(

@@ -15,6 +15,7 @@ from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfi
 from resources.transport.call_stats import CallStats
 from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
+from resources.transport.refusals import Refusals
 
 
 class TenantClock:
@@ -112,6 +113,9 @@ class Tenant:
         """WQL and REST, and whatever else takes a token."""
         self.soap = self.api if user is None else connection(config.http, None)
         """SOAP: with the token, or without log-on where the requests themselves carry user and password."""
+        whose = "\n".join((system, user.model_dump_json() if user else "", config.http.base_url, "soap"))
+        self.refusals = Refusals(system, whose, home / "refused")
+        """Which password SOAP has refused: SOAP carries it in the message, where the transport does not see it."""
         # a report answers when it is complete
         patient = config.http.model_copy(update={"timeout": max(config.report_timeout, config.http.timeout)})
         basic = user and BasicConfig(type="basic", username=config.full_name(user), password=user.password)

@@ -182,6 +182,10 @@ def test_a_wrong_password_when_used_again_is_sent_once_and_never_shown(
             assert "not-the-password" not in str(refused.value)
         assert workday.control.requests == before + 1
         assert "not sent again" in str(refused.value)
+    with WorkdayClient("wd", config) as client:
+        with pytest.raises(AuthError, match="not sent again"):
+            list(client.fetch(dataset, Day(DAY) if dataset == "financial_transactions" else Whole()))
+        assert workday.control.requests == before + 1
         monkeypatch.setenv("WORKDAY_PASSWORD", SECRETS["WORKDAY_PASSWORD"])
         assert list(client.fetch(dataset, Day(DAY) if dataset == "financial_transactions" else Whole()))
 

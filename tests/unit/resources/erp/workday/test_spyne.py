@@ -84,7 +84,7 @@ def test_a_password_when_spyne_refuses_it_is_an_auth_error_sent_once(
     with WorkdayClient("wd", WorkdayConfig.model_validate(settings)) as client:
         with pytest.raises(AuthError, match="invalid username or password"):
             list(client.fetch("cost_centers", Whole()))
-        with pytest.raises(AuthError, match="the same password is not sent again"):
+        with pytest.raises(AuthError, match="the same secret is not sent again"):
             list(client.fetch("cost_centers", Whole()))
 
 
