@@ -1,0 +1,161 @@
+"""The checks as Dagster sees them: which block, what a run is told, what is kept in `quality.gate_results`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from gl_assets.erp.checks import DRIFT, SNAPSHOT, build_erp_checks
+from gl_assets.erp.feeds import standard_key
+from gl_assets.erp.pull_checks import PULL_CHECKS
+from gl_assets.erp.tables import TABLES
+from resources.databases.timescale.gate_results import list_results
+from resources.embedded.postgres import EmbeddedPostgres
+from resources.integrations import Integrations
+from resources.wiring import TimescaleResource
+from tests.conftest import fresh_database
+from tests.unit.gl_assets.erp.test_judgements import Connection, land, pulled, standardised
+from tests.unit.resources.erp.support import integrations
+from tests.unit.resources.transport.test_parts import settings
+
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+SERVICE = {"service": "/s", "resource": "R", "key": "Key", "inherit": False}
+
+
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    yield from fresh_database(postgres)
+
+
+@pytest.fixture
+def connection(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    """A connection that commits, for checks that open their own; what it wrote is taken away again."""
+    monkeypatch.setenv("GL_DATABASE_URL", url)
+    with psycopg.connect(url, autocommit=True) as opened:
+        yield opened
+        opened.execute(
+            "TRUNCATE erp.landed_records, erp.pulls, erp.standardised, erp.observed_properties, quality.gate_results"
+        )
+
+
+def config(contract: str = "warn", table: str = "materials", **dataset: Any) -> Integrations:
+    block = {**SERVICE, "contract": contract, **dataset}
+    return integrations({"s": settings(datasets={table: block})})
+
+
+def run(config: Integrations) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run all checks of a configuration by themselves; return what each said, by its name."""
+    keys = {spec.asset_key for checks in build_erp_checks(config) for spec in checks.check_specs}
+    job = dg.define_asset_job("only_checks", selection=dg.AssetSelection.all_asset_checks())
+    definitions = dg.Definitions(
+        assets=[dg.AssetSpec(key) for key in keys],
+        asset_checks=build_erp_checks(config),
+        jobs=[job],
+        resources={"timescale": TimescaleResource()},
+    )
+    job_definition = definitions.resolve_job_def("only_checks")
+    with TemporaryDirectory() as folder:
+        instance = dg.DagsterInstance.ephemeral(tempdir=folder)
+        # a red check that blocks fails the run
+        result = job_definition.execute_in_process(instance=instance, raise_on_error=False)
+    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def blocking(config: Integrations) -> set[str]:
+    return {spec.name for checks in build_erp_checks(config) for spec in checks.check_specs if spec.blocking}
+
+
+def test_checks_when_continuing_would_be_wrong_block() -> None:
+    always = {"records_do_not_vanish_in_bulk", "every_landed_record_is_accounted_for", "amounts_equal_those_landed"}
+    assert blocking(config()) == always
+    assert blocking(config("freeze")) == {*always, DRIFT}
+    ledger = config(table="financial_transactions", business_date="Day")
+    assert blocking(ledger) == {*always, "each_line_is_posted_once"}
+
+
+@pytest.mark.parametrize(
+    ("contract", "passed"),
+    [("evolve", [True, True, True]), ("warn", [True, False, True]), ("freeze", [True, False, False])],
+)
+def test_a_schema_when_it_drifts_is_judged_by_the_contract(
+    connection: Connection, contract: str, passed: list[bool]
+) -> None:
+    land(connection, "own_table", 1, [{"Key": "k0", "Text": "a"}], day=None)
+    configured = config(contract, table="own_table")
+    said = [run(configured)[DRIFT].passed]
+    connection.execute("""UPDATE erp.landed_records SET raw = '{"Key": "k0", "Text": 1, "New": true}'""")
+    changed = run(configured)[DRIFT]
+    said += [changed.passed, run(configured)[DRIFT].passed]
+    assert said == passed
+    figures = changed.metadata["first_failed" if contract != "evolve" else "figures"].value[SNAPSHOT]
+    assert figures["new"] == ["New"]
+    assert figures["retyped"] == ["Text: number, was string"]
+    # one run with another contract takes over what a frozen one refused
+    assert run(config("evolve", table="own_table"))[DRIFT].passed
+    assert run(configured)[DRIFT].passed
+
+
+def test_a_snapshot_when_judged_is_one_part(connection: Connection) -> None:
+    land(connection, "materials", 2, day=None)
+    pulled(connection, "materials", None, rows=2, server_count=3, at=datetime.now(UTC))
+    said = run(config())
+    red = {name for name, evaluation in said.items() if not evaluation.passed}
+    assert red == {
+        "landed_rows_equal_the_servers_count",
+        # nothing of it was standardised yet
+        "every_landed_record_is_accounted_for",
+        "rows_are_as_new_as_what_is_landed",
+    }
+    assert said["every_landed_record_is_accounted_for"].severity == dg.AssetCheckSeverity.ERROR
+    assert said["the_snapshot_is_fresh"].passed
+    kept = list_results(connection, red_only=True)
+    assert {(gate.asset, gate.partition, gate.check) for gate in kept} == {
+        ("erp/s/materials", SNAPSHOT, "landed_rows_equal_the_servers_count"),
+        ("erp/materials", SNAPSHOT, "every_landed_record_is_accounted_for"),
+        ("erp/materials", SNAPSHOT, "rows_are_as_new_as_what_is_landed"),
+    }
+
+
+def test_a_snapshot_when_old_or_never_taken_is_not_fresh(connection: Connection) -> None:
+    assert not run(config())["the_snapshot_is_fresh"].passed
+    pulled(connection, "materials", None, at=datetime.now(UTC) - timedelta(days=3))
+    assert not run(config())["the_snapshot_is_fresh"].passed
+
+
+def test_days_when_checks_run_by_themselves_are_the_latest_pulled(connection: Connection) -> None:
+    for day in (YESTERDAY, YESTERDAY - timedelta(days=1)):
+        pulled(connection, "purchase_orders", day)
+        standardised(connection, "purchase_orders", day)
+    said = run(config(table="purchase_orders", business_date="Day"))
+    assert {name for name, evaluation in said.items() if not evaluation.passed} == set()
+    assert said["yesterday_is_landed"].metadata["latest_day"].value == YESTERDAY.isoformat()
+    assert said["every_landed_record_is_accounted_for"].metadata["days"].value == 2
+    assert {check.name for check in PULL_CHECKS} < set(said)
+
+
+def test_a_dataset_when_it_fills_no_standard_table_is_checked_where_it_is_landed(connection: Connection) -> None:
+    checks = build_erp_checks(config(table="own_table"))
+    assert {spec.asset_key.path[0] for one in checks for spec in one.check_specs} == {"erp"}
+    assert len(checks) == 1
+    assert {standard_key(name) for name in TABLES}.isdisjoint(spec.asset_key for spec in checks[0].check_specs)
+    assert run(config(table="own_table"))[DRIFT].passed
+
+
+def test_business_days_of_a_run_when_it_has_a_range_are_all_of_it() -> None:
+    from types import SimpleNamespace
+
+    from gl_assets.erp.checks import days_of_run
+
+    tags = {"dagster/asset_partition_range_start": "2026-11-01", "dagster/asset_partition_range_end": "2026-11-03"}
+    context: Any = SimpleNamespace(run=SimpleNamespace(tags=tags))
+    assert days_of_run(context) == [date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 3)]
+    context.run.tags = {"dagster/partition": "2026-11-01"}
+    assert days_of_run(context) == [date(2026, 11, 1)]
+    context.run.tags = {}
+    assert days_of_run(context) == []

@@ -1,0 +1,307 @@
+"""What the checks of ERP tables say of rows in a real database, with every fault planted that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pytest
+from psycopg.types.json import Jsonb
+
+from gl_assets.erp.feeds import Feed
+from gl_assets.erp.judgements import Scope, table_checks, totals_of
+from gl_assets.erp.pull_checks import PULL_CHECKS, Verdict
+from gl_assets.erp.tables import TABLES, MasterTable
+from resources.embedded.postgres import EmbeddedPostgres
+from resources.erp.audit import last_pull, pull_audits
+from resources.erp.config import SystemConfig
+from resources.erp.incoming import StandardTable, stage, upsert
+from tests.conftest import fresh_database
+from tests.unit.gl_assets.erp.standard_rows import right_rows
+from tests.unit.resources.transport.test_parts import settings
+
+DAY, NEXT = date(2026, 11, 20), date(2026, 11, 21)
+SEEN = datetime(2026, 11, 22, tzinfo=UTC)
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    yield from fresh_database(postgres)
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Connection]:
+    """A connection whose transaction is rolled back: tests share the database and see nothing of each other."""
+    with psycopg.connect(url) as opened:
+        yield opened
+        opened.rollback()
+
+
+def feeds(table: str, **dataset: Any) -> list[Feed]:
+    block = {"resource": "R", "key": "Key", "inherit": False, **dataset}
+    if hasattr(TABLES[table], "business_date"):
+        block.setdefault("business_date", "Day")
+    meters = {name: {"energy_type": "e", "plant_code": "p"} for name in ("M1", "M2")}
+    # what all kinds share: no check asks for more
+    config = SystemConfig.model_validate({**settings(), "datasets": {table: block}, "meters": meters})
+    return [Feed("s", config, table)]
+
+
+def scope(connection: Connection, table: str, days: list[date] | None, **dataset: Any) -> Scope:
+    return Scope(connection, TABLES[table], feeds(table, **dataset), days, 0.01)
+
+
+def store(connection: Connection, table: MasterTable, rows: pd.DataFrame) -> None:
+    target = StandardTable(table.name, table.columns, None)
+    stage(connection, target, pa.Table.from_pandas(rows, preserve_index=False))
+    upsert(connection, target)
+    connection.execute("DROP TABLE incoming")
+
+
+def rows_of(table: str, count: int, **columns: list[Any]) -> pd.DataFrame:
+    rows = right_rows(TABLES[table], count).assign(system=pd.Series(["s"] * count, dtype="string[pyarrow]"))
+    for name, values in columns.items():
+        rows[name] = pd.Series(values, dtype=rows[name].dtype)
+    return rows
+
+
+def land(
+    connection: Connection, table: str, count: int, raws: list[dict[str, Any]] | None = None, day: date | None = DAY
+) -> None:
+    for number in range(count):
+        raw = Jsonb(raws[number] if raws else {"Key": f"k{number}"})
+        connection.execute(
+            "INSERT INTO erp.landed_records VALUES ('s', %s, %s, %s, %s, 'h', %s, %s, 'run', NULL)",
+            (table, day, f"k{number}", raw, SEEN, SEEN),
+        )
+
+
+def pulled(connection: Connection, table: str, day: date | None = DAY, **more: Any) -> None:
+    values = {"rows": 10, "server_count": 10, "duplicates": 0, "vanished": 0, "at": SEEN, **more}
+    connection.execute(
+        "INSERT INTO erp.pulls (system, dataset, partition_date, rows, server_count, duplicates, vanished, pages,"
+        " duration_s, pulled_at, run_id) VALUES ('s', %(table)s, %(day)s, %(rows)s, %(server_count)s, %(duplicates)s,"
+        " %(vanished)s, 1, 1, %(at)s, 'run')",
+        {**values, "table": table, "day": day},
+    )
+
+
+def standardised(
+    connection: Connection, table: str, day: date | None = DAY, withdrawn: int = 0, at: datetime = SEEN
+) -> None:
+    connection.execute(
+        "INSERT INTO erp.standardised VALUES ('s', %s, %s, 0, 0, %s, %s, 'run')", (table, day, withdrawn, at)
+    )
+
+
+def judged(name: str, found: Scope) -> dict[date | None, Verdict]:
+    check = next(check for check in table_checks(found.table) if check.name == name)
+    verdicts: dict[date | None, Verdict] = check.judge(found)
+    return verdicts
+
+
+def one(name: str, found: Scope) -> Verdict:
+    (verdict,) = judged(name, found).values()
+    return verdict
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_right_rows_when_judged_pass_every_check_of_their_table(connection: Connection, table: str) -> None:
+    days = [DAY] if hasattr(TABLES[table], "business_date") else None
+    balanced = {"amount": [Decimal("2.5"), Decimal("-2.5")]} if table == "financial_transactions" else {}
+    # rows that differ in what makes them rows
+    columns = {name: ["1", "2"] for name in ("line", "item", "allocation_id") if name in TABLES[table].columns}
+    if not columns:
+        names = ("meter_id", "order_id", "work_order_id", "worker_id", "cost_center", "asset_id", "material")
+        name = next(name for name in names if name in TABLES[table].columns)
+        columns = {name: ["M1", "M2"]}
+    store(connection, TABLES[table], rows_of(table, 2, **columns, **balanced))
+    land(connection, table, 2, day=days[0] if days else None)
+    pulled(connection, table, days[0] if days else None)
+    standardised(connection, table, days[0] if days else None)
+    found = scope(connection, table, days)
+    verdicts = {check.name: check.judge(found) for check in table_checks(TABLES[table])}
+    assert {name: [v.passed for v in of.values()] for name, of in verdicts.items()} == {
+        name: [True] for name in verdicts
+    }
+    assert all(list(of) == [days[0] if days else None] for of in verdicts.values())
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_when_rows_say_the_same_twice_is_red(connection: Connection, table: str) -> None:
+    days = [DAY, NEXT] if hasattr(TABLES[table], "business_date") else None
+    store(connection, TABLES[table], rows_of(table, 3))
+    rule = TABLES[table].checks[0]
+    verdicts = judged(rule.name, scope(connection, table, days))
+    assert [verdict.passed for verdict in verdicts.values()] == ([False, True] if days else [False])
+    assert next(iter(verdicts.values())).figures == {"rows": 2}
+
+
+def test_records_when_one_is_lost_between_landing_and_table_are_red(connection: Connection) -> None:
+    land(connection, "materials", 3, day=None)
+    store(connection, TABLES["materials"], rows_of("materials", 2, material=["1", "2"]))
+    verdict = one("every_landed_record_is_accounted_for", scope(connection, "materials", None))
+    assert verdict == Verdict(False, {"landed": 3, "rows": 2, "rejected": 0, "withdrawn": 0})
+
+
+def test_records_when_rejected_or_withdrawn_are_accounted_for(connection: Connection) -> None:
+    land(connection, "purchase_orders", 4)
+    store(connection, TABLES["purchase_orders"], rows_of("purchase_orders", 2))
+    standardised(connection, "purchase_orders", withdrawn=1)
+    connection.execute(
+        "INSERT INTO erp.rejected_records (system, dataset, partition_date, source_key, raw, reasons, run_id, rejected_at)"
+        " VALUES ('s', 'purchase_orders', %s, 'k3', '{}', '{bad}', 'run', now())",
+        (DAY,),
+    )
+    found = scope(connection, "purchase_orders", [DAY, NEXT])
+    assert [v.passed for v in judged("every_landed_record_is_accounted_for", found).values()] == [True, True]
+    share = judged("rejected_records_are_below_the_limit", found)
+    assert share[DAY] == Verdict(False, {"rejected": 1, "share": 0.333333, "limit": 0.01})
+    assert share[NEXT].passed
+
+
+@pytest.mark.parametrize(
+    ("standardised_at", "touched", "passed"),
+    [(SEEN, False, True), (SEEN - timedelta(hours=1), False, False), (None, False, False), (SEEN, True, False)],
+)
+def test_rows_when_older_than_what_is_landed_are_red(
+    connection: Connection, standardised_at: datetime | None, touched: bool, passed: bool
+) -> None:
+    pulled(connection, "assets", None)
+    if standardised_at:
+        standardised(connection, "assets", None, at=standardised_at)
+    if touched:
+        connection.execute("INSERT INTO erp.touched_days VALUES ('s', 'assets', NULL, now(), 'run')")
+    assert one("rows_are_as_new_as_what_is_landed", scope(connection, "assets", None)).passed is passed
+
+
+LEDGER = {"totals": "Amount", "fields": {"amount": {"path": "Amount", "negate_when": {"path": "Side", "values": "H"}}}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "stored", "passed"),
+    [
+        (["10.5", "-2"], ["10.5", "2"], True),
+        ([" 1.05E+1 ", "2"], ["10.5", "-2"], True),
+        (["10.5", "2"], ["1050", "2"], False),
+        (["10.5", "0"], ["10.5", "7"], True),
+        (["0.1234567891", "2"], ["0.123456789", "2"], True),
+        # what only the mapping reads is on neither side
+        (["12.50-", "2"], ["-12.5", "2"], True),
+    ],
+)
+def test_amounts_when_they_differ_from_those_landed_are_red(
+    connection: Connection, raw: list[str], stored: list[str], passed: bool
+) -> None:
+    table = TABLES["financial_transactions"]
+    land(connection, table.name, 3, [{"Amount": text} for text in (*raw, "99")])
+    store(connection, table, rows_of(table.name, 2, amount=[Decimal(text) for text in stored]))
+    found = scope(connection, table.name, [DAY], **LEDGER)
+    verdict = one("amounts_equal_those_landed", found)
+    assert verdict.passed is passed
+    assert verdict.figures["s/financial_transactions"]["left_out"] == "99"
+
+
+def test_totals_when_they_are_no_amount_of_the_table_are_not_compared(connection: Connection) -> None:
+    table = TABLES["financial_transactions"]
+    both = {"totals": "D", "fields": {"amount": {"debit": "D", "credit": "C"}}}
+    assert totals_of(feeds(table.name, **both)[0], table) == ("D", "amount")
+    (feed,) = feeds(table.name, totals="Other")
+    assert totals_of(feed, table) == ("Other", None)
+    (feed,) = feeds(table.name, totals="T", fields={"description": "T"})
+    assert totals_of(feed, table) == ("T", None)
+    assert one("amounts_equal_those_landed", scope(connection, table.name, [DAY], totals="Other")).passed
+
+
+@pytest.mark.parametrize(("amounts", "passed"), [(["2.50", "-2.50"], True), (["2.50", "-2.40"], False)])
+@pytest.mark.parametrize("part_alone", [False, True])
+def test_a_journal_when_debit_is_not_credit_is_red(
+    connection: Connection, amounts: list[str], passed: bool, part_alone: bool
+) -> None:
+    table = "financial_transactions"
+    store(connection, TABLES[table], rows_of(table, 2, amount=[Decimal(text) for text in amounts], line=["1", "2"]))
+    where = {"where": [{"property": "CC", "value": "1"}]} if part_alone else {}
+    verdict = one("debit_equals_credit_in_each_journal", scope(connection, table, [DAY], **where))
+    # who asks for some lines alone sees no whole journal
+    assert verdict.passed is (passed or part_alone)
+    if not verdict.passed:
+        assert verdict.figures["largest"] == [["0.100000000", "s", "company", "transaction_id", "EUR"]]
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "passed"),
+    [("EUR", "1.25", True), ("EUR", "1.255", False), ("JPY", "12.34", False), ("JPY", "1234", True), ("KWD", "1.255", True), ("RSD", "1.25", True)],
+)  # fmt: skip
+def test_an_amount_when_finer_than_its_currency_is_red(
+    connection: Connection, currency: str, amount: str, passed: bool
+) -> None:
+    store(
+        connection,
+        TABLES["cost_allocation"],
+        rows_of("cost_allocation", 1, currency=[currency], amount=[Decimal(amount)]),
+    )
+    verdict = one("amounts_fit_their_currency", scope(connection, "cost_allocation", [DAY]))
+    assert verdict.passed is passed
+
+
+def test_a_meter_when_it_changes_its_unit_or_is_not_booked_is_red(connection: Connection) -> None:
+    rows = rows_of("energy_consumption", 2, meter_id=["M1", "M1"], consumption_unit=["kW.h", "MW.h"])
+    store(connection, TABLES["energy_consumption"], rows)
+    found = scope(connection, "energy_consumption", [DAY, NEXT])
+    assert judged("each_meter_keeps_its_unit", found)[DAY] == Verdict(False, {"groups": 1})
+    booked = judged("each_configured_meter_is_booked", found)
+    assert booked[DAY] == Verdict(False, {"meters": 1, "absent": ["M2"]})
+    # a day without any document is a matter of other checks
+    assert booked[NEXT].passed
+
+
+def test_dates_when_they_can_only_be_typing_errors_are_red(connection: Connection) -> None:
+    rows = rows_of("purchase_orders", 2, delivery_date=[date(2206, 11, 20), date(2026, 12, 1)])
+    store(connection, TABLES["purchase_orders"], rows)
+    found = scope(connection, "purchase_orders", [DAY])
+    assert one("dates_are_plausible", found) == Verdict(False, {"delivery_date": 1})
+    store(connection, TABLES["workforce"], rows_of("workforce", 1, valid_to=[date(9999, 12, 31)]))
+    assert one("dates_are_plausible", scope(connection, "workforce", None)).passed
+
+
+def test_rows_when_most_that_matters_is_missing_are_red(connection: Connection) -> None:
+    store(connection, TABLES["materials"], rows_of("materials", 2, quality_score=[0.4, 0.1]))
+    verdict = one("fields_that_matter_are_known", scope(connection, "materials", None))
+    assert verdict == Verdict(False, {"rows": 2, "mean_score": 0.25, "limit": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("facts", "red"),
+    [
+        ({}, set()),
+        ({"server_count": None}, set()),
+        ({"server_count": 9}, {"landed_rows_equal_the_servers_count"}),
+        ({"duplicates": 1}, {"every_record_was_sent_once"}),
+        ({"vanished": 9, "rows": 1}, {"landed_rows_equal_the_servers_count"}),
+        ({"vanished": 30}, {"records_do_not_vanish_in_bulk"}),
+    ],
+)
+@pytest.mark.parametrize("day", [DAY, None])
+def test_a_pull_when_something_is_odd_is_red(
+    connection: Connection, facts: dict[str, Any], red: set[str], day: date | None
+) -> None:
+    pulled(connection, "assets", day, **facts)
+    (audit,) = pull_audits(connection, "s", "assets", [DAY] if day else None)
+    assert audit.day == day
+    assert {check.name for check in PULL_CHECKS if not check.judge(audit).passed} == red
+    assert last_pull(connection, "s", "assets") == (day, SEEN)
+
+
+def test_records_without_key_when_landed_are_counted(connection: Connection) -> None:
+    pulled(connection, "assets", None)
+    land(connection, "assets", 1, day=None)
+    connection.execute("UPDATE erp.landed_records SET source_key = '?' || source_key")
+    (audit,) = pull_audits(connection, "s", "assets", None)
+    assert audit.without_key == 1
+    assert last_pull(connection, "s", "materials") is None
