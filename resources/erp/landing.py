@@ -240,12 +240,16 @@ def _alive(connection: psycopg.Connection[Any], landing: Landing) -> int:
 
 
 _MOVED = """
-    UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s FROM erp.landed_records fresh
-     WHERE fresh.system = %(system)s AND fresh.dataset = %(dataset)s AND fresh.partition_date = %(day)s
-       AND fresh.ingested_at = %(now)s AND NOT starts_with(fresh.source_key, %(no_key)s)
-       AND held.system = %(system)s AND held.dataset = %(dataset)s AND held.source_key = fresh.source_key
+    UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s
+     WHERE held.system = %(system)s AND held.dataset = %(dataset)s
+       AND held.source_key = ANY(ARRAY(
+           SELECT source_key FROM erp.landed_records
+            WHERE system = %(system)s AND dataset = %(dataset)s AND partition_date = %(day)s
+              AND ingested_at = %(now)s AND NOT starts_with(source_key, %(no_key)s)))
        AND held.partition_date <> %(day)s AND held.deleted_at IS NULL
 """
+"""The keys are an array, so that they are looked up in the index also before the table has statistics: a plan that joins
+takes seconds a day then."""
 
 
 def _mark_moved(connection: psycopg.Connection[Any], landing: Landing, now: datetime) -> None:
