@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import psycopg
@@ -23,7 +24,9 @@ from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
 from resources.erp.standard import landed_columns
 from resources.transport.certificates import CertificateAuthority
+from tests.integration.erp_platform import Platform
 from tests.unit.resources.erp.dynamics.support import DAY, SECRET_VARIABLE, DynamicsServer, dynamics_server
+from tests.unit.resources.erp.support import integrations
 
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
@@ -168,3 +171,27 @@ def test_a_day_when_pulled_again_after_a_change_writes_that_record_alone(
     dynamics.book.enter("ProductionOrderHeaders", {**order, "ProductionOrderStatus": "Completed"}, day=DAY)
     again = land(database_url, config, "production_schedule")
     assert (again.written, again.vanished) == (1, 0)
+
+
+def test_a_system_when_its_job_runs_fills_all_five_tables_and_no_check_is_red(
+    authority: CertificateAuthority, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GL_DATABASE_URL", database_url)
+    monkeypatch.setenv(SECRET_VARIABLE, EntraApp().client_secret)
+    with dynamics_server(authority) as server:
+        config = integrations({"d365": server.settings(http={"page_size": 1000})})
+        platform = Platform(config, database_url, tmp_path)
+        days = [date(2026, 11, 17), date(2026, 11, 18)]
+        result = platform.pull(*days, system="d365")
+        assert result.success
+        landed = dict(platform.rows("SELECT dataset, count(*) FROM erp.landed_records GROUP BY dataset"))
+        standard = {
+            name: platform.one(f"SELECT count(*) FROM erp.{name}") for name in config.erp.systems["d365"].datasets
+        }
+        entries = sum(len(server.book.day("GeneralJournalAccountEntries", day)) for day in days)
+    assert landed == standard
+    assert landed["financial_transactions"] == entries
+    assert landed["cost_centers"] == len(COST_CENTERS)
+    assert platform.one("SELECT count(*) FROM erp.rejected_records") == 0
+    red = {c.check_name for c in result.get_asset_check_evaluations() if not c.passed}
+    assert red <= {"yesterday_is_landed"}
