@@ -248,8 +248,8 @@ _MOVED = """
               AND ingested_at = %(now)s AND NOT starts_with(source_key, %(no_key)s)))
        AND held.partition_date <> %(day)s AND held.deleted_at IS NULL
 """
-"""The keys are an array, so that they are looked up in the index also before the table has statistics: a plan that joins
-takes seconds a day then."""
+"""The keys are an array, so that they are looked up in the index also before the table has statistics: a plan that
+joins takes seconds a day then."""
 
 
 def _mark_moved(connection: psycopg.Connection[Any], landing: Landing, now: datetime) -> None:
