@@ -19,7 +19,7 @@ from resources.databases.timescale.gate_results import list_results
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
-from tests.conftest import fresh_database
+from tests.conftest import REPOSITORY, fresh_database
 from tests.unit.gl_assets.erp.test_judgements import Connection, land, pulled, standardised
 from tests.unit.resources.erp.support import integrations
 from tests.unit.resources.transport.test_parts import settings
@@ -159,3 +159,14 @@ def test_business_days_of_a_run_when_it_has_a_range_are_all_of_it() -> None:
     assert days_of_run(context) == [date(2026, 11, 1)]
     context.run.tags = {}
     assert days_of_run(context) == []
+
+
+def test_every_check_is_explained_to_those_who_see_it_red() -> None:
+    from gl_assets.erp.checks import FRESH_MASTER, FRESHNESS
+    from gl_assets.erp.judgements import table_checks
+
+    explained = (REPOSITORY / "docs" / "troubleshooting" / "erp-records.md").read_text(encoding="utf-8")
+    checks = [*PULL_CHECKS, *(check for table in TABLES.values() for check in table_checks(table))]
+    names = {DRIFT, FRESHNESS, FRESH_MASTER, *(check.name for check in checks)}
+    assert {name for name in names if f"`{name}`" not in explained} == set()
+    assert all(check.description.endswith(".") for check in checks)
