@@ -46,20 +46,22 @@ def measure(
 
 
 def environment(folder: Path, progress: Callable[[str], None]) -> Path:
-    """Return the interpreter of the environment in `folder`, which gets the newest dlt if it has none yet.
+    """Return the interpreter of the environment in `folder`, with the newest dlt that can be had.
 
     Raises:
-        ConfigError: It cannot be installed.
+        ConfigError: It has none, and none can be installed.
     """
     python = folder / "bin" / "python"
-    if _run([str(python), "-c", "import dlt, psycopg2"]) is None:
-        progress("installing dlt into an environment of its own")
+    progress("installing dlt into an environment of its own")
+    if not python.exists():
         venv.create(folder, with_pip=True, clear=True)
-        if _run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *_PACKAGES]) is None:
-            raise ConfigError(
-                f"{' '.join(_PACKAGES)} could not be installed into {folder}; is the package index reachable? The "
-                "other parts need none: --only pull --only land --only memory"
-            )
+    installed = _run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *_PACKAGES])
+    # without the package index, one that was installed before serves as well
+    if installed is None and _run([str(python), "-c", "import dlt, psycopg2"]) is None:
+        raise ConfigError(
+            f"{' '.join(_PACKAGES)} could not be installed into {folder}; is the package index reachable? The "
+            "other parts need none: --only pull --only land --only memory"
+        )
     return python
 
 
