@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gl_assets.erp.tables import TABLES
 from resources.core.origins import history_of
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.counts import StoredCounts, counts_by_source
@@ -145,18 +146,14 @@ def filled_counts(config: Integrations, database_url: str) -> dict[str, StoredCo
 
 
 def record_counts(database_url: str) -> dict[str, int]:
-    """Return `erp/<dataset>` -> rows of every standard table that holds any."""
+    """Return `erp/<table>` -> rows of every standard table that holds any."""
     with connect(database_url) as connection:
-        tables = connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'erp'"
-            " AND table_name NOT IN ('landed_records', 'rejected_records', 'pulls') ORDER BY 1"
-        ).fetchall()
-        counted = {f"erp/{name}": _rows(connection, name) for (name,) in tables}
+        counted = {f"erp/{name}": _rows(connection, name) for name in sorted(TABLES)}
     return {key: rows for key, rows in counted.items() if rows}
 
 
 def _rows(connection: Any, table: str) -> int:
-    return int(connection.execute(f'SELECT count(*) FROM erp."{table}"').fetchone()[0])  # noqa: S608 - from the catalog
+    return int(connection.execute(f'SELECT count(*) FROM erp."{table}"').fetchone()[0])  # noqa: S608 - of our own
 
 
 def _rounded(value: float | None) -> float | None:

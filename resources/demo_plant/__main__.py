@@ -1,4 +1,4 @@
-"""`python -m resources.demo_plant`: all servers of the plant, its SAP-like service and its control, in one process."""
+"""`python -m resources.demo_plant`: all servers of the plant, its fake ERP systems and its control, in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resources.core.errors import PlatformError
 from resources.core.home import gl_home
 from resources.core.logs import setup_logging
 from resources.core.settings import EnvSecret
-from resources.demo_plant.assembly import assemble, sap_app
+from resources.demo_plant.assembly import assemble, erp_apps
 from resources.demo_plant.control import EmbeddedUvicorn, create_app, server
 from resources.demo_plant.run import RunningPlant
 from resources.demo_plant.setup import SECRETS, load_secrets, load_state
@@ -34,14 +34,10 @@ async def serve(home: Path, *, seed: int | None = None, held: bool = False) -> N
     state = load_state(home)
     plant = assemble(home, state, seed=seed, held=held)
     ca = home / "ca"
-    doors = [
-        server(create_app(plant), state.ports["control"]),
-        server(
-            sap_app(home, plant.plant.seed),
-            state.ports["sap"],
-            certificate=ca / "sap_server.pem",
-            key=ca / "sap_server.key",
-        ),
+    doors = [server(create_app(plant), state.ports["control"])]
+    doors += [
+        server(app, state.ports[name], certificate=ca / f"{name}_server.pem", key=ca / f"{name}_server.key")
+        for name, app in erp_apps(home, plant.plant.seed).items()
     ]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from resources.demo_plant.configuration import OPC_UA_USER, PLANT_USER, PlantState
-from resources.demo_plant.erp.sap import demo as sap
+from resources.demo_plant.erp import systems
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, Plant
 from resources.demo_plant.run import RunningPlant
 from resources.demo_plant.servers.modbus import ModbusEndpoint
@@ -58,6 +58,6 @@ def assemble(home: Path, state: PlantState, *, seed: int | None = None, held: bo
     return RunningPlant(Plant(state.seed if seed is None else seed), sources, held=held)
 
 
-def sap_app(home: Path, seed: int) -> Starlette:
-    """Return the fake SAP with the plant's meters, orders and cost centers."""
-    return sap.demo_app(load_secrets(home)[sap.SECRET], seed)
+def erp_apps(home: Path, seed: int) -> dict[str, Starlette]:
+    """Return name -> fake of every ERP system, over the same plant."""
+    return systems.applications(load_secrets(home), seed)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from resources.demo_plant.addresses import TOPIC_ROOT, node_id, registers, topic
-from resources.demo_plant.erp.sap import demo as sap
+from resources.demo_plant.erp import systems
 from resources.demo_plant.physics import HEATING_VALUE_KJ_PER_KG
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
 from resources.demo_plant.tags.tag import Sensor
@@ -23,6 +23,9 @@ PLATFORM_USER, PLANT_USER, AGENTS_USER = "platform", "demo-plant", "agents"
 
 OPC_UA_USER = "collector"
 """User at the OPC UA server; its password is SCADA_PASSWORD."""
+
+ERP_HISTORY = timedelta(days=730)
+"""How far back the demo's business days go: two years, to try a backfill on; only the latest are pulled unasked."""
 
 CLIENT_URI = "urn:gl:platform"
 """Application URI in the platform's OPC UA client certificate."""
@@ -74,10 +77,8 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
         },
         "boilers": {f"boiler_{n}": _boiler(f"BLR{n}") for n in (1, 2)},
         "erp": {
-            "start": (start - timedelta(days=3)).replace(hour=0).isoformat(),
-            "systems": {
-                "sap": sap.demo_settings(f"https://127.0.0.1:{state.ports['sap']}", home / "ca" / "ca.pem"),
-            },
+            "start": (start - ERP_HISTORY).replace(hour=0).isoformat(),
+            "systems": systems.settings(state.ports, home / "ca" / "ca.pem"),
         },
         "agents": {
             "broker": _broker(state),

@@ -25,6 +25,7 @@ from resources.demo_plant.configuration import (
     PlantState,
     write_configuration,
 )
+from resources.demo_plant.erp.systems import SYSTEMS
 from resources.demo_plant.servers.opc_ua import NAMESPACE_URI
 from resources.embedded.ports import free_port, is_free
 from resources.transport.certificates import CertificateAuthority, IssuedCertificate
@@ -41,7 +42,7 @@ SECRETS = (
 )
 """Environment variables in secrets.env; the last two are the plant's and the agents' own."""
 
-_PORTS = ("opc_ua", "modbus", "modbus_tls", "sap", "control", "collector")
+_PORTS = ("opc_ua", "modbus", "modbus_tls", *SYSTEMS, "control", "collector")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def prepare(
     hosts = ("localhost", "127.0.0.1", socket.gethostname())
     authority.issue("opc_ua_server", hosts=hosts, application_uri=NAMESPACE_URI)
     authority.issue("opc_ua_client", hosts=hosts, application_uri=CLIENT_URI)
-    for name in ("modbus_server", "modbus_client", "sap_server"):
+    for name in ("modbus_server", "modbus_client", *(f"{system}_server" for system in SYSTEMS)):
         authority.issue(name, hosts=hosts)
     environment = _secrets(home / "secrets.env")
     known = _read_state(home)

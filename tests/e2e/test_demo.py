@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gl_assets.erp.tables import TABLES
 from resources.embedded.programs import ServerPrograms
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -56,7 +57,7 @@ def test_demo_when_it_ends_all_agents_have_answered_and_all_checks_passed(result
 
 
 def test_demo_when_it_ends_the_erp_days_are_stored(result):
-    assert result["erp_rows"]["erp/energy_consumption"] > 0
+    assert set(result["erp_rows"]) == {f"erp/{table}" for table in TABLES}
 
 
 def test_demo_when_it_ends_no_process_is_left(result, home: Path):
