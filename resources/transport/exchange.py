@@ -24,6 +24,8 @@ from resources.transport.turnstile import Turnstile
 _ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read as may hold its message."""
 
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
 _DONE = {"GET": frozenset({200}), "POST": frozenset({200, 201, 202, 204})}
 
 
@@ -144,7 +146,7 @@ class Exchange:
                 body = self._read(response, asking)
         except httpx.TransportError as error:
             # no connection stood: nothing can have been carried out
-            request.perhaps_done = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            request.perhaps_done = not isinstance(error, _NOT_CONNECTED)
             raise connection_error(error, source=self._source, asking=asking) from error
         except httpx.DecodingError as error:
             raise ProtocolError(f"{asking}: the answer's compression is damaged", source=self._source) from error

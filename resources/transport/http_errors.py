@@ -53,9 +53,9 @@ class CsrfRequiredError(AuthError):
 
 def connection_error(error: httpx.TransportError, *, source: str, asking: str) -> SourceError:
     """Return the platform's error for a request that got no whole answer; `asking` says what was tried, on what."""
-    for kind, meaning in _TIMEOUTS:
-        if isinstance(error, kind):
-            return UnreachableError(f"{asking}: {meaning}", source=source)
+    meaning = next((meaning for kind, meaning in _TIMEOUTS if isinstance(error, kind)), None)
+    if meaning is not None:
+        return UnreachableError(f"{asking}: {meaning}", source=source)
     certificate = _cause(error, ssl.SSLCertVerificationError)
     if certificate is not None:
         return AuthError(f"{asking}: {_not_trusted(certificate)}", source=source)
@@ -66,14 +66,24 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
             "http.allow_tls_1_2 accepts an older server",
             source=source,
         )
-    if isinstance(error, httpx.ConnectError):
-        return UnreachableError(
-            f"{asking}: cannot connect ({foreign_text(str(error))}); check host, port, DNS and firewall", source=source
-        )
     if isinstance(error, httpx.UnsupportedProtocol):
         return ProtocolError(f"{asking}: not an http or https address", source=source)
-    return UnreachableError(
-        f"{asking}: the connection broke ({foreign_text(str(error) or type(error).__name__)})", source=source
+    if isinstance(error, httpx.ProxyError):
+        return _proxy_error(error, source=source, asking=asking)
+    said = foreign_text(str(error) or type(error).__name__)
+    if isinstance(error, httpx.ConnectError):
+        said = f"cannot connect ({said}); check host, port, DNS and firewall"
+    else:
+        said = f"the connection broke ({said})"
+    return UnreachableError(f"{asking}: {said}", source=source)
+
+
+def _proxy_error(error: httpx.ProxyError, *, source: str, asking: str) -> SourceError:
+    # a refused log-on at the proxy is not repeated either
+    kind = AuthError if str(error).startswith("407") else UnreachableError
+    return kind(
+        f"{asking}: the proxy does not connect us ({foreign_text(str(error))}); check http.proxy_url and its login",
+        source=source,
     )
 
 
