@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -14,10 +14,11 @@ import structlog
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError, DataError
 from resources.core.home import gl_home
+from resources.erp.business_days import business_day
 from resources.erp.connector import Changed, Day, Finding, Part, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig
 from resources.erp.oracle.children import Level, flattened, levels_of
-from resources.erp.oracle.codec import Peek, day_of, instant_of
+from resources.erp.oracle.codec import Peek, instant_of
 from resources.erp.oracle.config import OracleConfig, at_resource
 from resources.erp.oracle.description import described
 from resources.erp.oracle.health import look
@@ -176,7 +177,7 @@ class OracleClient:
 
         def keep(value: object) -> bool:
             # a batch may hold journals of several days; what is no date is kept, to be rejected with its reason
-            return not isinstance(part, Day) or day_of(value, self._zone) in (part.day, None)
+            return not isinstance(part, Day) or business_day(_text(value), self._zone) in (part.day, None)
 
         def rest(level: Level, link: str) -> Iterator[bytes]:
             below = dataclasses.replace(source, path=link, name=f"{source.name}, {level.path}")
@@ -208,7 +209,10 @@ class OracleClient:
 
     def _is_stranger(self, value: str, part: Day | Changed) -> bool:
         if isinstance(part, Day):
-            day: date | None = day_of(value, self._zone)
-            return day is not None and day != part.day
+            return business_day(value, self._zone) not in (part.day, None)
         instant = instant_of(value)
         return instant is not None and not part.since <= instant < part.until
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

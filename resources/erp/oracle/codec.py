@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -122,24 +121,8 @@ def _starts(raw: msgspec.Raw) -> bytes:
     return bytes(memoryview(raw)[:1])
 
 
-def day_of(value: object, zone: ZoneInfo) -> date | None:
-    """Return the business day of a date or an instant as Fusion writes them; None if it is neither.
-
-    An instant without offset is UTC, in which Fusion keeps them.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        if len(value) == 10:
-            return date.fromisoformat(value)
-        instant = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(zone).date()
-
-
 def instant_of(value: object) -> datetime | None:
-    """Return an instant as Fusion writes it; None if it is none."""
+    """Return an instant as Fusion writes it, UTC where it has no offset; None if it is none."""
     if not isinstance(value, str):
         return None
     try:

@@ -51,8 +51,8 @@ _STATUS = {
 
 
 @dataclass(slots=True)
-class _Fake:
-    """The state behind the routes."""
+class FakeOracle:
+    """The state behind the routes. What passes against it is not shown for a real pod."""
 
     book: OracleBook
     control: OracleControl
@@ -81,7 +81,7 @@ def create_app(
     """
     control, clock = control or OracleControl(), clock or SystemClock()
     gate = Gate(login or OracleLogin(), control, clock)
-    fake = _Fake(book, control, clock, gate, own_date)
+    fake = FakeOracle(book, control, clock, gate, own_date)
     app = Starlette(
         routes=[
             Route(TOKEN_PATH, gate.token, methods=["POST"]),
@@ -97,8 +97,8 @@ def create_app(
     return app
 
 
-def _of(request: Request) -> _Fake:
-    fake: _Fake = request.app.state.fake
+def _of(request: Request) -> FakeOracle:
+    fake: FakeOracle = request.app.state.fake
     return fake
 
 
@@ -216,7 +216,7 @@ async def _children(request: Request) -> Response:
         return _error(request, 400, "Bad Request", str(error))
 
 
-def _below(fake: _Fake, resource: Resource, key: object, path: list[str]) -> tuple[Resource, list[Record]] | None:
+def _below(fake: FakeOracle, resource: Resource, key: object, path: list[str]) -> tuple[Resource, list[Record]] | None:
     """Return the children that an address leads to: `name`, or `name/identity/child/name`; None if there are none."""
     parent = fake.book.find(resource.name, key)
     names = path[0::3]
@@ -231,7 +231,7 @@ def _below(fake: _Fake, resource: Resource, key: object, path: list[str]) -> tup
     return None
 
 
-def _count(request: Request, fake: _Fake) -> Fault | None:
+def _count(request: Request, fake: FakeOracle) -> Fault | None:
     fake.control.requests += 1
     fake.control.seen.append(unquote(f"{request.url.path}?{request.url.query}"))
     return fake.control.next_fault()

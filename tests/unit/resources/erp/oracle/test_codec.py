@@ -2,19 +2,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
 from resources.core.errors import DataError, ProtocolError
 from resources.erp.oracle.children import Level, flattened, levels_of
-from resources.erp.oracle.codec import Peek, collection_of, day_of, instant_of, scalar, with_parent
+from resources.erp.oracle.codec import Peek, collection_of, instant_of, scalar, with_parent
 from resources.erp.oracle.pages import Source, pages_by_key, pages_by_offset
 from resources.erp.oracle.query import Asked
-
-BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -49,23 +46,6 @@ def test_attributes_when_peeked_at_are_those_asked_for() -> None:
 )
 def test_a_parent_when_added_keeps_its_digits(record: bytes, together: bytes) -> None:
     assert with_parent(record, b'{"n":1.50}') == together
-
-
-@pytest.mark.parametrize(
-    ("value", "day"),
-    [
-        ("2026-11-20", date(2026, 11, 20)),
-        ("2026-11-20T23:30:00+00:00", date(2026, 11, 21)),
-        ("2026-11-20T23:30:00.000Z", date(2026, 11, 21)),
-        ("2026-11-20T23:30:00", date(2026, 11, 21)),
-        ("20-NOV-26!", None),
-        ("20-NOV-2026", None),
-        (None, None),
-        (3, None),
-    ],
-)
-def test_a_business_date_when_written_as_fusion_does_is_a_day_of_the_zone(value: object, day: date | None) -> None:
-    assert day_of(value, BERLIN) == day
 
 
 def test_an_instant_when_written_as_fusion_does_is_read() -> None:
