@@ -100,7 +100,11 @@ class WorkdayClient:
 
     def _records(self, dataset: str, declared: DatasetConfig, part: Part) -> Iterator[RecordPage]:
         pull = Pull(self._system, dataset, declared, part)
-        reader = RecordReader(pull, only_declared=self._config.is_about_people(dataset, declared))
+        # WQL gives what is selected; of everything else the rest is dropped here
+        reduced = self._config.is_about_people(dataset, declared) or bool(
+            declared.select and protocol_of(declared) != "wql"
+        )
+        reader = RecordReader(pull, only_declared=reduced)
         records = 0
         counted: int | None = None
         with self._told(pull):

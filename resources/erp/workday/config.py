@@ -92,6 +92,8 @@ class WorkdayConfig(SystemConfig):
         protocol, options = protocol_of(declared), options_of(declared)
         if protocol in TOKENS_ONLY and isinstance(self.auth, BasicConfig):
             raise ValueError(f"{protocol} takes OAuth only: set auth to refresh_token or jwt_bearer")
+        if declared.expand or (declared.where and protocol != "wql"):
+            raise ValueError("where is for wql alone, and expand for none: use options, which say what is asked for")
         if protocol in ("soap", "rest") and not declared.service:
             raise ValueError(f"{protocol} needs service, such as Financial_Management or staffing/v7")
         if protocol == "soap" and not declared.resource.startswith("Get_"):

@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote, urlencode
 
+from lxml import etree
+
 from resources.core.errors import DataError, ProtocolError, SourceError
 from resources.erp.connector import Changed, FoundProperty, Part
 from resources.erp.declared import DatasetConfig
@@ -27,6 +29,8 @@ from resources.transport.soap_fault import parse_xml
 _ENVELOPE = JsonEnvelope("Report_Entry")
 _BLOCK = 5_000
 """Records handed on at once."""
+_DEEPEST = 6
+"""Groups within groups are followed this deep."""
 _XSD = "{http://www.w3.org/2001/XMLSchema}"
 
 
@@ -89,16 +93,20 @@ def columns_of(schema: bytes) -> tuple[FoundProperty, ...]:
     """
     root = parse_xml(schema)
     types = {str(kind.get("name")): kind for kind in root.iter(f"{_XSD}complexType") if kind.get("name")}
-    entry = next((kind for name, kind in types.items() if name.startswith("Report_Entry")), None)
+    entry = next((name for name in types if name.startswith("Report_Entry")), None)
     if entry is None:
         raise DataError("a schema without Report_Entry")
-    found = []
-    for element in entry.iter(f"{_XSD}element"):
-        name, kind = str(element.get("name")), str(element.get("type", "")).rpartition(":")[2]
-        inner = types[kind].iter(f"{_XSD}element") if kind in types else ()
-        below = [FoundProperty(f"{name}.{child.get('name')}", str(child.get("type"))) for child in inner]
-        found += below or [FoundProperty(name, str(element.get("type")))]
-    return tuple(found)
+    return tuple(_columns(types, entry, "", 0))
+
+
+def _columns(types: dict[str, etree._Element], kind: str, before: str, depth: int) -> Iterator[FoundProperty]:
+    for element in types[kind].iter(f"{_XSD}element"):
+        path, told = f"{before}{element.get('name')}", str(element.get("type", ""))
+        inner = told.rpartition(":")[2]
+        if inner in types and depth < _DEEPEST:
+            yield from _columns(types, inner, f"{path}.", depth + 1)
+        else:
+            yield FoundProperty(path, told)
 
 
 def _slices(part: Part, length: timedelta) -> Iterator[Part]:

@@ -131,7 +131,7 @@ def query_of(pull: Pull) -> str:
     )
     names = ", ".join(quote_name("wql", name) for name in selected(declared))
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    order = ", ".join(quote_name("wql", split_path(path)[0]) for path in declared.key)
+    order = ", ".join(dict.fromkeys(quote_name("wql", split_path(path)[0]) for path in declared.key))
     source = quote_name("wql", declared.resource) + (f" ({prompts})" if prompts else "")
     return f"SELECT {names} FROM {source}{where} ORDER BY {order}"  # noqa: S608 - every name and value is quoted
 

@@ -95,6 +95,19 @@ def test_a_changed_cost_center_when_read_by_soap_comes_alone(workday: WorkdaySer
     assert [record["Cost_Center_Data"]["Organization_Data"]["ID"] for record in found] == ["4720"]
 
 
+def test_properties_when_selected_of_a_report_are_all_that_is_kept(workday: WorkdayServer) -> None:
+    declared = {
+        "inherit": False,
+        "protocol": "raas",
+        "resource": "GL_Cost_Centers",
+        "key": "Cost_Center_ID",
+        "select": ["Cost_Center_Name"],
+        "options": {"owner": "GL_Report_Owner"},
+    }
+    found = pull(workday.config(datasets={"cost_centers": declared}), "cost_centers", Whole())
+    assert {name for record in found for name in record} == {"Cost_Center_ID", "Cost_Center_Name"}
+
+
 def test_keys_when_read_by_wql_ask_for_the_key_alone(workday: WorkdayServer) -> None:
     config = workday.config(datasets={"financial_transactions": {"protocol": "wql"}, "cost_centers": {}})
     with WorkdayClient("wd", config) as client:

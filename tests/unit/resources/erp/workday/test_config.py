@@ -79,6 +79,8 @@ def test_a_dataset_when_it_stands_alone_takes_nothing_over() -> None:
         ({"x": {**FULL, "options": {"owner": "O", "day": {"D&x": "1"}}}}, "is no prompt"),
         ({"x": {**FULL, "options": {"owner": "O", "pages": 3}}}, "datasets.x.options.pages"),
         ({"cost_centers": {"protocol": "soap", "service": None}}, "soap needs service"),
+        ({"x": {**FULL, "where": [{"property": "a", "value": "b"}]}}, "where is for wql alone"),
+        ({"cost_centers": {"expand": ["a"]}}, "expand for none"),
         ({"cost_centers": {"protocol": "soap", "resource": "Put_Cost_Center"}}, "is not a Get_ operation"),
         ({"cost_centers": {"protocol": "soap", "options": {"always": {"a b": 1}}}}, "is no name of an element"),
         ({"cost_centers": {"protocol": "soap", "options": {"always": {"A": [{"B": "{x}"}]}}}}, "there are only"),

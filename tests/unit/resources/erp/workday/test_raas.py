@@ -118,11 +118,14 @@ def test_columns_when_a_report_has_groups_are_paths() -> None:
       <xsd:complexType name="Report_EntryType"><xsd:sequence>
         <xsd:element name="Worker" type="xsd:string"/><xsd:element name="Lines_group" type="wd:Lines_groupType"/>
       </xsd:sequence></xsd:complexType>
-      <xsd:complexType name="Lines_groupType"><xsd:sequence><xsd:element name="Amount" type="xsd:decimal"/></xsd:sequence>
+      <xsd:complexType name="Lines_groupType"><xsd:sequence><xsd:element name="Amount" type="xsd:decimal"/>
+        <xsd:element name="Tags_group" type="wd:Tags_groupType"/></xsd:sequence></xsd:complexType>
+      <xsd:complexType name="Tags_groupType"><xsd:sequence><xsd:element name="Tag" type="xsd:string"/></xsd:sequence>
       </xsd:complexType></xsd:schema>"""
     assert columns_of(schema) == (
         FoundProperty("Worker", "xsd:string"),
         FoundProperty("Lines_group.Amount", "xsd:decimal"),
+        FoundProperty("Lines_group.Tags_group.Tag", "xsd:string"),
     )
     with pytest.raises(DataError, match="without Report_Entry"):
         columns_of(b"<schema/>")
