@@ -11,10 +11,10 @@ import pytest
 import stamina
 import structlog
 
-from resources.core.errors import AuthError, ConfigError, ProtocolError
+from resources.core.errors import AuthError, ConfigError, ProtocolError, UnreachableError
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import Changed, Day, Part, Whole
-from resources.erp.sap.client import SapClient
+from resources.erp.sap.client import SapClient, _header_messages
 from resources.erp.sap.config import SapConfig
 from resources.transport.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
@@ -278,3 +278,56 @@ def test_the_clock_of_the_system_when_pages_came_is_known(sap: SapServer) -> Non
         told = client.server_time()
     assert told is not None
     assert abs(told - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_entities_when_fewer_come_than_were_counted_are_refused(sap: SapServer) -> None:
+    sap.control.misbehave("miscount")
+    with pytest.raises(
+        ProtocolError, match=r"the server counted 3 entities but sent 2 on all pages.*\(purchase_orders"
+    ):
+        pull(configured(sap), "purchase_orders", Day(DAY))
+
+
+def test_a_look_when_a_service_is_not_there_or_talks_nonsense_names_the_dataset(sap: SapServer) -> None:
+    own = {
+        "energy_consumption": {"service": "/sap/opu/odata4/sap/elsewhere"},
+        "materials": {},
+        "purchase_orders": {},
+    }
+    sap.control.denied.add("CE_PURCHASEORDER_0001")
+    sap.control.misbehave("truncated")
+    with SapClient("sap", configured(sap, own)) as client:
+        found = {finding.says.partition(" ")[0].rstrip(":"): finding for finding in client.look()}
+    assert found["energy_consumption"].level == found["purchase_orders"].level == found["materials"].level == "error"
+    assert "/IWFND/V4_ADMIN" in found["energy_consumption"].says
+    assert "SAP_COM_" in found["purchase_orders"].says
+    assert "it may be cut off" in found["materials"].says
+
+
+def test_a_look_when_nothing_answers_is_an_error(sap: SapServer) -> None:
+    config = configured(sap, ["materials"])
+    away = config.model_copy(update={"http": config.http.model_copy(update={"base_url": "https://127.0.0.1:1"})})
+    with SapClient("sap", away) as client, pytest.raises(UnreachableError):
+        client.look()
+
+
+def test_messages_in_a_header_when_they_are_no_json_say_nothing() -> None:
+    assert list(_header_messages("Unit KWH is obsolete")) == []
+    assert list(_header_messages('{"message": "soon"}')) == ["soon"]
+    assert list(_header_messages(None)) == []
+
+
+def test_metadata_when_it_is_none_is_refused(sap: SapServer) -> None:
+    sap.control.metadata_changes["<EntitySet"] = "<Other"
+    wrong = pytest.raises(ProtocolError, match=r"XML without an entity set.*\(\$metadata\)")
+    with SapClient("sap", configured(sap, ["materials"])) as client, wrong:
+        client.describe()
+
+
+def test_a_change_stamp_when_it_is_a_date_is_asked_for_with_its_last_day(sap: SapServer) -> None:
+    own = {"materials": {"changed": "LastChangeDate", "options": {"changed_as": "date"}}}
+    config = configured(sap, own, time_zone="Europe/Berlin")
+    since = datetime(2024, 1, 3, 23, 30, tzinfo=UTC)
+    found = pull(config, "materials", Changed(since, since + timedelta(days=1)))
+    assert "LastChangeDate ge 2024-01-04 and LastChangeDate le 2024-01-05" in sap.control.seen[0]
+    assert {record["Product"] for record in found} == {"FIREBRICK", "WATER-FEED"}

@@ -115,7 +115,7 @@ def sap(url: str, datasets: dict[str, Any]) -> SapConfig:
     )
 
 
-ORDERS = {"expand": [], "changed": None}
+ORDERS: dict[str, Any] = {"expand": [], "changed": None}
 
 
 def pull(config: SapConfig, dataset: str, part: Part) -> list[dict[str, Any]]:
