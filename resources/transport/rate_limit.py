@@ -57,13 +57,13 @@ class Gate:
 
     def enter(self, ticket: str, lane: str, now: float, per_minute: int | None) -> float:
         """Return 0 if the request `ticket` may go now, else how long to wait before asking again."""
+        if per_minute is None:
+            # nobody waits for a turn, so there is nothing to keep but a pause
+            return self.held_s(now)
         self._refill(now, per_minute)
         self._queue(ticket, lane, now)
-        if now < self.held_until:
-            return self.held_until - now
-        if per_minute is None:
-            self._take(ticket, lane)
-            return 0.0
+        if self.held_s(now):
+            return self.held_s(now)
         rank = self._rank(ticket)
         if rank == 0 and self.tokens >= 1:
             self.tokens -= 1
@@ -81,15 +81,19 @@ class Gate:
         Returns:
             The seconds from now.
         """
-        self.at = now if self.at is None else self.at
-        if now >= self.held_until:  # several requests are refused at once: that is one sign, not many
+        if not self.held_s(now):  # several requests are refused at once: that is one sign, not many
             self.throttled += 1
             self.share = max(_LEAST_SHARE, self.share / 2)
         own = min(_LONGEST_OWN_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.throttled - 1, 10))
         pause = min(asked_s if asked_s is not None else own, LONGEST_PAUSE_S)
-        self.held_until = max(self.held_until, now + pause)
+        self.held_until = now + max(self.held_s(now), pause)
+        self.at = now
         self.tokens = 1.0  # one request tries how it is, as soon as the pause is over
         return self.held_until - now
+
+    def held_s(self, now: float) -> float:
+        """Return for how long yet no request goes; what was kept before the machine was started anew is void."""
+        return max(0.0, self.held_until - now) if self.at is not None and self.at <= now else 0.0
 
     @property
     def is_calm(self) -> bool:
@@ -101,10 +105,10 @@ class Gate:
         self.throttled = 0
         self.share = min(1.0, self.share + _SHARE_REGAINED)
 
-    def _refill(self, now: float, per_minute: int | None) -> None:
+    def _refill(self, now: float, per_minute: int) -> None:
         if self.at is None or self.at > now:  # the first request, or the machine was started anew
             self.tokens, self.held_until, self.waiting = float(_burst(per_minute)), 0.0, []
-        elif per_minute is not None:
+        else:
             # nothing is saved up while all are held: the server is met by a trickle afterwards
             since = min(now, max(self.at, self.held_until))
             gained = (now - since) * _refill_per_s(per_minute) * self.share
@@ -158,9 +162,9 @@ class Gate:
         return cls(**{**held, "waiting": [Waiter(*waiter) for waiter in held["waiting"]]})
 
 
-def _burst(per_minute: int | None) -> int:
+def _burst(per_minute: int) -> int:
     """Return how many requests may follow each other at once after a quiet time."""
-    return 1 if per_minute is None else max(1, min(20, per_minute // 5))
+    return max(1, min(20, per_minute // 5))
 
 
 def _refill_per_s(per_minute: int) -> float:

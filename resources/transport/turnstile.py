@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 _ASK_AGAIN_S = 1.0
 """Whoever waits asks again at least this often, so that it is known to be alive."""
 
+_LARGEST = 1 << 20
+"""No state is larger: a waiter takes some 50 bytes."""
+
 _numbers = itertools.count()
 
 Keeper = Callable[[], AbstractContextManager[Gate]]
@@ -87,7 +90,7 @@ class Turnstile:
     def _asked(self, keeper: Keeper, endpoint: str, ticket: str, lane: str) -> float:
         with keeper() as gate:
             now = self._clock.monotonic()
-            held_s = gate.held_until - now
+            held_s = gate.held_s(now)
             if stamina.is_testing():
                 gate.held_until = 0.0  # the tests of a caller wait for no pause, as stamina does not
             elif self._patience_s < held_s:
@@ -150,15 +153,21 @@ def _file(folder: Path, endpoint: str) -> Keeper:
     @contextmanager
     def lend() -> Iterator[Gate]:
         # the lock of a file is the process's: threads need one of their own
-        with lock, path.open("a+b") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            handle.seek(0)
-            gate = _loaded(handle.read())
+        with lock:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                yield gate
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                held = os.pread(handle, _LARGEST, 0)
+                gate = _loaded(held)
+                try:
+                    yield gate
+                finally:
+                    # written over in place: to cut the file off first would cost a wait for the disk
+                    text = json.dumps(gate.dumped()).encode().ljust(len(held))
+                    if text != held:
+                        os.pwrite(handle, text, 0)
             finally:
-                handle.truncate(0)
-                handle.write(json.dumps(gate.dumped()).encode())
+                os.close(handle)
 
     return lend
 

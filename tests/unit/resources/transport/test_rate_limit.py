@@ -130,4 +130,7 @@ def test_a_state_when_kept_as_json_is_the_same_and_after_a_restart_of_the_machin
     gate.pause(5000.0, 900.0)
     again = Gate.loaded(json.loads(json.dumps(gate.dumped())))
     assert again == gate
+    assert again.held_s(5001.0) == 899.0
+    assert again.held_s(12.0) == 0.0
+    assert again.enter("new", "orders", 12.0, None) == 0.0
     assert again.enter("new", "orders", 12.0, 100) == 0.0
