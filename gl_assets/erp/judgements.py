@@ -209,13 +209,20 @@ def _one_value(rule: OneValue, scope: Scope) -> Verdicts:
 @judge_rule.register
 def _balanced(rule: Balanced, scope: Scope) -> Verdicts:
     # who asks for some lines alone sees no whole journal
-    whole = sorted({feed.system for feed in scope.feeds} - {f.system for f in scope.feeds if f.declared.where})
+    whole = sorted({feed.system for feed in scope.feeds} - {f.system for f in scope.feeds if _asks_for_a_part(f, rule)})
     found = unbalanced_groups(scope.connection, scope.stored, rule.per, rule.amount, (whole, scope.days))
     wrong = {
         part: {"groups": len(groups), "largest": [[str(held) for held in group] for group in groups[:MOST_SHOWN]]}
         for part, groups in found.items()
     }
     return scope.all_passed_but(wrong, {"groups": 0, "systems": whole})
+
+
+def _asks_for_a_part(feed: Feed, rule: Balanced) -> bool:
+    """Return whether a condition of a dataset is on what differs within a group, such as the cost center of a line."""
+    same = {*rule.per, "posting_date"}
+    within = {path for name, held in feed.declared.fields.items() if name not in same for path in held.properties}
+    return any(condition.property in within for condition in feed.declared.where)
 
 
 @judge_rule.register

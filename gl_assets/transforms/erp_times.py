@@ -201,16 +201,16 @@ def _integers(parts: pa.StructArray, name: str) -> Micros:
 
 def _numbers(texts: pa.Array) -> Micros:
     filled = pc.if_else(pc.equal(texts, ""), "0", texts).fill_null("0")
-    return filled.cast(pa.int64()).to_numpy()
+    return np.asarray(filled.cast(pa.int64()).to_numpy(), np.int64)
 
 
 def _valid(column: Any) -> Mask:
-    return column.is_valid().to_numpy(zero_copy_only=False)
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), bool)
 
 
 def _null(column: Any) -> Mask:
-    return column.is_null().to_numpy(zero_copy_only=False)
+    return ~_valid(column)
 
 
 def _true(column: Any) -> Mask:
-    return column.fill_null(False).to_numpy(zero_copy_only=False)
+    return np.asarray(column.fill_null(False).to_numpy(zero_copy_only=False), bool)

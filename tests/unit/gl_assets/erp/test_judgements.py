@@ -205,7 +205,12 @@ def test_amounts_when_they_differ_from_those_landed_are_red(
     found = scope(connection, table.name, [DAY], **LEDGER)
     verdict = one("amounts_equal_those_landed", found)
     assert verdict.passed is passed
-    assert verdict.figures["s/financial_transactions"]["left_out"] == "99"
+    figures = verdict.figures["s/financial_transactions"]
+    assert figures["left_out"] == "99"
+    assert figures.get("unreadable") == ("1" if raw[0] == "12.50-" else None)
+    # of many days the right ones are not told one by one
+    many = judged("amounts_equal_those_landed", scope(connection, table.name, [DAY, NEXT], **LEDGER))
+    assert [verdict.passed for verdict in many.values()] == [passed, True]
 
 
 def test_totals_when_they_are_no_amount_of_the_table_are_not_compared(connection: Connection) -> None:
@@ -226,7 +231,9 @@ def test_a_journal_when_debit_is_not_credit_is_red(
 ) -> None:
     table = "financial_transactions"
     store(connection, TABLES[table], rows_of(table, 2, amount=[Decimal(text) for text in amounts], line=["1", "2"]))
-    where = {"where": [{"property": "CC", "value": "1"}]} if part_alone else {}
+    # a condition on the journal leaves its lines together
+    where: dict[str, Any] = {"where": [{"property": "CC" if part_alone else "Status", "value": "1"}]}
+    where["fields"] = {"cost_center": "CC", "transaction_id": "Doc"}
     verdict = one("debit_equals_credit_in_each_journal", scope(connection, table, [DAY], **where))
     # who asks for some lines alone sees no whole journal
     assert verdict.passed is (passed or part_alone)
