@@ -62,6 +62,10 @@ class Connection:
         """Close the connections."""
         self._http.close()
 
+    def figures(self) -> dict[str, float]:
+        """Return what the pool of connections did and holds."""
+        return self._http.figures()
+
     def get(self, url: str, *, lane: str = "", media: Media = Media.JSON) -> HttpAnswer:
         """Return what `url` answers; errors as of `HttpClient.get`."""
         return self._noted(self._http.get(url, headers=self._gateway(), lane=lane, media=media))
@@ -122,7 +126,15 @@ class Tenant:
         self.reports = connection(patient, basic or config.auth)
         """Custom reports."""
 
+        self._all = tuple({id(one): one for one in (self.api, self.soap, self.reports)}.values())
+        # the figures of a system are those of all its connections
+        stats.watch(self._figures)
+
+    def _figures(self) -> dict[str, float]:
+        figures = [one.figures() for one in self._all]
+        return {name: sum(one[name] for one in figures) for name in figures[0]}
+
     def close(self) -> None:
         """Close all of them."""
-        for one in (self.api, self.soap, self.reports):
+        for one in self._all:
             one.close()

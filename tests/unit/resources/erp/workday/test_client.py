@@ -10,9 +10,11 @@ import pytest
 
 from resources.core.clock import SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError
+from resources.core.home import gl_home
 from resources.erp.connector import CanDescribe, CanListKeys, CanLook, Changed, Day, KnowsServerTime, Whole
 from resources.erp.kinds import connector
 from resources.erp.workday.client import WorkdayClient
+from resources.transport.call_stats import read_stats
 from resources.transport.certificates import CertificateAuthority
 from tests.unit.resources.erp.workday.pulling import lines, pull
 from tests.unit.resources.erp.workday.support import DAY, SECRETS, WorkdayServer, generated_keys, workday_server
@@ -134,6 +136,19 @@ def test_the_client_when_built_by_the_connector_can_all_that_a_client_can(workda
         assert client.token_requests == 1
     finally:
         client.close()
+
+
+def test_connections_when_several_are_kept_are_counted_together(workday: WorkdayServer) -> None:
+    user = {"username": "ISU_GL", "password": "${WORKDAY_PASSWORD}"}
+    datasets = {"financial_transactions": {}, "cost_centers": {"protocol": "raas"}, "workforce": {}}
+    before = workday.control.requests
+    with WorkdayClient("wd", workday.config(integration_user=user, datasets=datasets)) as client:
+        list(client.fetch("financial_transactions", Day(DAY)))
+        list(client.fetch("cost_centers", Whole()))
+        list(client.fetch("workforce", Whole()))
+    figures = read_stats(gl_home())["wd"]
+    assert figures["calls"] == figures["requests"] == workday.control.requests - before
+    assert figures["connections_opened"] == 3
 
 
 def test_a_jwt_when_signed_by_the_registered_key_logs_on(
