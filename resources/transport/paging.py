@@ -60,7 +60,7 @@ class _Reader:
         self._before = split.records
         self._empty = 0 if split.records else self._empty + 1
         if self._empty > EMPTY_IN_A_ROW:
-            raise self.broken(f"is the {self._empty}th empty page in a row; the pages would never end")
+            raise self.broken(f"is empty, as are the {self._empty - 1} before it; the pages would never end")
         return Page(self.number, split.records, split.count, answer.headers), split
 
     def broken(self, what: str) -> ProtocolError:

@@ -34,3 +34,10 @@ def test_write_setpoints_when_its_configuration_is_loaded_then_the_tag_may_be_wr
 def test_certificates_when_its_list_of_hosts_is_loaded_then_it_is_one(key: str) -> None:
     (listed,) = [block for block in blocks("certificates.md") if key in block]
     assert Integrations.model_validate(BASE | listed).allowed_hosts
+
+
+def test_erp_connections_when_its_configuration_is_loaded_then_it_logs_on_by_jwt() -> None:
+    (block,) = blocks("erp-connections.md")
+    system = Integrations.model_validate(BASE | block).erp.systems["sap"]
+    assert system.auth.type == "jwt_bearer"
+    assert system.http.proxy_url == "http://proxy.example:3128"
