@@ -50,7 +50,8 @@ class PartAccount:
     rejected: int
     withdrawn: int
     behind: int
-    """Datasets whose records changed after they were standardised last, or that never were."""
+    """Datasets whose records changed after they were standardised last, or that never were; five minutes are what the
+    clocks of the database and of this machine may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ _ACCOUNTS = """
                         AND touched.partition_date IS NOT DISTINCT FROM pulls.partition_date
                   WHERE (pulls.system, pulls.dataset)
                         IN (SELECT * FROM unnest(%(systems)s::text[], %(datasets)s::text[])) AND {pulled}
-                    AND (done.standardised_at IS NULL OR done.standardised_at < pulls.pulled_at
+                    AND (done.standardised_at IS NULL OR done.standardised_at < pulls.pulled_at - interval '5 min'
                          OR touched.touched_at IS NOT NULL)
                   GROUP BY 1) late ON late.day IS NOT DISTINCT FROM part.day
      ORDER BY part.day
