@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from resources.erp.connector import Changed, Day, Finding, Part, SystemDescripti
 from resources.erp.declared import DatasetConfig
 from resources.erp.oracle.children import Level, flattened, levels_of
 from resources.erp.oracle.codec import Peek, instant_of
-from resources.erp.oracle.config import OracleConfig, at_resource
+from resources.erp.oracle.config import OracleConfig, OracleOptions, at_resource
 from resources.erp.oracle.description import described
 from resources.erp.oracle.health import look
 from resources.erp.oracle.pages import Page, Source, pages_by_key, pages_by_offset
@@ -28,6 +29,14 @@ from resources.erp.oracle.query import asked, asked_of_children
 from resources.erp.records import RecordPage
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _FinishedPage:
+    """A page as it is handed over, and how many records of the resource it had."""
+
+    read: int
+    finished: RecordPage
 
 
 class OracleClient:
@@ -98,7 +107,20 @@ class OracleClient:
 
     def _fetch(self, dataset: str, part: Part, declared: DatasetConfig) -> Iterator[RecordPage]:
         self._check_readable(dataset, part, declared)
-        options, framework = self._config.options_of(dataset), self._config.framework_version
+        options, read = self._config.options_of(dataset), 0
+        searches = options.searches
+        for search in searches:
+            for page in self._pages(dataset, part, declared, search):
+                read += page.read
+                # a count of one search says nothing of them all
+                yield page.finished if len(searches) == 1 else RecordPage(page.finished.records)
+        if not read and not options.may_be_empty:
+            self._pod.check_sight(declared.resource, lane=dataset)
+
+    def _pages(
+        self, dataset: str, part: Part, declared: DatasetConfig, options: OracleOptions
+    ) -> Iterator[_FinishedPage]:
+        framework = self._config.framework_version
         wish = asked(declared, options, part, self._zone, framework)
         source = self._source(dataset, part, declared.resource, expands=wish.expands)
         by_key = options.paging == "key" and wish.order_by is not None
@@ -107,10 +129,9 @@ class OracleClient:
         page: Page | None = None
         for page in pages:
             read += len(page.records)
-            if read == 0 and not page.more and not options.may_be_empty:
-                self._pod.check_sight(declared.resource, lane=dataset)
             log.debug("page_read", source=self.system, dataset=dataset, part=str(part), page=page.number)
-            yield self._finished(declared, part, page, source, by_period=options.period is not None)
+            finished = self._finished(declared, part, page, source, by_period=options.period is not None)
+            yield _FinishedPage(len(page.records), finished)
         if declared.explode and page is not None and page.total is not None and read < page.total:
             raise source.broken(page.number, f"was the last, with {read} of the {page.total} records that were counted")
 

@@ -40,6 +40,9 @@ class OracleOptions(StrictModel):
     """Predefined search of the resource; none if absent."""
     finder_values: dict[str, str] = Field(default_factory=dict)
     """Its variables; `{day}` in a value is the business day, `{day:%b-%y}` the same by the letters of strftime."""
+    finder_each: tuple[dict[str, str], ...] = ()
+    """One search after the other, each with these variables besides: for a resource that only shows the readings of one
+    meter, say. The server's count is not known then."""
     period: Period | None = None
     """Asked for in place of the business date, for a pod whose `q` does not compare attributes of children: all of the
     period is read, and what is of other days is passed over. Only beside `explode`."""
@@ -53,23 +56,36 @@ class OracleOptions(StrictModel):
     may_be_empty: bool = False
     """True: that the resource shows no record at all is no fault."""
 
-    @field_validator("finder_values")
+    @field_validator("finder_values", "finder_each")
     @classmethod
-    def _values_stay_one(cls, values: dict[str, str]) -> dict[str, str]:
-        for name, value in values.items():
-            if not _NAME.fullmatch(name) or re.search(r"[;,\x00-\x1f]", value):
-                raise ValueError(
-                    f"finder_values: {name[:40]!r} must be a name and its value without semicolon and comma, which "
-                    "separate variables"
-                )
-            with_day(value, date(2026, 1, 31))
-        return values
+    def _values_stay_one(
+        cls, given: dict[str, str] | tuple[dict[str, str], ...]
+    ) -> dict[str, str] | tuple[dict[str, str], ...]:
+        for values in (given,) if isinstance(given, dict) else given:
+            for name, value in values.items():
+                _check_variable(name, value)
+        return given
 
     @model_validator(mode="after")
     def _values_have_a_finder(self) -> Self:
-        if self.finder_values and self.finder is None:
-            raise ValueError("finder_values needs finder")
+        if (self.finder_values or self.finder_each) and self.finder is None:
+            raise ValueError("finder_values and finder_each need finder")
         return self
+
+    @property
+    def searches(self) -> tuple[Self, ...]:
+        """The searches that are made, one after the other."""
+        each = self.finder_each or ({},)
+        return tuple(self.model_copy(update={"finder_values": {**self.finder_values, **more}}) for more in each)
+
+
+def _check_variable(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or re.search(r"[;,\x00-\x1f]", value):
+        raise ValueError(
+            f"variables of a finder: {name[:40]!r} must be a name and its value without semicolon and comma, which "
+            "separate variables"
+        )
+    with_day(value, date(2026, 1, 31))
 
 
 def with_day(text: str, day: date) -> str:

@@ -39,8 +39,6 @@ class Page:
     """As sent."""
     total: int | None
     """How many records there are in all, by the first page; None if it did not say so credibly."""
-    more: bool
-    """Another page follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +108,8 @@ def pages_by_key(source: Source, asked: Asked, framework: int) -> Iterator[Page]
             raise source.broken(number, f"has no record with {key}, by which the next page would be sought")
         _check_ascending(source, number, key, keys, last)
         total = _credible(page, len(records)) if number == 1 else total
-        more = _goes_on(page, len(records), source.limit)
-        yield Page(number, records, total, more)
-        if not more:
+        yield Page(number, records, total)
+        if not _goes_on(page, len(records), source.limit):
             return
         empty = 0 if records else empty + 1
         if empty > EMPTY_IN_A_ROW:
@@ -166,9 +163,8 @@ def pages_by_offset(source: Source, asked: Asked, framework: int) -> Iterator[Pa
                     "records would be missed; pull it again, when less is booked if it happens again",
                 )
             del records[0]
-        more = _goes_on(page, len(page.items or []), source.limit)
-        yield Page(number, records, total, more)
-        if not more:
+        yield Page(number, records, total)
+        if not _goes_on(page, len(page.items or []), source.limit):
             return
         if not records:
             raise source.broken(number, "is empty, but says that there are more: its paging does not move on")

@@ -251,6 +251,16 @@ def test_a_finder_when_declared_goes_along_with_its_values(oracle: OracleServer)
     assert "finder=MetersByAssetMeterUserKey;MntAssetNumber=HEX-1,MntMeterCode=HEX1-STEAM" in oracle.control.seen[0]
 
 
+def test_searches_when_several_are_declared_are_made_one_after_the_other(oracle: OracleServer) -> None:
+    each = [{"MntAssetNumber": "HEX-1", "MntMeterCode": code} for code in ("HEX1-STEAM", "HEX1-POWER", "HEX1-NONE")]
+    options = {"finder": "MetersByAssetMeterUserKey", "finder_each": each}
+    datasets = {"energy_consumption": {"options": options}}
+    pulled = oracle.pull("energy_consumption", Day(DAY), datasets=datasets)
+    assert Counter(keys(pulled, "MeterCode")) == {"HEX1-STEAM": 24, "HEX1-POWER": 24}
+    assert pulled.counts == [None] * 3
+    assert oracle.control.requests == 3
+
+
 def test_conditions_when_declared_are_quoted(oracle: OracleServer) -> None:
     where = [{"property": "MeterCode", "value": "it's"}, {"property": "ReadingValue", "operator": "gt", "value": 1.5}]
     datasets = {"energy_consumption": {"where": where, "options": {"may_be_empty": True}}}

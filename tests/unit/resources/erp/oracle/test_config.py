@@ -71,8 +71,9 @@ def test_a_scope_when_given_is_taken_verbatim() -> None:
         ({"datasets": {"assets": {"select": ["AssetId"], "expand": ["Meters"]}}}, "select and expand exclude"),
         ({"datasets": {"assets": {"key": ["A", "B"]}}}, "needs options.order_by"),
         ({"datasets": {"assets": {"options": {"find": "x"}}}}, "find"),
-        ({"datasets": {"assets": {"options": {"finder_values": {"a": "b"}}}}}, "finder_values needs finder"),
+        ({"datasets": {"assets": {"options": {"finder_values": {"a": "b"}}}}}, "finder_values and finder_each need finder"),
         ({"datasets": {"assets": {"options": {"finder": "F", "finder_values": {"a": "b,c"}}}}}, "without semicolon"),
+        ({"datasets": {"assets": {"options": {"finder": "F", "finder_each": [{"a": "b;c"}]}}}}, "without semicolon"),
         ({"datasets": {"assets": {"options": {"finder": "F", "finder_values": {"a": "{now}"}}}}}, "only {day} and"),
         ({"datasets": {"assets": {"options": {"period": {"attribute": "P"}}}}}, "options.period goes with explode"),
         ({"datasets": {"financial_transactions": {"changed": "LastUpdateDate"}}}, "belongs to a child"),
@@ -98,7 +99,7 @@ def test_the_configuration_of_the_how_to_when_validated_is_one() -> None:
     ]  # fmt: skip
     for block in others:
         OracleConfig.model_validate({**system, **yaml.safe_load(block)})
-    assert len(others) == 5
+    assert len(others) == 6
 
 
 def test_account_segments_when_named_go_into_account_and_cost_center() -> None:
