@@ -20,6 +20,9 @@ from resources.erp.workday.shapes import Shape
 PARENT = "parent"
 """Member of an exploded record with the fields around it."""
 
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+_NIL = f"{_XSI}nil"
+
 _OBJECT: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -32,27 +35,31 @@ def content_of(element: etree._Element, shape: Shape, keyed: Mapping[str, tuple[
         shape: Which children repeat, by the WSDL; one that it does not know is a list where it comes twice.
         keyed: Name of a repeated element -> path in it; such a list becomes a mapping by the value there.
     """
-    if element.get("{http://www.w3.org/2001/XMLSchema-instance}nil") in ("true", "1"):
-        return None
-    attributes = {
-        etree.QName(name).localname: value for name, value in element.attrib.items() if "XMLSchema-instance" not in name
-    }
+    content: dict[str, Any] = {}
+    for attribute, value in element.items():
+        if attribute.startswith(_XSI):
+            if attribute == _NIL and value in ("true", "1"):
+                return None
+            continue
+        content[_local(attribute)] = value
     if not len(element):
         text = element.text or ""
-        return {**attributes, "value": text} if attributes else text
-    if _is_reference(element):
-        return {**attributes, **_identities([element])}
-    content: dict[str, Any] = dict(attributes)
+        return {**content, "value": text} if content else text
+    kinds = _kinds(element)
+    if kinds is not None:
+        return {**content, **_laid_together(kinds)}
     for name, children in _by_name(element).items():
         content[name] = _children(name, children, shape, keyed)
     return content
 
 
 def _children(name: str, children: Sequence[etree._Element], shape: Shape, keyed: Mapping[str, tuple[str, ...]]) -> Any:
-    within = shape.within(name)
     repeats = len(children) > 1 or shape.repeats(name)
-    if repeats and all(_is_reference(child) for child in children):
-        return _identities(children)
+    if repeats:
+        kinds = [_kinds(child) for child in children]
+        if all(one is not None for one in kinds):
+            return _laid_together([pair for one in kinds if one is not None for pair in one])
+    within = shape.within(name)
     items = [content_of(child, within, keyed) for child in children]
     if name in keyed:
         return {str(_at(item, keyed[name]) or number): item for number, item in enumerate(items, 1)}
@@ -61,31 +68,37 @@ def _children(name: str, children: Sequence[etree._Element], shape: Shape, keyed
 
 def _by_name(element: etree._Element) -> dict[str, list[etree._Element]]:
     found: dict[str, list[etree._Element]] = {}
-    for child in element.iterchildren(etree.Element):
-        found.setdefault(etree.QName(child).localname, []).append(child)
+    for child in element:
+        found.setdefault(_local(child.tag), []).append(child)
     return found
 
 
-def _is_reference(element: etree._Element) -> bool:
-    return len(element) > 0 and all(
-        etree.QName(child).localname == "ID" and _kind(child) is not None for child in element.iterchildren()
-    )
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
 
 
-def _kind(identity: etree._Element) -> str | None:
-    return next((value for name, value in identity.attrib.items() if etree.QName(name).localname == "type"), None)
+def _kinds(element: etree._Element) -> list[tuple[str, str]] | None:
+    """Return the IDs of a reference as (kind, ID); None if the element is none."""
+    found = []
+    for child in element:
+        kind = next((value for name, value in child.items() if _local(name) == "type"), None)
+        if kind is None or _local(child.tag) != "ID":
+            return None
+        found.append((kind, child.text or ""))
+    return found or None
 
 
-def _identities(references: Sequence[etree._Element]) -> dict[str, Any]:
+def _laid_together(identities: Sequence[tuple[str, str]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for reference in references:
-        for identity in reference.iterchildren():
-            kind, text = str(_kind(identity)), identity.text or ""
-            held = found.get(kind)
-            if held is None:
-                found[kind] = text
-            elif held != text:
-                found[kind] = [*(held if isinstance(held, list) else [held]), text]
+    for kind, text in identities:
+        held = found.get(kind)
+        if held is None:
+            found[kind] = text
+        elif isinstance(held, list):
+            if text not in held:
+                held.append(text)
+        elif held != text:
+            found[kind] = [held, text]
     return found
 
 

@@ -19,6 +19,7 @@ class Shape:
         """Take a type of zeep; None has no children."""
         self._kind = kind
         self._children: dict[str, tuple[bool, Any]] | None = None
+        self._within: dict[str, Shape] = {}
 
     def _known(self) -> dict[str, tuple[bool, Any]]:
         if self._children is None:
@@ -39,8 +40,11 @@ class Shape:
 
     def within(self, name: str) -> Shape:
         """Return the shape of a child."""
-        kind = self._known().get(name, (False, None))[1]
-        return Shape(kind) if kind is not None else NO_SHAPE
+        found = self._within.get(name)
+        if found is None:
+            kind = self._known().get(name, (False, None))[1]
+            found = self._within[name] = Shape(kind) if kind is not None else NO_SHAPE
+        return found
 
     def _reference(self) -> str | None:
         """Return the name of the type that lists the kinds of ID, None if this is no reference."""
