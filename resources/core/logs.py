@@ -6,7 +6,8 @@
 `security.log`      refused credentials, certificates, signatures, `security_log()`; on stderr as well
 ==================  =====================================================================================
 
-Lines are logfmt (`timestamp=... level=... event=...`): a line break in a value is escaped, so nobody can forge a line.
+Lines are logfmt (`timestamp=... level=... event=...`): whatever cannot be printed is escaped, so that nobody can forge
+a line by a line break, hide one by a terminal's escape sequence, or turn it round by a mark of direction.
 Libraries that log through `logging` come out in the same form, scrubbed as well.
 """
 
@@ -141,11 +142,20 @@ class _ScrubbedFormatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         try:
-            return self._scrubber(super().format(record))
+            return _printable(self._scrubber(super().format(record)))
         except (ValueError, TypeError, KeyError):
             # a field that cannot be rendered must not take the message, nor the process, with it
             fault = traceback.format_exc()
             return self._scrubber(f"level=error event=log_record_unreadable logger={record.name} fault={fault!r}")
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in line
+    )
 
 
 def _mask_sensitive_keys(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

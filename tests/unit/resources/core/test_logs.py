@@ -142,3 +142,19 @@ def test_setup_when_without_a_folder_then_stderr_alone(tmp_path: Path, stream: i
     structlog.get_logger("sensors.x").debug("too late")
     assert stream.getvalue().count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("logs")
+def test_event_when_foreign_text_holds_what_a_terminal_obeys_then_it_is_escaped(
+    tmp_path: Path, stream: io.StringIO
+) -> None:
+    said = "gone\x1b[2J\x1b]0;x\x07 \u202egnp.exe \ud800 Größe\tx\r\nlevel=info event=forged"
+    structlog.get_logger("x").warning("system_says", words=said)
+    logging.getLogger("library").warning("said %s", said)
+    for line in stream.getvalue().splitlines():
+        assert line.isprintable()
+        assert r"gone\x1b[2J" in line
+        assert r"\u202egnp.exe \ud800 Größe" in line
+        assert not line.startswith("level=info event=forged")
+    assert len(stream.getvalue().splitlines()) == 2
+    assert read(tmp_path, "integration").count(r"\ud800") == 2
