@@ -51,7 +51,7 @@ def describe(http: HttpClient, base: str, datasets: list[Asked]) -> SystemDescri
             )
             continue
         found[asked.dataset] = tuple(_properties(model, entity, asked))
-        notes += _notes(asked, entity)
+        notes += [*_notes(asked, entity), *_filters(asked, model.unfilterable[asked.declared.resource])]
     return SystemDescription(files, found, tuple(notes))
 
 
@@ -106,6 +106,15 @@ def _derived(asked: Asked, record: EntityType) -> Iterator[FoundProperty]:
 def _parts(amount: NetAmount) -> list[str]:
     parts = (amount.quantity, amount.price, amount.per, amount.numerator, amount.denominator)
     return [part for part in parts if part is not None]
+
+
+def _filters(asked: Asked, unfilterable: frozenset[str]) -> Iterator[str]:
+    """Yield what the service will refuse of what the dataset filters by."""
+    declared, valid = asked.declared, asked.options.valid
+    paths = [declared.business_date, declared.changed, *(condition.property for condition in declared.where)]
+    paths += [valid.start, valid.end] if valid is not None else []
+    for name in sorted({written(path) for path in paths if path is not None} & unfilterable):
+        yield f"{asked.dataset}: {declared.resource} takes {name} in no filter"
 
 
 def _notes(asked: Asked, entity: EntityType) -> Iterator[str]:

@@ -13,6 +13,8 @@ from typing import Any
 from resources.core.errors import DataError
 from resources.transport.soap_fault import parse_xml
 
+_FILTERABLE = "{http://www.sap.com/Protocols/SAPData}filterable"
+
 
 @dataclass(frozen=True, slots=True)
 class Navigation:
@@ -38,6 +40,8 @@ class Model:
 
     sets: dict[str, str] = field(default_factory=dict)
     """Entity set -> its type."""
+    unfilterable: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Entity set -> the properties that it takes in no filter."""
     types: dict[str, EntityType] = field(default_factory=dict)
 
     def of_set(self, name: str) -> EntityType | None:
@@ -71,7 +75,33 @@ def read_model(body: bytes) -> Model:
     model.sets = {str(one.get("Name")): _bare(one.get("EntityType")) for one in root.iter("{*}EntitySet")}
     if not model.sets:
         raise DataError("XML without an entity set: no metadata of OData")
+    restricted = {**_marked(root), **_restricted(root)}
+    model.unfilterable = {
+        name: restricted.get(name, frozenset()) | restricted.get(kind, frozenset()) for name, kind in model.sets.items()
+    }
     return model
+
+
+def _marked(root: Any) -> dict[str, frozenset[str]]:
+    """Return entity type -> properties that SAP's annotations of V2 (`sap:filterable="false"`) rule out."""
+    found = {}
+    for entity in root.iter("{*}EntityType"):
+        names = [one.get("Name") for one in entity.iter("{*}Property") if one.get(_FILTERABLE) == "false"]
+        if names:
+            found[str(entity.get("Name"))] = frozenset(names)
+    return found
+
+
+def _restricted(root: Any) -> dict[str, frozenset[str]]:
+    """Return entity set -> properties that FilterRestrictions of V4 (vocabulary Capabilities) rule out."""
+    found: dict[str, frozenset[str]] = {}
+    for about in root.iter("{*}Annotations"):
+        target = str(about.get("Target", "")).rpartition("/")[2]
+        for term in about.iter("{*}Annotation"):
+            if str(term.get("Term", "")).endswith(".FilterRestrictions"):
+                names = [path.text or "" for path in term.iter("{*}PropertyPath")]
+                found[target] = found.get(target, frozenset()) | frozenset(names)
+    return found
 
 
 def _entity_type(element: Any, ends: dict[tuple[str, str], Navigation]) -> EntityType:

@@ -138,6 +138,7 @@ _JOURNAL_ITEM = EntityType(
         dates="PostingDate DocumentDate AccountingDocumentCreationDate",
         decimals="AmountInCompanyCodeCurrency AmountInTransactionCurrency",
     ),
+    unfilterable=frozenset({"DocumentItemText"}),
 )
 
 

@@ -31,7 +31,20 @@ def _v4(service: Service) -> str:
         '<?xml version="1.0" encoding="utf-8"?>'
         '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
         f'<Schema Namespace="{space}" Alias="SAP__self" xmlns="http://docs.oasis-open.org/odata/ns/edm">{types}'
-        f'<EntityContainer Name="Container">{sets}</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>'
+        f'<EntityContainer Name="Container">{sets}</EntityContainer>{_restrictions(service, space)}</Schema>'
+        "</edmx:DataServices></edmx:Edmx>"
+    )
+
+
+def _restrictions(service: Service, space: str) -> str:
+    """Return the annotations that say what cannot be filtered by."""
+    return "".join(
+        f'<Annotations Target="{space}.Container/{name}"><Annotation Term="SAP__capabilities.FilterRestrictions">'
+        '<Record><PropertyValue Property="NonFilterableProperties"><Collection>'
+        + "".join(f"<PropertyPath>{path}</PropertyPath>" for path in sorted(held.type.unfilterable))
+        + "</Collection></PropertyValue></Record></Annotation></Annotations>"
+        for name, held in service.sets.items()
+        if held.type.unfilterable
     )
 
 
@@ -69,7 +82,7 @@ def _v2(service: Service) -> str:
 def _type_v2(entity: EntityType, space: str) -> str:
     rows = "".join(
         f'<Property Name="{name}" Type="{_V2_TYPES.get(kind, f"Edm.{kind}")}"{_nullable(name, entity)} '
-        f'sap:label="{name}"/>'
+        f'sap:label="{name}"{_filterable(name, entity)}/>'
         for name, kind in entity.properties.items()
     )
     ways = "".join(
@@ -94,3 +107,7 @@ def _key(entity: EntityType) -> str:
 
 def _nullable(name: str, entity: EntityType) -> str:
     return ' Nullable="false"' if name in entity.key else ""
+
+
+def _filterable(name: str, entity: EntityType) -> str:
+    return ' sap:filterable="false"' if name in entity.unfilterable else ""

@@ -261,6 +261,20 @@ def test_metadata_when_sets_and_navigations_are_missing_is_told_in_notes(sap: Sa
     ]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("energy_consumption", "MeasurementDocumentText"), ("financial_transactions", "DocumentItemText")],
+)
+def test_a_property_when_it_cannot_be_filtered_by_is_told_in_notes(sap: SapServer, dataset: str, name: str) -> None:
+    own = {dataset: {"where": [{"property": name, "value": "x"}]}}
+    with SapClient("sap", configured(sap, own)) as client:
+        (note,) = client.describe().notes
+    assert note.startswith(dataset)
+    assert note.endswith(f"takes {name} in no filter")
+    with pytest.raises(ProtocolError, match="cannot be used in"):
+        pull(configured(sap, own), dataset, Day(DAY))
+
+
 def test_metadata_of_v2_when_read_has_facets_and_what_is_behind_navigations(sap: SapServer) -> None:
     with SapClient("sap", configured(sap, ["production_schedule", "purchase_orders_v2"])) as client:
         described = client.describe()
