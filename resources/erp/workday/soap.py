@@ -206,7 +206,8 @@ class SoapSource:
         password = user.password.reveal() if user is not None else ""
         said = f"{self._system}: {asking}: Workday says: {foreign_text(str(fault), secrets=(password,))}"
         words = str(fault).lower()
-        if "username or password" in words or "authenticat" in words:
+        # no mere mention: a password that is taken for refused is not sent again
+        if "username or password" in words or "authentication" in fault.code.lower():
             told = f"{said}; check integration_user (or auth), and that the account is not locked or expired"
             if password:
                 digest = hashlib.sha256(password.encode()).digest()
@@ -234,5 +235,5 @@ def _number(response: etree._Element, path: str) -> int | None:
     text = response.findtext("/".join(f"{{*}}{name}" for name in path.split("/")))
     try:
         return None if text is None else int(float(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DataError(f"with a {path} that is no number") from None

@@ -50,7 +50,7 @@ class WorkdayControl:
     denied: set[str] = field(default_factory=set)
     """Data sources, reports and SOAP operations whose permission was taken away."""
     metadata_changes: dict[str, str] = field(default_factory=dict)
-    """Text in WSDLs, fields and schemas -> what stands there instead."""
+    """Text in WSDLs, fields, schemas and answers of SOAP -> what stands there instead."""
     _queue: deque[Fault | None] = field(default_factory=deque)
     _expired_before: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)

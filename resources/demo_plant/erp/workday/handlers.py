@@ -168,6 +168,8 @@ def soap_call(service: Service, request: Request, content: bytes, fault: Fault |
     if fault is not None and fault.kind == "server_error":
         raise soap.SoapFaultError("", "Processing error occurred. An unexpected error occurred.")
     body, sent = soap.respond(service.book, asked, fault)
+    if service.control.metadata_changes:
+        body = renamed(service, body.decode())
     if fault is not None and fault.kind == "entities":
         declared = b'<!DOCTYPE x [<!ENTITY lol "lol"><!ENTITY more "&lol;&lol;&lol;&lol;&lol;&lol;">]>'
         head, _, rest = body.partition(b"?>")

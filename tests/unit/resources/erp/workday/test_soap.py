@@ -95,6 +95,48 @@ def test_a_validation_fault_when_sent_is_told_in_workdays_words(workday: Workday
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("Get_Journals_Response", "Put_Journals_Response", "page 1 of .* is without Get_Journals_Response"),
+        ("Total_Pages", "Pages_In_All", "is without Response_Results/Total_Pages"),
+        ("<wd:Total_Pages>2<", "<wd:Total_Pages>two<", "is with a Response_Results/Total_Pages that is no number"),
+        ("Get_Journals_Response", "Fault", "Workday says: *; see the tenant's integration log"),
+    ],
+    ids=["another-operation", "no-pages", "no-number", "fault-with-status-200"],
+)
+def test_an_answer_when_it_is_not_what_was_asked_for_is_told(
+    workday: WorkdayServer, old: str, new: str, words: str
+) -> None:
+    workday.control.metadata_changes[old] = new
+    with pytest.raises(ProtocolError, match=words):
+        pull(workday.config(), "financial_transactions", Day(DAY))
+
+
+def test_an_answer_when_it_counts_more_than_it_sent_is_an_error(workday: WorkdayServer) -> None:
+    workday.control.metadata_changes["<wd:Total_Results>8<"] = "<wd:Total_Results>9<"
+    with pytest.raises(ProtocolError, match="the server counted 9 records but sent 8"):
+        pull(workday.config(), "financial_transactions", Day(DAY))
+
+
+def test_a_fault_when_it_is_cut_off_is_told_as_what_it_is(workday: WorkdayServer) -> None:
+    workday.control.metadata_changes["Get_Journals_Response"] = "Fault & more"
+    with pytest.raises(ProtocolError, match=r"Get_Journals for financial_transactions of .* the answer is not XML"):
+        pull(workday.config(), "financial_transactions", Day(DAY))
+
+
+def test_a_record_when_it_is_nested_too_deep_is_refused(workday: WorkdayServer) -> None:
+    deep = "<wd:A>" * 1500 + "</wd:A>" * 1500
+    workday.control.metadata_changes["<wd:Journal_Entry_Data>"] = f"{deep}<wd:Journal_Entry_Data>"
+    with pytest.raises(ProtocolError, match="is nested too deep"):
+        pull(workday.config(), "financial_transactions", Day(DAY))
+
+
+def test_a_record_when_it_is_empty_explodes_to_nothing(workday: WorkdayServer) -> None:
+    workday.control.metadata_changes["wd:Journal_Entry_Line_Data"] = "wd:Lines"
+    assert pull(workday.config(), "financial_transactions", Day(DAY)) == []
+
+
 def test_a_task_when_not_authorized_names_what_to_grant(workday: WorkdayServer) -> None:
     workday.control.misbehave("processing_fault")
     with pytest.raises(AuthError, match="not authorized.*granted to the integration user's security group"):
