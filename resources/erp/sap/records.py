@@ -30,6 +30,8 @@ _ANY = msgspec.json.Decoder()
 _EMPTY = (b"null", b'""', b"false")
 _MESSAGES_NAME = b'"' + MESSAGES.encode() + b'"'
 
+_CUT = b'@odata.nextLink"'
+
 Members = dict[str, msgspec.Raw]
 
 
@@ -70,6 +72,8 @@ class RecordReader:
     def _plain(self, entity: bytes) -> bytes:
         if self._version == 2:
             return msgspec.json.encode(self._unwrapped(entity, ""))
+        if _CUT in entity:
+            raise _cut_off("a navigation")
         if _MESSAGES_NAME not in entity:
             return entity
         members = _ENTITY.decode(entity)
@@ -89,6 +93,8 @@ class RecordReader:
             if "__deferred" in inner:
                 continue
             way = f"{path}/{name}" if path else name
+            if "__next" in inner:
+                raise _cut_off(way)
             if "results" in inner:
                 children = [self._unwrapped(child, way) for child in _ENTITIES.decode(inner["results"])]
                 kept[name] = msgspec.Raw(msgspec.json.encode(self._in_order(children, way)))
@@ -117,6 +123,14 @@ class RecordReader:
     def _keep_messages(self, raw: msgspec.Raw | None) -> None:
         for text in message_texts(_ANY.decode(raw) if raw is not None else None):
             self.messages.setdefault(text)
+
+
+def _cut_off(way: str) -> DataError:
+    """Return the error for children that the server gives in pages of their own: what came is not all of them."""
+    return DataError(
+        f"an entity of which {way} has more entities than came with it; read their own entity set as a dataset, or take "
+        "the navigation out of expand"
+    )
 
 
 def net_amount(members: Members, declared: NetAmount) -> Decimal | None:

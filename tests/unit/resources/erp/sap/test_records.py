@@ -117,6 +117,18 @@ def test_messages_when_they_ride_in_an_entity_are_taken_out_and_kept() -> None:
     assert list(message_texts({"message": "  "})) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "entity"),
+    [
+        (4, {"Key": "1", "_Item": [{"No": 1}], "_Item@odata.nextLink": "Things('1')/_Item?$skiptoken=1"}),
+        (2, {"Key": "1", "to_Item": {"results": [{"No": 1}], "__next": "https://sap.example/Things('1')/to_Item"}}),
+    ],
+)
+def test_children_when_cut_off_by_the_server_are_not_taken_for_all(version: int, entity: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="has more entities than came with it"):
+        read(version, entity)
+
+
 @pytest.mark.parametrize("entity", [b"[]", b'{"d": {"results": 5}}', b"{", b'{"a": {"results": [1]}}'])
 def test_an_entity_when_it_is_none_is_told(entity: bytes) -> None:
     with pytest.raises(DataError, match="an entity that cannot be read"):
