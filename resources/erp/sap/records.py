@@ -128,8 +128,8 @@ class RecordReader:
 def _cut_off(way: str) -> DataError:
     """Return the error for children that the server gives in pages of their own: what came is not all of them."""
     return DataError(
-        f"an entity of which {way} has more entities than came with it; read their own entity set as a dataset, or take "
-        "the navigation out of expand"
+        f"an entity of which {way} has more entities than came with it; read their own entity set as a dataset, or "
+        "take the navigation out of expand"
     )
 
 
