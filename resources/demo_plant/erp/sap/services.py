@@ -1,8 +1,4 @@
-"""The services of the fake SAP, with the names and types that SAP publishes of them.
-
-Source: SAP Business Accelerator Hub and the packages generated from it; where a name was seen in public code only, or
-is from memory, `resources/erp/sap/datasets.yaml` says so.
-"""
+"""The services of the fake SAP: their roots and sets, over its books."""
 
 from __future__ import annotations
 
@@ -14,132 +10,26 @@ from resources.demo_plant.erp.sap.books.master_data import CostCenterBook, Mater
 from resources.demo_plant.erp.sap.books.measurements import MeterBook
 from resources.demo_plant.erp.sap.books.production import PlannedOrderBook, ProductionOrderBook
 from resources.demo_plant.erp.sap.books.purchasing import PurchaseOrderBook
+from resources.demo_plant.erp.sap.entity_types import (
+    ACCOUNT_TEXT,
+    COST_CENTER,
+    COST_CENTER_TEXT,
+    JOURNAL_ITEM,
+    MEASUREMENT,
+    ORDER_HEADER,
+    ORDER_ITEM_NUMBERS,
+    ORDER_ITEM_TEXT,
+    PLANNED_ORDER,
+    PRODUCT,
+    PRODUCT_TEXT,
+    PRODUCTION_ITEM,
+    PRODUCTION_OPERATION,
+    PRODUCTION_ORDER,
+)
 from resources.demo_plant.erp.sap.odata.schema import EntitySet, EntityType, Navigation, Service, children, properties
 
 V4 = "/sap/opu/odata4/sap"
 V2 = "/sap/opu/odata/sap"
-
-_MEASUREMENT = EntityType(
-    "MeasurementDocumentType",
-    ("MeasurementDocument",),
-    properties(
-        text="MeasurementDocument MeasuringPoint MeasuringPointPositionNumber Characteristic CharcValueUnit "
-        "MeasurementReadingEntryUoM MsmtValuationCode MeasurementDocumentText MsmtRdngByUser MsmtRdngStatus",
-        dates="MsmtRdngDate",
-        times="MsmtRdngTime",
-        doubles="MeasurementReading MeasurementReadingInEntryUoM MeasurementCounterReading "
-        "MsmtCounterReadingDifference",
-        booleans="MsmtCntrReadingDiffIsEntered MsmtRdngIsReversed",
-    ),
-    unfilterable=frozenset({"MeasurementDocumentText"}),
-)
-
-_PRODUCTION_ITEM = EntityType(
-    "A_ProductionOrderItem_2Type",
-    ("ManufacturingOrder", "ManufacturingOrderItem"),
-    properties(
-        text="ManufacturingOrder ManufacturingOrderItem Material ProductionPlant ProductionUnit",
-        decimals="MfgOrderItemPlannedTotalQty",
-    ),
-)
-_PRODUCTION_OPERATION = EntityType(
-    "A_ProductionOrderOperation_2Type",
-    ("OrderInternalBillOfOperations", "OrderIntBillOfOperationsItem"),
-    properties(
-        text="OrderInternalBillOfOperations OrderIntBillOfOperationsItem ManufacturingOrder "
-        "ManufacturingOrderOperation WorkCenter",
-        dates="OpActualExecutionStartDate OpActualExecutionEndDate",
-        times="OpActualExecutionStartTime OpActualExecutionEndTime",
-    ),
-)
-_PRODUCTION_ORDER = EntityType(
-    "A_ProductionOrder_2Type",
-    ("ManufacturingOrder",),
-    properties(
-        text="ManufacturingOrder ManufacturingOrderType ManufacturingOrderCategory Material ProductionPlant "
-        "MRPController ProductionVersion PlannedOrder SalesOrder ProductionUnit ProductionUnitISOCode "
-        "LastChangeDateTime OrderIsCreated OrderIsReleased OrderIsConfirmed OrderIsTechnicallyCompleted "
-        "OrderIsClosed OrderIsMarkedForDeletion",
-        dates="MfgOrderPlannedStartDate MfgOrderPlannedEndDate MfgOrderScheduledStartDate MfgOrderScheduledEndDate "
-        "MfgOrderActualReleaseDate",
-        times="MfgOrderPlannedStartTime MfgOrderPlannedEndTime MfgOrderScheduledStartTime MfgOrderScheduledEndTime",
-        decimals="TotalQuantity MfgOrderPlannedScrapQty MfgOrderConfirmedYieldQty",
-    ),
-    {
-        "to_ProductionOrderItem": Navigation("A_ProductionOrderItem_2Type", "items"),
-        "to_ProductionOrderOperation": Navigation("A_ProductionOrderOperation_2Type", "operations"),
-    },
-)
-_PLANNED_ORDER = EntityType(
-    "PlannedOrderHeaderType",
-    ("PlannedOrder",),
-    properties(
-        text="PlannedOrder PlannedOrderType Material ProductionPlant MRPPlant MRPController BaseUnit",
-        dates="PlndOrderPlannedStartDate PlndOrderPlannedEndDate ProductionStartDate ProductionEndDate",
-        times="PlndOrderPlannedStartTime PlndOrderPlannedEndTime",
-        instants="PlannedOrderLastChangeDateTime",
-        decimals="TotalQuantity",
-        booleans="PlannedOrderIsFirm",
-    ),
-)
-
-_ORDER_HEADER = properties(
-    text="PurchaseOrder CompanyCode PurchaseOrderType Supplier PurchasingOrganization PurchasingGroup DocumentCurrency "
-    "PurchasingProcessingStatus PurchasingDocumentDeletionCode",
-    dates="PurchaseOrderDate CreationDate",
-    instants="LastChangeDateTime",
-)
-_ORDER_ITEM_TEXT = (
-    "PurchaseOrder PurchaseOrderItem Plant Material PurchaseOrderItemText PurchaseOrderQuantityUnit "
-    "OrderPriceUnit DocumentCurrency AccountAssignmentCategory PurchasingDocumentDeletionCode"
-)
-_ORDER_ITEM_NUMBERS = (
-    "OrderQuantity NetPriceAmount NetPriceQuantity OrderPriceUnitToOrderUnitNmrtr OrdPriceUnitToOrderUnitDnmntr"
-)
-_ACCOUNT_TEXT = (
-    "PurchaseOrder PurchaseOrderItem AccountAssignmentNumber CostCenter GLAccount OrderID WBSElement ProfitCenter"
-)
-
-_COST_CENTER_TEXT = EntityType(
-    "A_CostCenterTextType",
-    ("ControllingArea", "CostCenter", "Language", "ValidityEndDate"),
-    properties(
-        text="ControllingArea CostCenter Language CostCenterName CostCenterDescription",
-        dates="ValidityStartDate ValidityEndDate",
-    ),
-)
-_COST_CENTER = EntityType(
-    "A_CostCenterType",
-    ("ControllingArea", "CostCenter", "ValidityEndDate"),
-    properties(
-        text="ControllingArea CostCenter CompanyCode BusinessArea ProfitCenter CostCenterCategory "
-        "CostCenterStandardHierArea CostCtrResponsiblePersonName CostCenterCurrency",
-        dates="ValidityStartDate ValidityEndDate",
-        booleans="ConsumptionQtyIsRecorded",
-    ),
-    {"to_Text": Navigation("A_CostCenterTextType", "texts")},
-)
-
-_PRODUCT = properties(
-    text="Product ProductType BaseUnit ProductGroup WeightUnit",
-    dates="CreationDate LastChangeDate",
-    instants="LastChangeDateTime",
-    decimals="GrossWeight NetWeight",
-    booleans="IsMarkedForDeletion",
-)
-_PRODUCT_TEXT = properties(text="Product Language ProductDescription")
-
-_JOURNAL_ITEM = EntityType(
-    "A_OperationalAcctgDocItemCubeType",
-    ("CompanyCode", "FiscalYear", "AccountingDocument", "AccountingDocumentItem"),
-    properties(
-        text="CompanyCode FiscalYear AccountingDocument AccountingDocumentItem AccountingDocumentType GLAccount "
-        "DebitCreditCode CompanyCodeCurrency TransactionCurrency ControllingArea CostCenter DocumentItemText",
-        dates="PostingDate DocumentDate AccountingDocumentCreationDate",
-        decimals="AmountInCompanyCodeCurrency AmountInTransactionCurrency",
-    ),
-    unfilterable=frozenset({"DocumentItemText"}),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +73,13 @@ def make_services(books: Books) -> tuple[Service, ...]:
             "API_OPLACCTGDOCITEMCUBE_SRV",
             f"{V2}/API_OPLACCTGDOCITEMCUBE_SRV",
             2,
-            {"A_OperationalAcctgDocItemCube": EntitySet(_JOURNAL_ITEM, books.journal.records, "PostingDate")},
+            {"A_OperationalAcctgDocItemCube": EntitySet(JOURNAL_ITEM, books.journal.records, "PostingDate")},
         ),
     )
 
 
 def _measurement_service(books: Books) -> Service:
-    documents = EntitySet(_MEASUREMENT, books.measurements.records, "MsmtRdngDate")
+    documents = EntitySet(MEASUREMENT, books.measurements.records, "MsmtRdngDate")
     root = f"{V4}/api_measurementdocument/srvd_a2x/sap/measurementdocument/0001"
     return Service("API_MEASUREMENTDOCUMENT_0001", root, 4, {"MeasurementDocument": documents})
 
@@ -197,15 +87,15 @@ def _measurement_service(books: Books) -> Service:
 def _production_service(books: Books) -> Service:
     orders, day = books.production_orders.records, "MfgOrderPlannedStartDate"
     sets = {
-        "A_ProductionOrder_2": EntitySet(_PRODUCTION_ORDER, orders, day),
-        "A_ProductionOrderItem_2": EntitySet(_PRODUCTION_ITEM, children(orders, "items")),
-        "A_ProductionOrderOperation_2": EntitySet(_PRODUCTION_OPERATION, children(orders, "operations")),
+        "A_ProductionOrder_2": EntitySet(PRODUCTION_ORDER, orders, day),
+        "A_ProductionOrderItem_2": EntitySet(PRODUCTION_ITEM, children(orders, "items")),
+        "A_ProductionOrderOperation_2": EntitySet(PRODUCTION_OPERATION, children(orders, "operations")),
     }
     return Service("API_PRODUCTION_ORDER_2_SRV_0001", f"{V2}/API_PRODUCTION_ORDER_2_SRV", 2, sets, pages=False)
 
 
 def _planned_service(books: Books) -> Service:
-    headers = EntitySet(_PLANNED_ORDER, books.planned_orders.records, "PlndOrderPlannedStartDate")
+    headers = EntitySet(PLANNED_ORDER, books.planned_orders.records, "PlndOrderPlannedStartDate")
     root = f"{V4}/api_plannedorder/srvd_a2x/sap/plannedorder/0001"
     return Service("API_PLANNEDORDER_0001", root, 4, {"PlannedOrderHeader": headers})
 
@@ -224,14 +114,12 @@ def _purchasing_v4(books: Books) -> Service:
     account = EntityType(
         "PurOrdAccountAssignmentType",
         ("PurchaseOrder", "PurchaseOrderItem", "AccountAssignmentNumber"),
-        properties(text=_ACCOUNT_TEXT),
+        properties(text=ACCOUNT_TEXT),
     )
     item = EntityType(
         "PurchaseOrderItemType",
         ("PurchaseOrder", "PurchaseOrderItem"),
-        properties(
-            text=_ORDER_ITEM_TEXT, decimals=f"{_ORDER_ITEM_NUMBERS} NetAmount", booleans="IsCompletelyDelivered"
-        ),
+        properties(text=ORDER_ITEM_TEXT, decimals=f"{ORDER_ITEM_NUMBERS} NetAmount", booleans="IsCompletelyDelivered"),
         {
             "_PurchaseOrderScheduleLineTP": Navigation("PurchaseOrderScheduleLineType", "schedule_lines"),
             "_PurOrdAccountAssignment": Navigation("PurOrdAccountAssignmentType", "accounts"),
@@ -240,7 +128,7 @@ def _purchasing_v4(books: Books) -> Service:
     header = EntityType(
         "PurchaseOrderType",
         ("PurchaseOrder",),
-        _ORDER_HEADER,
+        ORDER_HEADER,
         {"_PurchaseOrderItem": Navigation("PurchaseOrderItemType", "items")},
     )
     sets = {
@@ -266,12 +154,12 @@ def _purchasing_v2(books: Books) -> Service:
     account = EntityType(
         "A_PurOrdAccountAssignmentType",
         ("PurchaseOrder", "PurchaseOrderItem", "AccountAssignmentNumber"),
-        properties(text=_ACCOUNT_TEXT),
+        properties(text=ACCOUNT_TEXT),
     )
     item = EntityType(
         "A_PurchaseOrderItemType",
         ("PurchaseOrder", "PurchaseOrderItem"),
-        properties(text=_ORDER_ITEM_TEXT, decimals=_ORDER_ITEM_NUMBERS, booleans="IsCompletelyDelivered"),
+        properties(text=ORDER_ITEM_TEXT, decimals=ORDER_ITEM_NUMBERS, booleans="IsCompletelyDelivered"),
         {
             "to_ScheduleLine": Navigation("A_PurchaseOrderScheduleLineType", "schedule_lines"),
             "to_AccountAssignment": Navigation("A_PurOrdAccountAssignmentType", "accounts"),
@@ -280,7 +168,7 @@ def _purchasing_v2(books: Books) -> Service:
     header = EntityType(
         "A_PurchaseOrderType",
         ("PurchaseOrder",),
-        _ORDER_HEADER,
+        ORDER_HEADER,
         {"to_PurchaseOrderItem": Navigation("A_PurchaseOrderItemType", "items")},
     )
     sets = {
@@ -295,16 +183,16 @@ def _purchasing_v2(books: Books) -> Service:
 def _cost_center_service(books: Books) -> Service:
     centers = books.cost_centers.records
     sets = {
-        "A_CostCenter": EntitySet(_COST_CENTER, centers),
-        "A_CostCenterText": EntitySet(_COST_CENTER_TEXT, children(centers, "texts")),
+        "A_CostCenter": EntitySet(COST_CENTER, centers),
+        "A_CostCenterText": EntitySet(COST_CENTER_TEXT, children(centers, "texts")),
     }
     return Service("API_COSTCENTER_SRV_0001", f"{V2}/API_COSTCENTER_SRV", 2, sets, pages=False)
 
 
 def _product_v2(books: Books) -> Service:
-    text = EntityType("A_ProductDescriptionType", ("Product", "Language"), _PRODUCT_TEXT)
+    text = EntityType("A_ProductDescriptionType", ("Product", "Language"), PRODUCT_TEXT)
     product = EntityType(
-        "A_ProductType", ("Product",), _PRODUCT, {"to_Description": Navigation("A_ProductDescriptionType", "texts")}
+        "A_ProductType", ("Product",), PRODUCT, {"to_Description": Navigation("A_ProductDescriptionType", "texts")}
     )
     sets = {
         "A_Product": EntitySet(product, books.materials.records),
@@ -314,11 +202,11 @@ def _product_v2(books: Books) -> Service:
 
 
 def _product_v4(books: Books) -> Service:
-    text = EntityType("ProductDescriptionType", ("Product", "Language"), _PRODUCT_TEXT)
+    text = EntityType("ProductDescriptionType", ("Product", "Language"), PRODUCT_TEXT)
     product = EntityType(
         "ProductType",
         ("Product",),
-        _PRODUCT,
+        PRODUCT,
         {"_ProductDescription": Navigation("ProductDescriptionType", "texts")},
     )
     sets = {
