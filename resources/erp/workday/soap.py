@@ -115,7 +115,7 @@ class SoapSource:
     def wsdl(self, name: str) -> bytes:
         """Return the WSDL that the tenant's own host has, and go by it from now on."""
         content = self._wsdls.fetched(name)
-        service = SoapService(name, content, system=self._system)
+        service = self._loaded(name, content)
         with self._lock:
             self._services[name] = service
         return content
@@ -128,8 +128,12 @@ class SoapSource:
         """
         with self._lock:
             if name not in self._services:
-                self._services[name] = SoapService(name, self._wsdls.read(name), system=self._system)
+                self._services[name] = self._loaded(name, self._wsdls.read(name))
             return self._services[name]
+
+    def _loaded(self, name: str, content: bytes) -> SoapService:
+        called = {one.resource for one in self._config.datasets.values() if one.service == name}
+        return SoapService(name, content, called, system=self._system)
 
     def _record_shape(self, pull: Pull, options: SoapOptions) -> Shape:
         response = self.service(str(pull.declared.service)).response(pull.declared.resource)

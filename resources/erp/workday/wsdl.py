@@ -6,7 +6,7 @@ by it and sends none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,11 +18,11 @@ from zeep.exceptions import Error as ZeepError
 from resources.core.errors import ConfigError, DataError, ProtocolError
 from resources.core.home import gl_home
 from resources.erp.workday.config import WorkdayConfig
+from resources.erp.workday.pruning import pruned
 from resources.erp.workday.shapes import Shape
 from resources.erp.workday.tenant import Connection
 from resources.transport.answers import Media
 from resources.transport.foreign_text import foreign_text
-from resources.transport.soap_fault import parse_xml
 
 
 class Wsdls:
@@ -63,8 +63,8 @@ class Wsdls:
 class SoapService:
     """One service by its WSDL; threads may share it."""
 
-    def __init__(self, name: str, content: bytes, *, system: str) -> None:
-        """Read the WSDL `content` of the service `name`.
+    def __init__(self, name: str, content: bytes, operations: Collection[str], *, system: str) -> None:
+        """Read of the WSDL `content` of the service `name` what the operations need that are called.
 
         Raises:
             ProtocolError: It is no WSDL, or it wants to fetch something.
@@ -74,10 +74,10 @@ class SoapService:
         settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True, forbid_external=True)
         make: Any = zeep.Client  # zeep has no types
         try:
-            parse_xml(content)  # refuses what zeep would only notice after it has read it
-            self._zeep: Any = make(BytesIO(content), transport=_NoTransport(), settings=settings)
+            # what zeep would only notice after it has read it is refused on the way
+            self._zeep: Any = make(BytesIO(pruned(content, operations)), transport=_NoTransport(), settings=settings)
             self._operations: Mapping[str, Any] = _operations_of(self._zeep)
-        except (ZeepError, DataError, ConfigError, ValueError, KeyError, NotImplementedError) as error:
+        except (ZeepError, DataError, ConfigError, ValueError, KeyError, RecursionError, NotImplementedError) as error:
             raise ProtocolError(
                 f"{system}: the WSDL of {name} cannot be used: {foreign_text(str(error) or type(error).__name__)}; "
                 "nothing that it names is fetched: save a complete one as a file in wsdl_folder",

@@ -64,7 +64,9 @@ def test_a_list_when_its_items_are_named_becomes_a_mapping() -> None:
 
 
 def test_an_element_when_the_wsdl_says_that_it_repeats_is_a_list_though_it_comes_once() -> None:
-    service = SoapService("Financial_Management", (WSDLS / "Financial_Management.wsdl").read_bytes(), system="wd")
+    service = SoapService(
+        "Financial_Management", (WSDLS / "Financial_Management.wsdl").read_bytes(), ["Get_Journals"], system="wd"
+    )
     shape = service.response("Get_Journals").within("Response_Data").within("Journal_Entry")
     root = parse_xml(
         f"<wd:Journal_Entry {WD}><wd:Journal_Entry_Data><wd:Memo>m</wd:Memo></wd:Journal_Entry_Data>"

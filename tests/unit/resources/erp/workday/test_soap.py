@@ -14,6 +14,7 @@ from resources.core.errors import AuthError, ConfigError, ProtocolError
 from resources.core.home import gl_home
 from resources.erp.connector import Changed, Day, Whole
 from resources.erp.workday.client import WorkdayClient
+from resources.erp.workday.pruning import pruned
 from tests.unit.resources.erp.workday.pulling import pull
 from tests.unit.resources.erp.workday.support import DAY, NOW, WSDLS, WorkdayServer
 
@@ -184,6 +185,37 @@ def test_a_wsdl_when_it_imports_from_another_host_is_refused(workday: WorkdaySer
 def test_a_file_when_it_is_no_wsdl_is_told(workday: WorkdayServer, tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "Financial_Management.wsdl").write_bytes(content)
     with pytest.raises(ProtocolError, match=words):
+        pull(workday.config(wsdl_folder=str(tmp_path)), "financial_transactions", Day(DAY))
+
+
+def test_a_wsdl_when_it_is_large_is_read_for_what_is_called_alone(workday: WorkdayServer, tmp_path: Path) -> None:
+    wsdl = (WSDLS / "Financial_Management.wsdl").read_text()
+    chain = "".join(
+        f'<xsd:complexType name="T{n}"><xsd:sequence><xsd:element name="E" type="wd:T{n + 1}"/></xsd:sequence>'
+        "</xsd:complexType>"
+        for n in range(5000)
+    )
+    first = '<xsd:complexType name="Get_Cost_Centers_RequestType">'
+    (tmp_path / "Financial_Management.wsdl").write_text(wsdl.replace(first, chain + first))
+    assert pull(workday.config(wsdl_folder=str(tmp_path)), "financial_transactions", Day(DAY))
+    kept = pruned(wsdl.encode(), ["Get_Journals"])
+    assert b"Get_Journals_RequestType" in kept
+    assert b"CurrencyReferenceEnumeration" in kept
+    assert b"Workday_Common_HeaderType" in kept
+    assert not any(word in kept for word in (b"Get_Cost_Centers", b"Organization_DataType", b"Fault"))
+
+
+def test_a_wsdl_when_what_is_called_is_nested_without_end_is_told(workday: WorkdayServer, tmp_path: Path) -> None:
+    wsdl = (WSDLS / "Financial_Management.wsdl").read_text()
+    chain = "".join(
+        f'<xsd:complexType name="T{n}"><xsd:sequence><xsd:element name="E" type="wd:T{n + 1}"/></xsd:sequence>'
+        "</xsd:complexType>"
+        for n in range(5000)
+    )
+    first = '<xsd:complexType name="Get_Cost_Centers_RequestType">'
+    text = wsdl.replace(first, chain + first).replace('name="Memo" type="xsd:string"', 'name="Memo" type="wd:T0"')
+    (tmp_path / "Financial_Management.wsdl").write_text(text)
+    with pytest.raises(ProtocolError, match="WSDL of Financial_Management cannot be used"):
         pull(workday.config(wsdl_folder=str(tmp_path)), "financial_transactions", Day(DAY))
 
 
