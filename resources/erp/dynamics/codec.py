@@ -14,6 +14,10 @@ JOURNAL = "LedgerJournalHeader"
 """Navigation property from a journal's line to its header."""
 
 
+_CUT = b'@odata.nextLink"'
+"""Within an entity: a child list of which the rest is on another page."""
+
+
 class RecordReader:
     """Turns the entities of a page into the records of a dataset."""
 
@@ -34,8 +38,13 @@ class RecordReader:
         """Return the records that entities hold, in their order.
 
         Raises:
-            DataError: An entity is not what the dataset says.
+            DataError: An entity is not what the dataset says, or came without all that is expanded of it.
         """
+        if any(_CUT in entity for entity in entities):
+            raise DataError(
+                "an entity of which not all that is expanded came with it; ask for smaller pages (http.page_size), or "
+                "read the children's own set as a dataset"
+            )
         kept = list(entities) if self._journal is None else [entity for entity in entities if self._counts(entity)]
         if self._explode is None:
             return kept

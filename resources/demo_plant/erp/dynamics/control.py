@@ -24,6 +24,7 @@ FaultKind = Literal[
     "foreign_link",
     "repeat_page",
     "empty_page",
+    "cut_children",
     "ignore_filter",
     "miscount",
     "no_key",
@@ -38,10 +39,10 @@ FaultKind = Literal[
 403, `unauthorized` 401 with a token that is good, `slow` answers after `seconds`, `html_login` a sign-in page with
 status 200, `redirect` 302 to one, `drop` breaks the connection in the middle of the body, `truncated` cuts the JSON
 short, `not_utf8` sends Latin-1, `wrong_charset` sends windows-1252 and says so, `foreign_link` links to another host,
-`repeat_page` links to the page itself, `empty_page` sends a page without records that links on, `ignore_filter` answers
-as if there were no `$filter`, `miscount` adds one to the count; `no_key`, `odd_currency`, `odd_date` and `huge_field`
-spoil the first record of the page; `token_unavailable`, `token_throttle` and `token_html` are the token endpoint's 503,
-429 and sign-in page."""
+`repeat_page` links to the page itself, `empty_page` sends a page without records that links on, `cut_children` leaves
+the rest of expanded lists to a link, `ignore_filter` answers as if there were no `$filter`, `miscount` adds one to the
+count; `no_key`, `odd_currency`, `odd_date` and `huge_field` spoil the first record of the page; `token_unavailable`,
+`token_throttle` and `token_html` are the token endpoint's 503, 429 and sign-in page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,10 +240,19 @@ def _with_fault(records: list[dict[str, Any]], kind: str, keys: tuple[str, ...])
     """Return the records with the first one spoilt as the fault says."""
     if not records:
         return records
+    if kind == "cut_children":
+        return [_cut(record) for record in records]
     first = dict(records[0])
     if kind == "no_key":
         del first[keys[-1]]
     return [{name: _spoilt_value(name, value, kind) for name, value in first.items()}, *records[1:]]
+
+
+def _cut(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose expanded lists go on elsewhere."""
+    lists = [name for name, value in record.items() if isinstance(value, list)]
+    links = {f"{name}@odata.nextLink": f"https://127.0.0.1/data/{name}?$skiptoken=1" for name in lists}
+    return {**record, **{name: record[name][:1] for name in lists}, **links}
 
 
 def _spoilt_value(name: str, value: Any, kind: str) -> Any:

@@ -129,6 +129,12 @@ def test_lines_when_exploded_carry_their_order_as_parent(dynamics: DynamicsServe
     assert "PurchaseOrderLinesV2" not in first["parent"]
 
 
+def test_lines_when_the_rest_of_them_is_on_another_page_are_refused(dynamics: DynamicsServer) -> None:
+    dynamics.control.misbehave("cut_children")
+    with pytest.raises(ProtocolError, match="page 1 holds an entity of which not all that is expanded came with it"):
+        pull(dynamics.config(), "purchase_orders")
+
+
 def test_production_orders_when_pulled_carry_the_unit_of_their_product(dynamics: DynamicsServer) -> None:
     records, _ = pull(dynamics.config(), "production_schedule")
     assert {record["ReleasedProductV2"]["InventoryUnitSymbol"] for record in records} == {"ea"}
@@ -141,7 +147,7 @@ def test_cost_centers_when_pulled_as_a_whole_are_the_values_of_that_dimension(dy
     assert count == len(COST_CENTERS)
 
 
-@pytest.mark.parametrize("dataset", ["cost_allocation", "purchase_orders", "financial_transactions"])
+@pytest.mark.parametrize("dataset", ["cost_allocation", "purchase_orders", "production_schedule"])
 def test_keys_when_fetched_alone_are_those_of_the_records(dynamics: DynamicsServer, dataset: str) -> None:
     config = dynamics.config()
     names = config.datasets[dataset].key

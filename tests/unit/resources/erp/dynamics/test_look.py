@@ -148,6 +148,13 @@ def test_metadata_when_it_is_none_is_a_protocol_error(dynamics: DynamicsServer) 
         client.describe()
 
 
+def test_metadata_when_it_is_cut_off_is_a_protocol_error_that_names_it(dynamics: DynamicsServer) -> None:
+    dynamics.control.metadata_changes["</edmx:Edmx>"] = ""
+    client = DynamicsClient("d365", dynamics.config())
+    with client, pytest.raises(ProtocolError, match=r"GET /data/\$metadata: no CSDL document .* may be cut off"):
+        client.describe()
+
+
 @pytest.mark.parametrize("body", [b"", b"<a>", b"<a/>", b"{}", b'<!DOCTYPE x [<!ENTITY e "x">]><a>&e;</a>'])
 def test_a_document_when_it_is_no_csdl_is_a_data_error(body: bytes) -> None:
     with pytest.raises(DataError, match="document of"):
