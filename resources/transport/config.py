@@ -27,6 +27,8 @@ class HttpConfig(StrictModel):
     """True allows an http:// address."""
     timeout: Duration = timedelta(seconds=30)
     """Longest wait for a connection and between two pieces of an answer."""
+    answer_timeout: Duration = Field(timedelta(hours=1), gt=timedelta(0))
+    """Longest time until an answer is whole: a server that sends a byte now and then is not waited for without end."""
     page_size: int = Field(1000, ge=1, le=50_000)
     """Page size asked for; the server may give less."""
     attempts: int = Field(5, ge=1, le=20)

@@ -15,7 +15,7 @@ from resources.core.errors import ProtocolError, SourceError, ThrottledError
 from resources.transport.answers import HttpAnswer, Media, as_utf8, check_kind
 from resources.transport.auth import Authenticator
 from resources.transport.config import HttpConfig
-from resources.transport.http_errors import connection_error, status_error
+from resources.transport.http_errors import SlowAnswerError, connection_error, status_error
 from resources.transport.origins import endpoint_of, shown
 from resources.transport.pool import PooledTransport
 from resources.transport.tls import client_context
@@ -156,7 +156,8 @@ class Exchange:
         return HttpAnswer(body, response.headers, response.status_code)
 
     def _read(self, response: httpx.Response, asking: str) -> bytes:
-        body, cut = _read(response, self._config.max_response_bytes)
+        ends = time.perf_counter() + self._config.answer_timeout.total_seconds()
+        body, cut = _read(response, self._config.max_response_bytes, ends)
         if cut:
             raise ProtocolError(
                 f"{asking}: the answer is larger than http.max_response_bytes "
@@ -168,9 +169,10 @@ class Exchange:
     def _refuse(
         self, request: HttpRequest, response: httpx.Response, asking: str, credentials: Mapping[str, str]
     ) -> None:
+        patience = min(self._config.timeout, self._config.answer_timeout)
         error = status_error(
             response,
-            _read(response, _ERROR_BODY_BYTES)[0],
+            _read(response, _ERROR_BODY_BYTES, time.perf_counter() + patience.total_seconds())[0],
             source=self._source,
             asking=asking,
             now=self._clock.now(),
@@ -191,12 +193,14 @@ def _is_answer(request: HttpRequest, response: httpx.Response) -> bool:
     return response.status_code in _DONE[request.method]
 
 
-def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
-    """Return the unpacked body up to `limit` bytes, and whether there was more."""
+def _read(response: httpx.Response, limit: int, ends: float) -> tuple[bytes, bool]:
+    """Return the unpacked body up to `limit` bytes, and whether there was more; `ends` is of `time.perf_counter`."""
     pieces, size = [], 0
     for piece in response.iter_bytes():
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             return b"".join(pieces)[:limit], True
+        if time.perf_counter() > ends:
+            raise SlowAnswerError("the answer does not come to its end", request=response.request)
     return b"".join(pieces), False

@@ -17,8 +17,17 @@ from resources.transport.server_words import server_words
 
 Raised = TypeVar("Raised", bound=BaseException)
 
+
+class SlowAnswerError(httpx.ReadTimeout):
+    """An answer that goes on coming, and does not come to its end."""
+
+
 _TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str], ...] = (
     (httpx.ConnectTimeout, "no connection in time; check host, port and firewall"),
+    (
+        SlowAnswerError,
+        "the answer was not whole in time; raise http.answer_timeout or ask for smaller pages (http.page_size)",
+    ),
     (
         httpx.ReadTimeout,
         "connected, but no answer in time; raise http.timeout or ask for smaller pages (http.page_size)",

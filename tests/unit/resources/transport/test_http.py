@@ -227,6 +227,18 @@ def test_an_error_answer_when_the_protocol_uses_it_is_given_to_the_caller(plain:
             http.post("/", b"", media=Media.JSON, taken=frozenset({500}))
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_when_it_only_drips_is_not_waited_for_without_end(plain: WebServer, status: int) -> None:
+    plain.answer = lambda _: Answer(b" ", status, dripping=True)
+    told = "the answer was not whole in time; raise http.answer_timeout"
+    with (
+        stamina.set_testing(True, attempts=1),
+        plain.client(http={"answer_timeout": "100ms"}) as http,
+        pytest.raises(UnreachableError, match=told),
+    ):
+        http.get("/")
+
+
 def test_a_system_when_nobody_is_there_is_unreachable_and_a_post_may_be_repeated(
     plain: WebServer, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stamina
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.core.errors import DataError, ProtocolError, SourceError
@@ -54,6 +54,7 @@ def by_link(http: HttpClient, first: str = "/root/Things?x", **options: Any) -> 
     return list(pages_by_link("erp", first, get=http.get, read=V4.split, base="/root/", **options))
 
 
+@settings(deadline=None, max_examples=50)
 @given(RECORDS, st.integers(0, 10**12), st.booleans())
 def test_a_page_when_split_gives_each_record_as_its_own_text(
     records: list[dict[str, Any]], count: int, spaced: bool

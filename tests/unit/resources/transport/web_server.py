@@ -29,6 +29,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     hang_up: bool = False
     packed: bool = False
+    dripping: bool = False
+    """The body comes byte by byte, again and again, until the client has had enough."""
 
 
 @dataclass(slots=True)
@@ -100,12 +102,17 @@ class _Handler(BaseHTTPRequestHandler):
         body = gzip.compress(answer.body) if answer.packed else answer.body
         headers = [("Content-Type", answer.kind)] if answer.kind else []
         headers += [("Content-Encoding", "gzip")] if answer.packed else []
-        headers += [("Content-Length", str(len(body)))] if answer.status != 204 else []
+        headers += (
+            [("Content-Length", str(len(body) * (1000 if answer.dripping else 1)))] if answer.status != 204 else []
+        )
         self.send_response(answer.status)
         for name, value in (*headers, *answer.headers):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        for _ in range(1000 if answer.dripping else 0):
+            self.wfile.write(body)
+            self.server.tick.wait(0.02)
+        self.wfile.write(b"" if answer.dripping else body)
 
     do_GET = do_POST = handle_any  # noqa: N815 - names of the base class
 
@@ -116,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     state: WebServer
+    tick = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that breaks off is what some tests are about
