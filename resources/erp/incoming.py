@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import psycopg
@@ -49,6 +49,13 @@ class LandedPart:
         """The part as parameters of a statement."""
         return {"system": self.system, "dataset": self.dataset, "day": self.day, "run_id": self.run_id}
 
+    def written_in(self, statement: LiteralString) -> sql.Composed:
+        """Return a statement with the condition that picks the part in place of `{part}`."""
+        # not IS NOT DISTINCT FROM, which no index serves
+        day = sql.SQL("partition_date IS NULL" if self.day is None else "partition_date = %(day)s")
+        of_dataset = sql.SQL("system = %(system)s AND dataset = %(dataset)s AND ")
+        return sql.SQL(statement).format(part=sql.Composed([of_dataset, day]))
+
 
 def lock_part(connection: psycopg.Connection[Any], part: LandedPart) -> None:
     """Wait for another run that works on the same part; held until the transaction ends.
@@ -59,11 +66,7 @@ def lock_part(connection: psycopg.Connection[Any], part: LandedPart) -> None:
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
         (f"erp.standard/{part.system}/{part.dataset}/{part.day}",),
     )
-    connection.execute(
-        "DELETE FROM erp.touched_days WHERE system = %(system)s AND dataset = %(dataset)s"
-        " AND partition_date IS NOT DISTINCT FROM %(day)s",
-        part.values,
-    )
+    connection.execute(part.written_in("DELETE FROM erp.touched_days WHERE {part}"), part.values)
 
 
 def stage(connection: psycopg.Connection[Any], table: StandardTable, rows: pa.Table) -> None:
@@ -98,10 +101,10 @@ def upsert(connection: psycopg.Connection[Any], table: StandardTable) -> None:
 
 def finish(connection: psycopg.Connection[Any], part: LandedPart, rows: int, rejected: pa.Table, gone: int) -> None:
     """Replace the part's rejected records, note what became of all its records, and drop what was staged."""
-    connection.execute(_FORGET_REJECTED, part.values)
+    connection.execute(part.written_in("DELETE FROM erp.rejected_records WHERE {part}"), part.values)
     if rejected.num_rows:
         reasons = orjson.dumps(rejected.select(REJECTED.names).to_pylist()).decode()
-        connection.execute(_REJECT, {**part.values, "rejected": reasons})
+        connection.execute(part.written_in(_REJECT), {**part.values, "rejected": reasons})
     counts = {"rows": rows, "rejected": rejected.num_rows, "withdrawn": gone}
     connection.execute(_NOTE, {**part.values, **counts})
     connection.execute("DROP TABLE incoming")
@@ -111,17 +114,13 @@ def _columns(table: StandardTable) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, table.columns))
 
 
-_FORGET_REJECTED = """
-    DELETE FROM erp.rejected_records WHERE system = %(system)s AND dataset = %(dataset)s
-       AND partition_date IS NOT DISTINCT FROM %(day)s
-"""
 _REJECT = """
     INSERT INTO erp.rejected_records
            (system, dataset, partition_date, source_key, raw, reasons, run_id, rejected_at)
     SELECT system, dataset, partition_date, source_key, raw, reasons, %(run_id)s, now()
       FROM jsonb_to_recordset(%(rejected)s::jsonb) AS refused (source_key text, reasons text[])
       JOIN erp.landed_records USING (source_key)
-     WHERE system = %(system)s AND dataset = %(dataset)s AND partition_date IS NOT DISTINCT FROM %(day)s
+     WHERE {part}
 """
 _NOTE = """
     INSERT INTO erp.standardised

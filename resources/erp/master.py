@@ -53,8 +53,8 @@ def merge_master(
 _LEAVE = """
     DELETE FROM {0} held WHERE system = %(system)s
        AND NOT EXISTS (SELECT FROM incoming WHERE incoming.source_key = held.source_key)
-       AND EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s
-        AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key)
+       AND EXISTS (SELECT FROM erp.landed_records landed WHERE landed.source_key = held.source_key
+        AND landed.system = %(system)s AND landed.dataset = %(dataset)s AND landed.partition_date IS NULL)
 """
 # the rows that are another version than the one held valid, and when each begins
 _BEGUN = """

@@ -111,20 +111,23 @@ def replace_day(
     """
     assert table.business_date is not None, f"{table.name} has no business day"
     stage(connection, table, rows)
-    statement = sql.SQL(_LEAVE).format(sql.Identifier("erp", table.name), sql.Identifier(table.business_date))
+    name = sql.Identifier("erp", table.name)
     gone = [*rejected.column("source_key").to_pylist(), *withdrawn]
-    left = connection.execute(statement, {**part.values, "gone": gone}).rowcount
+    left = connection.execute(sql.SQL(_LEAVE_KEYS).format(name), {**part.values, "gone": gone}).rowcount
+    of_day = sql.SQL(_LEAVE_DAY).format(name, sql.Identifier(table.business_date))
+    left += connection.execute(of_day, part.values).rowcount
     upsert(connection, table)
     finish(connection, part, rows.num_rows, rejected, len(withdrawn))
     return left
 
 
-_LEAVE = """
-    DELETE FROM {0} held WHERE system = %(system)s AND (source_key = ANY(%(gone)s) OR ({1} = %(day)s
+_LEAVE_KEYS = "DELETE FROM {0} WHERE system = %(system)s AND source_key = ANY(%(gone)s)"
+_LEAVE_DAY = """
+    DELETE FROM {0} held WHERE {1} = %(day)s AND system = %(system)s
        AND NOT EXISTS (SELECT FROM incoming WHERE incoming.source_key = held.source_key)
-       AND EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s
-        AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key)
-       AND NOT EXISTS (SELECT FROM erp.landed_records landed WHERE landed.system = %(system)s
-        AND landed.dataset = %(dataset)s AND landed.source_key = held.source_key
-        AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL)))
+       AND EXISTS (SELECT FROM erp.landed_records landed WHERE landed.source_key = held.source_key
+        AND landed.system = %(system)s AND landed.dataset = %(dataset)s)
+       AND NOT EXISTS (SELECT FROM erp.landed_records landed WHERE landed.source_key = held.source_key
+        AND landed.system = %(system)s AND landed.dataset = %(dataset)s
+        AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL)
 """
