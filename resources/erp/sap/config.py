@@ -8,7 +8,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from resources.core.errors import ConfigError
 from resources.erp.config import SystemConfig
+from resources.erp.declared import DatasetConfig
 from resources.erp.sap.options import SapOptions, options_of
+from resources.transport.odata_filter import Compare, ODataDialect, written
 
 PROTOCOLS = ("odata_v4", "odata_v2")
 """Protocols that datasets are read by; the first is meant where a declaration names none."""
@@ -42,6 +44,7 @@ class SapConfig(SystemConfig):
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
                 raise ValueError(f"datasets.{name}.options.{where}: {first['msg']}") from error
+            _refuse_unwritable(name, declared, options)
             if declared.explode is not None and not options.order_by:
                 raise ValueError(f"datasets.{name}.options.order_by: explode needs the key of the entities around it")
         return self
@@ -62,3 +65,19 @@ class SapConfig(SystemConfig):
         service = moved or self.datasets[dataset].service
         assert service is not None, "the validator refuses a dataset without"
         return "/" + service.strip("/")
+
+
+def _refuse_unwritable(name: str, declared: DatasetConfig, options: SapOptions) -> None:
+    """Refuse conditions that the dataset's protocol has no words for, before anything is asked."""
+    dialect: ODataDialect = "odata_v2" if declared.protocol == "odata_v2" else "odata_v4"
+    for condition in declared.where:
+        try:
+            # `parent.` leads to the entity that is asked for itself
+            written(Compare(condition.property.replace(".", "/"), condition.operator, condition.literal()), dialect)
+        except ValueError as error:
+            raise ValueError(f"datasets.{name}.where: {error}") from error
+    if options.filter is not None:
+        try:
+            written(options.filter.as_filter(), dialect)
+        except ValueError as error:
+            raise ValueError(f"datasets.{name}.options.filter: {error}") from error

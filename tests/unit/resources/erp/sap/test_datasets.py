@@ -224,6 +224,15 @@ def test_a_business_date_when_it_is_an_instant_is_bounded_by_the_zone(sap: SapSe
     [
         ({"energy_consumption": {"protocol": "rest"}}, "rest is none of odata_v4, odata_v2"),
         ({"own": {"resource": "X", "key": "Y"}}, r"datasets.own.service: the root path"),
+        (
+            {
+                "purchase_orders_v2": {
+                    "options": {"filter": {"some": "to_Item", "where": {"property": "A", "value": 1}}}
+                }
+            },
+            r"purchase_orders_v2.options.filter: .* needs OData V4",
+        ),
+        ({"materials": {"where": [{"property": "a b", "value": 1}]}}, r"materials.where: 'a b' is no name"),
         ({"energy_consumption": {"options": {"expand_by": "magic"}}}, r"options.expand_by"),
         ({"energy_consumption": {"options": {"finder": "x"}}}, r"options.finder"),
         ({"own": {"resource": "X", "key": "Y", "service": "/s", "explode": "Z"}}, r"own.options.order_by"),
