@@ -16,6 +16,7 @@ from resources.core.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import RecordPage
+from resources.erp.workday.advice import explained
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.description import Describer
 from resources.erp.workday.health import Doctor
@@ -146,10 +147,10 @@ class WorkdayClient:
 
     @contextmanager
     def _told(self, pull: Pull) -> Iterator[None]:
-        """Name what was read in every error."""
+        """Name in every error what was read and what to do."""
         try:
             yield
         except SourceError as error:
-            if str(pull) not in str(error):
-                error.args = (f"{error} ({pull})",)
+            said = explained(error)
+            error.args = (said if str(pull) in said else f"{said} ({pull})",)
             raise

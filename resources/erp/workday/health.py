@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from resources.core.errors import DataError, PlatformError, UnreachableError
+from resources.core.errors import DataError, PlatformError, SourceError, UnreachableError
 from resources.erp.connector import Day, Finding, Whole
 from resources.erp.declared import DatasetConfig
+from resources.erp.workday.advice import explained
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import protocol_of
 from resources.erp.workday.pages import Pull
@@ -60,6 +61,8 @@ class Doctor:
                 return [self._rows(name, declared)]
         except UnreachableError:
             raise
+        except SourceError as error:
+            return [Finding("error", f"{name}: {explained(error)}")]
         except (PlatformError, ValueError) as error:
             return [Finding("error", f"{name}: {error}")]
         return [Finding("ok", f"{name}: {declared.resource} of {declared.service} answers")]

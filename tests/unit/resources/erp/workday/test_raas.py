@@ -85,13 +85,14 @@ def test_a_prompt_when_it_is_missing_is_told_in_workdays_words(workday: WorkdayS
 
 def test_a_report_when_it_is_not_shared_is_an_auth_error(workday: WorkdayServer) -> None:
     workday.control.denied.add("GL_Cost_Centers")
-    with pytest.raises(AuthError, match="HTTP 403"):
+    with pytest.raises(AuthError, match=r"HTTP 403.*share it with the user.*activate pending security policy changes"):
         pull(workday.config(datasets={"cost_centers": {"protocol": "raas"}}), "cost_centers", Whole())
 
 
 def test_a_report_when_it_does_not_exist_is_told_with_its_name(workday: WorkdayServer) -> None:
     config = workday.config(datasets={"cost_centers": {"protocol": "raas", "resource": "GL_Nowhere"}})
-    with pytest.raises(ProtocolError, match=r"no report GL_Nowhere.*report GL_Nowhere for cost_centers"):
+    words = r"no report GL_Nowhere.*report GL_Nowhere for cost_centers.*must be enabled as a web service"
+    with pytest.raises(ProtocolError, match=words):
         pull(config, "cost_centers", Whole())
 
 
