@@ -116,9 +116,10 @@ def amounts_accounted(scope: Scope) -> Verdicts:
 
 def totals_of(feed: Feed, table: MasterTable) -> tuple[str | None, str | None]:
     """Return the path of the amount that is reconciled and the column it becomes; None where there is no such pair."""
-    path = feed.declared.totals
-    fields = feed.declared.fields.items()
-    amounts = [name for name, rule in fields if path is not None and path in (rule.path, rule.debit, rule.credit)]
+    path, fields = feed.declared.totals, feed.declared.fields.items()
+    if path is None:
+        return None, None
+    amounts = [name for name, rule in fields if path in (rule.path, rule.debit, rule.credit, *rule.paths)]
     columns = table.schema.columns
     return path, next((name for name in amounts if name in columns and columns[name].dtype.type == AMOUNT), None)
 

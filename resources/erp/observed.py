@@ -12,7 +12,7 @@ from psycopg import sql
 
 from resources.erp.audit import Days
 
-MOST_RECORDS = 20_000
+MOST_RECORDS = 10_000
 """So many records of a part are looked at, in the order of their hashes, which is as good as at random."""
 
 

@@ -217,6 +217,8 @@ def test_totals_when_they_are_no_amount_of_the_table_are_not_compared(connection
     table = TABLES["financial_transactions"]
     both = {"totals": "D", "fields": {"amount": {"debit": "D", "credit": "C"}}}
     assert totals_of(feeds(table.name, **both)[0], table) == ("D", "amount")
+    several = {"totals": "B", "fields": {"amount": {"paths": ["A", "B"]}}}
+    assert totals_of(feeds(table.name, **several)[0], table) == ("B", "amount")
     (feed,) = feeds(table.name, totals="Other")
     assert totals_of(feed, table) == ("Other", None)
     (feed,) = feeds(table.name, totals="T", fields={"description": "T"})

@@ -354,7 +354,7 @@ JSON = (
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.dictionaries(st.sampled_from(sorted(LINE | PLANNED)), JSON), max_size=4),
     st.sampled_from(["financial_transactions", "production_schedule"]),

@@ -172,7 +172,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(DOCUMENT)), json_values), max_size=4))
 def test_any_records_when_read_are_rows_and_never_an_error(changes: list[dict[str, Any]]) -> None:
     found = mapped([{**DOCUMENT, **change} for change in changes])
