@@ -15,15 +15,16 @@ from resources.erp.declared import DatasetConfig, split_path
 TABLE = "workforce"
 """The standard table about people."""
 
-_WORDS = re.split(
-    r"\s+",
-    "birth birthday dateofbirth age gender sex ethnicity ethnic race religion marital nationality citizenship "
-    "disability health address email mail phone telephone mobile fax photo salary pay payroll payment compensation "
-    "wage bonus merit allowance stock ssn passport visa iban bank tax descriptor username",
-)
-_PERSONAL = frozenset(_WORDS)
+_PERSONAL = frozenset(
+    {
+        "birth", "birthday", "dateofbirth", "age", "gender", "sex", "ethnicity", "ethnic", "race", "religion", "marital",
+        "nationality", "citizenship", "disability", "health", "address", "email", "mail", "phone", "telephone", "mobile",
+        "fax", "photo", "salary", "pay", "payroll", "payment", "compensation", "wage", "bonus", "merit", "allowance",
+        "stock", "ssn", "passport", "visa", "iban", "bank", "tax", "descriptor", "username",
+    }
+)  # fmt: skip
 _OF_PERSONS = frozenset(
-    (
+    {
         "legal",
         "preferred",
         "full",
@@ -36,7 +37,7 @@ _OF_PERSONS = frozenset(
         "worker",
         "employee",
         "person",
-    )
+    }
 )
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
