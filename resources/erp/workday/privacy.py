@@ -17,28 +17,18 @@ TABLE = "workforce"
 
 _PERSONAL = frozenset(
     {
-        "birth", "birthday", "dateofbirth", "age", "gender", "sex", "ethnicity", "ethnic", "race", "religion", "marital",
-        "nationality", "citizenship", "disability", "health", "address", "email", "mail", "phone", "telephone", "mobile",
-        "fax", "photo", "salary", "pay", "payroll", "payment", "compensation", "wage", "bonus", "merit", "allowance",
-        "stock", "ssn", "passport", "visa", "iban", "bank", "tax", "descriptor", "username",
+        "birth", "birthday", "dob", "age", "gender", "sex", "ethnicity", "ethnic", "race", "religion", "marital",
+        "nationality", "citizenship", "disability", "health", "address", "email", "mail", "phone", "telephone",
+        "mobile", "fax", "photo", "salary", "pay", "payroll", "payment", "compensation", "wage", "bonus", "merit",
+        "allowance", "stock", "ssn", "passport", "visa", "iban", "bank", "tax", "descriptor", "username",
     }
 )  # fmt: skip
 _OF_PERSONS = frozenset(
     {
-        "legal",
-        "preferred",
-        "full",
-        "first",
-        "last",
-        "middle",
-        "given",
-        "family",
-        "maiden",
-        "worker",
-        "employee",
+        "legal", "preferred", "full", "first", "last", "middle", "given", "family", "maiden", "worker", "employee",
         "person",
     }
-)
+)  # fmt: skip
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 NEVER_IN_RESPONSES = ("Include_Personal_Information", "Include_Compensation", "Include_Photo")
