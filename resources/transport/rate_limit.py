@@ -22,6 +22,9 @@ LONGEST_PAUSE_S = 3600.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_OWN_PAUSE_S = 30.0
 _LEAST_SHARE = 1 / 16
+_FORGIVEN_S = 600.0
+"""A server that was left alone for so long is met as if it had never asked for a pause."""
+
 _SHARE_REGAINED = 0.05
 """So much of the configured rate comes back with each request that is answered."""
 
@@ -57,6 +60,8 @@ class Gate:
 
     def enter(self, ticket: str, lane: str, now: float, per_minute: int | None) -> float:
         """Return 0 if the request `ticket` may go now, else how long to wait before asking again."""
+        if self.at is not None and now - max(self.at, self.held_until) > _FORGIVEN_S:
+            self.share, self.throttled = 1.0, 0
         if per_minute is None:
             # nobody waits for a turn, so there is nothing to keep but a pause
             return self.held_s(now)

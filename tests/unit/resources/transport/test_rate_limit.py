@@ -116,6 +116,19 @@ def test_a_server_when_it_does_not_say_how_long_is_given_longer_each_time() -> N
     assert gate.pause(now, 10.0**9) == LONGEST_PAUSE_S
 
 
+def test_a_pause_when_long_ago_is_forgiven() -> None:
+    for per_minute in (100, None):
+        gate = Gate()
+        for _ in range(5):
+            gate.pause(gate.held_until, None)
+        last = gate.held_until
+        assert gate.enter("a", "x", last + 1.0, per_minute) == 0.0
+        assert not gate.is_calm
+        assert gate.enter("b", "x", last + 1200.0, per_minute) == 0.0
+        assert gate.is_calm
+        assert gate.pause(last + 1200.0, None) == 1.0
+
+
 def test_without_a_limit_only_pauses_count() -> None:
     gate = Gate()
     assert all(gate.enter(str(number), "x", 0.0, None) == 0.0 for number in range(1000))
