@@ -49,6 +49,23 @@ ASSUMED_LIFE_S = 3600.0
 """Life of a token whose server does not state it; a 401 renews it anyway."""
 
 
+_NOT_THE_SECRET = frozenset(
+    {
+        "invalid_request",
+        "invalid_scope",
+        "invalid_target",
+        "unsupported_grant_type",
+        "server_error",
+        "temporarily_unavailable",
+    }
+)
+"""Errors of OAuth that say nothing against the secret: it may be sent again once the request is right."""
+
+
+class _SecretRefusedError(AuthError):
+    """The endpoint did not take the secret; never leaves this module."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A bearer token; its text shows in no representation."""
@@ -130,12 +147,10 @@ class TokenSource:
         self._refusals.check(held.digest)
         try:
             answer = self._ask(held)
-        except AuthError as error:
-            # where the endpoint's certificate is not trusted, nothing was sent
-            if not isinstance(error.__cause__, httpx.TransportError):
-                self._refusals.note(held.digest, str(error), self._clock.now())
-                log.warning("token_refused", source=self._source, endpoint=self._endpoint)
-            raise
+        except _SecretRefusedError as error:
+            self._refusals.note(held.digest, str(error), self._clock.now())
+            log.warning("token_refused", source=self._source, endpoint=self._endpoint)
+            raise AuthError(str(error), source=self._source) from None
         token = self._token_of(answer)
         self._keep_rotated(answer)
         log.debug("token_fetched", source=self._source, expires_at=token.expires_at.isoformat())
@@ -195,7 +210,8 @@ class TokenSource:
             return response
         if status in (400, 401, 403):
             said = foreign_text(response.text, limit=120, secrets=secrets)
-            raise AuthError(
+            # a 403 that is no answer of OAuth is a gateway's, which has not looked at the secret
+            raise (AuthError if status == 403 else _SecretRefusedError)(
                 f"{asking}: HTTP {status}, client {self._config.client_id} refused: {said}", source=self._source
             )
         kind = foreign_text(response.headers.get("content-type", "no content type"), limit=60)
@@ -267,7 +283,7 @@ def _mapped(source: str, asking: str, secrets: tuple[str, ...]) -> Iterator[None
     except OAuthError as error:
         said = foreign_text(f"{error.error}: {error.description or ''}", secrets=secrets)
         # the original holds the server's own words, which may repeat the secret
-        raise AuthError(
+        raise (AuthError if error.error in _NOT_THE_SECRET else _SecretRefusedError)(
             f"{asking}: refused with {said}; check auth.client_id, the secret's environment variable and auth.scope",
             source=source,
         ) from None

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ import pytest
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.auth_config import OAuthConfig
+from resources.transport.certificates import CertificateAuthority
 from resources.transport.config import HttpConfig
 from resources.transport.oauth import TokenSource
 from resources.transport.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
+from tests.unit.resources.transport.web_server import serving
 
 SECRET = "a-secret-of-the-test"
 JSON = "application/json"
@@ -177,3 +180,38 @@ def test_an_endpoint_when_it_is_away_is_unreachable(endpoint: Endpoint) -> None:
     )
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:1/token: cannot connect"):
         TokenSource("sap", config, HTTP, tls=client_context()).token()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "requests"),
+    [
+        (401, JSON, '{"error": "invalid_client"}', 1),
+        (400, JSON, '{"error": "invalid_grant"}', 1),
+        (401, "text/html", "<h1>no</h1>", 1),
+        (400, JSON, '{"error": "invalid_scope"}', 2),
+        (403, "text/html", "<h1>blocked</h1>", 2),
+    ],
+)
+def test_a_secret_when_refused_is_sent_once_and_when_not_looked_at_again(
+    endpoint: Endpoint, status: int, kind: str, body: str, requests: int
+) -> None:
+    endpoint.status, endpoint.kind, endpoint.body = status, kind, body
+    source = tokens(endpoint)
+    for _ in range(2):
+        with pytest.raises(AuthError) as met:
+            source.token()
+        assert type(met.value) is AuthError
+    assert len(endpoint.requests) == requests
+
+
+def test_an_endpoint_when_not_trusted_was_not_sent_the_secret(endpoint: Endpoint, tmp_path: Path) -> None:
+    authority = CertificateAuthority.create(tmp_path)
+    with serving(authority) as server:
+        config = OAuthConfig.model_validate(
+            {"token_url": server.url, "client_id": "gl", "client_secret": "${TEST_SECRET}"}
+        )
+        source = TokenSource("sap", config, HTTP, tls=client_context(), refused=tmp_path / "refused")
+        for _ in range(2):
+            with pytest.raises(AuthError, match="is not trusted"):
+                source.token()
+    assert not (tmp_path / "refused").exists()
