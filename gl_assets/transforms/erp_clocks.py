@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -10,20 +12,25 @@ import pyarrow as pa
 from gl_assets.transforms.erp_times import DAY, Mask, Micros, Moments
 
 INSTANT = pa.timestamp("us", tz="UTC")
+_EPOCH = date(1970, 1, 1)
 
 
-def dates(moments: Moments, zone: str) -> pa.Array:
+def dates(moments: Moments, zone: str, expected: date | None = None) -> pa.Array:
     """Return the days that moments lie on by the clock of `zone`.
 
     A date is sent as an instant by many a system: midnight or noon, of whatever zone. It is the day that is written
-    there; any other instant is the day it falls on in `zone`.
+    there; any other instant is the day it falls on in `zone`. Where one at midnight or noon falls on the day that is
+    expected, that of the pull, it is an instant after all.
     """
     of_clock = moments.wall % DAY
     written = ~moments.zoned | (of_clock == 0) | (of_clock == DAY // 2)
-    wall = moments.wall
-    if (moments.known & ~written).any():
-        wall = np.where(written, wall, utc_to_wall(np.where(written, 0, moments.wall - moments.offset), zone))
-    return pa.array((wall // DAY).astype(np.int32), mask=~moments.known).cast(pa.date32())
+    days = moments.wall // DAY
+    zoned = moments.known & moments.zoned
+    if zoned.any():
+        fallen = utc_to_wall(np.where(zoned, moments.wall - moments.offset, 0), zone) // DAY
+        on_expected = fallen == (expected - _EPOCH).days if expected is not None else np.zeros(len(days), bool)
+        days = np.where(zoned & (~written | on_expected), fallen, days)
+    return pa.array(days.astype(np.int32), mask=~moments.known).cast(pa.date32())
 
 
 def instants(moments: Moments, zone: str, first: Mask | None = None) -> pa.Array:

@@ -143,7 +143,8 @@ class FieldReader:
 
     def _day(self, name: str, rule: FieldRule, column: Column) -> pa.Array:
         del column
-        return dates(self._moments(name, rule, _DATE), self._facts.time_zone)
+        expected = self._facts.day if name == self._facts.business_date else None
+        return dates(self._moments(name, rule, _DATE), self._facts.time_zone, expected)
 
     def _instant(self, name: str, rule: FieldRule, column: Column) -> pa.Array:
         zone = self._facts.time_zone

@@ -63,6 +63,25 @@ def test_a_date_when_in_any_form_is_the_day_and_the_instant(text: str, day: str,
 
 
 @pytest.mark.parametrize(
+    ("text", "expected", "day"),
+    [
+        # 00:00 UTC is the evening before in New York: a date at midnight, or an instant of the day that was pulled
+        ("2026-11-20T00:00:00Z", None, "2026-11-20"),
+        ("2026-11-20T00:00:00Z", "2026-11-20", "2026-11-20"),
+        ("2026-11-20T00:00:00Z", "2026-11-19", "2026-11-19"),
+        ("2026-11-20T00:00:00Z", "2026-11-18", "2026-11-20"),
+        ("2026-11-20", "2026-11-19", "2026-11-20"),
+    ],
+)
+def test_an_instant_at_midnight_when_its_day_was_pulled_is_of_that_day(
+    text: str, expected: str | None, day: str
+) -> None:
+    pulled = date.fromisoformat(expected) if expected else None
+    found = dates(read_moments(pa.array([text])), "America/New_York", pulled)
+    assert found[0].as_py() == date.fromisoformat(day)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         None,
