@@ -18,12 +18,17 @@ STORAGE_VARIABLE = "GL_DAGSTER_POSTGRES_URL"
 """Where Dagster keeps runs and events: `postgresql+psycopg2://user:password@host:port/database`."""
 
 
+BATCH_VARIABLE, BATCH = "DAGSTER_EVENT_BATCH_SIZE", "500"
+"""Materialisations of a run are written so many at once: one by one, those of two years of days take minutes."""
+
+
 class PlatformInstance(dg.DagsterInstance):
     """A Dagster instance that can only be opened where `gl up` has set the stage."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Open the instance; in the daemon, which launches runs, let the process they are forked from warm up."""
         super().__init__(*args, **kwargs)
+        os.environ.setdefault(BATCH_VARIABLE, BATCH)
         if "_daemon" in sys.argv[0] or "dagster-daemon" in sys.argv[0]:
             launcher = self.run_launcher
             if isinstance(launcher, WatchedRunLauncher):
