@@ -46,6 +46,7 @@ class Member:
             struct = msgspec.defstruct("Member", [("m", kind, msgspec.UNSET)], rename={"m": name})
             kind = struct | msgspec.UnsetType | None
         self._decoder = msgspec.json.Decoder(kind)
+        self._page_decoder = msgspec.json.Decoder(list[kind])
 
     def of(self, record: bytes) -> str | None:
         """Return the member's value as text, as a JSON value where it is no text; None where there is none.
@@ -54,15 +55,20 @@ class Member:
             DataError: What should lead to the member is no object.
         """
         try:
-            held = _decoded(self._decoder, record)
-            for _ in range(self._depth):
-                held = getattr(held, "m", None)
-            raw = bytes(held) if isinstance(held, msgspec.Raw) else b"null"
-            if raw == b"null":
-                return None
-            return str(_decoded(_TEXT, raw)) if raw.startswith(b'"') else raw.decode()
+            return self._text(self._raw(_decoded(self._decoder, record)))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DataError(f"a record without a readable {self.path}: {error}") from error
+
+    def _raw(self, held: Any) -> bytes:
+        for _ in range(self._depth):
+            held = getattr(held, "m", None)
+        return bytes(held) if isinstance(held, msgspec.Raw) else b"null"
+
+    @staticmethod
+    def _text(raw: bytes) -> str | None:
+        if raw == b"null":
+            return None
+        return str(_decoded(_TEXT, raw)) if raw.startswith(b'"') else raw.decode()
 
     def values(self, records: Iterable[bytes]) -> set[str]:
         """Return the different values among records, without those that are empty.
@@ -70,7 +76,14 @@ class Member:
         Raises:
             DataError: As `of`.
         """
-        return {value for value in map(self.of, records) if value}
+        # a page has many records and few days: what is written the same is read once
+        listed = list(records)
+        try:
+            page = _decoded(self._page_decoder, b"[" + b",".join(listed) + b"]")
+            found = [self._text(raw) for raw in set(map(self._raw, page))]
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found = [self.of(record) for record in listed]
+        return {value for value in found if value}
 
 
 def explode(record: bytes, path: str) -> list[bytes]:
