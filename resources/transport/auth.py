@@ -16,8 +16,9 @@ from resources.core.clock import Clock
 from resources.core.settings import EnvSecret
 from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfig, MutualTlsConfig
 from resources.transport.config import HttpConfig
-from resources.transport.oauth import TokenSource, release_tokens, shared_tokens
+from resources.transport.oauth import TokenSource
 from resources.transport.refusals import Refusals
+from resources.transport.tenant_tokens import release_tokens, shared_tokens
 from resources.transport.tls import client_context
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 import httpx
 import structlog
@@ -234,43 +233,6 @@ class TokenSource:
             expires_at=self._clock.now() + timedelta(seconds=life),
             renew_at=self._clock.monotonic() + life - min(LONGEST_MARGIN_S, 0.2 * life),
         )
-
-
-_shared: WeakValueDictionary[tuple[object, ...], TokenSource] = WeakValueDictionary()
-_sharing = threading.Lock()
-
-
-def shared_tokens(
-    source: str, config: TokenGrant, http: HttpConfig, *, tls: ssl.SSLContext, refused: Path | None, clock: Clock
-) -> TokenSource:
-    """Return the tokens of a client of a tenant: the same to all in this process that use it at the same time.
-
-    Whoever is done with them says so by `release_tokens`: they are forgotten with the last one.
-    """
-    key = (
-        source,
-        config.model_dump_json(),
-        # clients of one tenant may differ in patience: a report takes longer than a page
-        http.model_dump_json(include={"ca_certificate", "allow_tls_1_2", "pinned_sha256", "proxy_url"}),
-        refused,
-        None if isinstance(clock, SystemClock) else id(clock),
-    )
-    with _sharing:
-        found = _shared.get(key)
-        if found is None:
-            found = TokenSource(source, config, http, tls=tls, refused=refused, clock=clock)
-            _shared[key] = found
-        found.users += 1
-        return found
-
-
-def release_tokens(tokens: TokenSource) -> None:
-    """Give back what `shared_tokens` gave."""
-    with _sharing:
-        tokens.users -= 1
-        if tokens.users == 0:
-            for key in [key for key, held in _shared.items() if held is tokens]:
-                del _shared[key]
 
 
 @contextmanager
