@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import stamina
+from pydantic import ValidationError
 
 from resources.core.errors import AuthError
 from resources.transport.auth_config import OAuthConfig
 from resources.transport.certificates import CertificateAuthority
+from resources.transport.config import HttpConfig
 from tests.unit.resources.transport.web_server import Answer, WebServer, serving
 
 
@@ -126,3 +128,18 @@ def test_a_proxy_when_it_refuses_is_told(server: WebServer, tunnel: Tunnel) -> N
         http.get("/")
     assert "proxy-password" not in str(met.value)
     assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"proxy_username": "u", "proxy_password": "${P}"},
+        {"proxy_url": "http://proxy:3128", "proxy_username": "u"},
+        {"proxy_url": "http://proxy:3128", "proxy_password": "${P}"},
+        {"proxy_url": "http://user:secret@proxy:3128"},
+        {"proxy_url": "socks5://proxy"},
+    ],
+)
+def test_a_proxy_when_not_whole_or_with_a_secret_in_its_address_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        HttpConfig.model_validate({"base_url": "https://erp", **changes})
