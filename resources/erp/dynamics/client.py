@@ -18,12 +18,12 @@ from resources.erp.dynamics import described, looked
 from resources.erp.dynamics.asked import day_bounds, query_of
 from resources.erp.dynamics.codec import DayReader, RecordReader
 from resources.erp.dynamics.config import DynamicsConfig
-from resources.erp.dynamics.server_clock import ServerClock
 from resources.erp.records import RecordPage
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
 from resources.transport.odata import ODataV4, Query
 from resources.transport.paging import Page
+from resources.transport.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

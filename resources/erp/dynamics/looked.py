@@ -9,10 +9,10 @@ from typing import Any
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.erp.connector import Finding
 from resources.erp.dynamics.config import DynamicsConfig
-from resources.erp.dynamics.server_clock import ServerClock
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http import HttpClient
 from resources.transport.odata import Query
+from resources.transport.server_clock import ServerClock
 
 _MOST_SKEW = timedelta(seconds=60)
 _DELIMITERS = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 
 from resources.core.clock import Clock
@@ -15,6 +14,7 @@ from resources.erp.oracle.query import address
 from resources.transport.answers import HttpAnswer
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
+from resources.transport.server_clock import ServerClock
 
 UNMAPPED = (
     "the token is good, but everything is empty: no Fusion user belongs to the client, or the user has no roles. "
@@ -45,7 +45,7 @@ class Pod:
         )
         self._seen: set[str] = set()
         self._lock = threading.Lock()
-        self._told: tuple[datetime, float] | None = None
+        self._server_clock = ServerClock(clock)
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,18 +125,8 @@ class Pod:
 
     def server_time(self) -> datetime | None:
         """Return the pod's time now, by its last answer; None if it has told none yet."""
-        with self._lock:
-            told = self._told
-        if told is None:
-            return None
-        return told[0] + timedelta(seconds=self._clock.monotonic() - told[1])
+        return self._server_clock.now()
 
     def _note_time(self, answer: HttpAnswer) -> None:
-        try:
-            # a proxy may have added a second one
-            told = parsedate_to_datetime(answer.headers.get_list("date")[0])
-        except (IndexError, TypeError, ValueError):
-            return
-        aware = told if told.tzinfo else told.replace(tzinfo=UTC)
-        with self._lock:
-            self._told = (aware.astimezone(UTC), self._clock.monotonic())
+        # a proxy may have added a second one
+        self._server_clock.told(next(iter(answer.headers.get_list("date")), None))

@@ -25,12 +25,12 @@ from resources.erp.sap.by_key import EntitiesByKey
 from resources.erp.sap.config import SapConfig
 from resources.erp.sap.days import DayCheck
 from resources.erp.sap.records import RecordReader, message_texts
-from resources.erp.sap.server_clock import ServerClock
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
 from resources.transport.odata import ODataV4, Query
 from resources.transport.odata_v2 import ODataV2
 from resources.transport.paging import Page
+from resources.transport.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

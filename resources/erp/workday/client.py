@@ -74,7 +74,7 @@ class WorkdayClient:
 
     def server_time(self) -> datetime | None:
         """Return Workday's time now by the Date of its last answer; None before the first one."""
-        return self._tenant.clock.server_time()
+        return self._tenant.clock.now()
 
     def fetch(self, dataset: str, part: Part) -> Iterator[RecordPage]:
         """Yield the pages of a part of a configured dataset, as they arrive.

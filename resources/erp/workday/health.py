@@ -14,9 +14,9 @@ from resources.erp.workday.pages import Pull
 from resources.erp.workday.privacy import is_personal
 from resources.erp.workday.raas import RaasSource, columns_of
 from resources.erp.workday.soap import SoapSource
-from resources.erp.workday.tenant import TenantClock
 from resources.erp.workday.wql import WqlSource
 from resources.transport.json_pages import JsonEnvelope
+from resources.transport.server_clock import ServerClock
 
 _MOST_SKEW = timedelta(seconds=60)
 _ENVELOPE = JsonEnvelope("data", count="total")
@@ -28,7 +28,7 @@ class Doctor:
     def __init__(
         self,
         config: WorkdayConfig,
-        clock: TenantClock,
+        clock: ServerClock,
         *,
         system: str,
         wql: WqlSource,
@@ -81,7 +81,7 @@ class Doctor:
 
     def _pull(self, name: str, declared: DatasetConfig) -> Pull:
         # one day costs the tenant less than all days
-        part = Whole() if declared.is_master else Day(self._clock.now().date() - timedelta(days=1))
+        part = Whole() if declared.is_master else Day(self._clock.now_or_ours().date() - timedelta(days=1))
         return Pull(self._system, name, declared, part)
 
     def _report(self, name: str, declared: DatasetConfig) -> list[Finding]:

@@ -72,7 +72,7 @@ class SoapSource:
         operation, options = pull.declared.resource, options_of(pull.declared)
         assert isinstance(options, SoapOptions)
         keyed = {name: split_path(path) for name, path in options.keyed.items()}
-        as_of, read = self._tenant.clock.now() - _AS_OF_MARGIN, _Read()
+        as_of, read = self._tenant.clock.now_or_ours() - _AS_OF_MARGIN, _Read()
 
         def get(number: str) -> HttpAnswer:
             return self._asked(pull, options, as_of, {"Page": int(number), "Count": self._config.page_size("soap")})
@@ -104,7 +104,7 @@ class SoapSource:
         """
         options = options_of(pull.declared)
         assert isinstance(options, SoapOptions)
-        return self._asked(pull, options, self._tenant.clock.now() - _AS_OF_MARGIN, {"Page": 1, "Count": 1})
+        return self._asked(pull, options, self._tenant.clock.now_or_ours() - _AS_OF_MARGIN, {"Page": 1, "Count": 1})
 
     def record_shape(self, pull: Pull) -> Shape:
         """Return the shape of a dataset's records by the WSDL that the tenant has now."""
@@ -215,7 +215,7 @@ class SoapSource:
             told = f"{said}; check integration_user (or auth), and that the account is not locked or expired"
             if password:
                 digest = hashlib.sha256(password.encode()).digest()
-                self._tenant.refusals.note(digest, told, self._tenant.clock.now())
+                self._tenant.refusals.note(digest, told, self._tenant.clock.now_or_ours())
             return AuthError(told, source=self._system)
         if "not authorized" in words or "permission" in words:
             return AuthError(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from resources.core.clock import Clock
@@ -16,38 +14,13 @@ from resources.transport.call_stats import CallStats
 from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
 from resources.transport.refusals import Refusals
-
-
-class TenantClock:
-    """What time it is at the tenant, by the Date of its answers; threads may share it."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Compare with `clock`."""
-        self._clock = clock
-        self.ahead: timedelta | None = None
-        """How far the tenant's clock is ahead of ours, to the second; None before the first answer."""
-
-    def told(self, date: str | None) -> None:
-        """Take the Date header of an answer that has just come; a missing or odd one tells nothing."""
-        try:
-            moment = parsedate_to_datetime(date or "")
-        except (TypeError, ValueError):
-            return
-        self.ahead = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - self._clock.now()
-
-    def server_time(self) -> datetime | None:
-        """Return the tenant's time, aware UTC; None before the first answer."""
-        return None if self.ahead is None else (self._clock.now() + self.ahead).astimezone(UTC)
-
-    def now(self) -> datetime:
-        """Return the tenant's time, ours before the first answer."""
-        return self.server_time() or self._clock.now()
+from resources.transport.server_clock import ServerClock
 
 
 class Connection:
     """Sends requests with one way of logging on, and the gateway's key beside it; looked up when they are sent."""
 
-    def __init__(self, http: HttpClient, clock: TenantClock, key: ApiKeyConfig | None) -> None:
+    def __init__(self, http: HttpClient, clock: ServerClock, key: ApiKeyConfig | None) -> None:
         """Wrap a client."""
         self._http = http
         self._clock = clock
@@ -105,7 +78,7 @@ class Tenant:
         Raises:
             ConfigError: A certificate cannot be used.
         """
-        self.clock = TenantClock(clock)
+        self.clock = ServerClock(clock)
         stats = CallStats(system, home, clock=clock)
         user = config.isu
 

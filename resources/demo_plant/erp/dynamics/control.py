@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+from resources.demo_plant.erp.control import TokenControl
 
 FaultKind = Literal[
     "throttle",
@@ -45,75 +45,19 @@ count; `no_key`, `odd_currency`, `odd_date` and `huge_field` spoil the first rec
 `token_throttle` and `token_html` are the token endpoint's 503, 429 and sign-in page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One misbehaviour; `retry_after` goes into the header as it stands, `seconds` is the delay of `slow`."""
-
-    kind: FaultKind
-    retry_after: str | None = None
-    seconds: float = 0.0
-
-
 @dataclass(slots=True)
-class DynamicsControl:
+class DynamicsControl(TokenControl):
     """Tells the service what to do next and counts what it did; safe to use from another thread."""
+
+    KINDS: ClassVar[tuple[str, ...]] = get_args(FaultKind)
 
     registered: bool = True
     """False: the application has its token from Entra but is not registered inside Finance & Operations."""
-    denied: set[str] = field(default_factory=set)
-    """Entity sets that the user behind the application may not read."""
     metadata_changes: dict[str, str] = field(default_factory=dict)
     """What `$metadata` says -> what it says instead, as after an update."""
-    token_requests: int = 0
-    """Requests to the token endpoint."""
-    requests: int = 0
-    """Requests to the data service."""
-    records_sent: int = 0
-    """Records in the pages sent."""
-    seen: deque[str] = field(default_factory=lambda: deque(maxlen=10_000))
-    """Path and query of the last requests to the data service, decoded."""
-    _queue: deque[Fault | None] = field(default_factory=deque)
-    _expired_before: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def misbehave(
-        self, kind: str, *, times: int = 1, after: int = 0, retry_after: str | None = None, seconds: float = 0.0
-    ) -> None:
-        """Let `after` requests pass and then `times` requests meet the fault `kind`; further calls queue behind.
-
-        Raises:
-            ValueError: There is no such kind.
-        """
-        found = next((k for k in get_args(FaultKind) if k == kind), None)
-        if found is None:
-            raise ValueError(f"no fault {kind!r}; there are {', '.join(get_args(FaultKind))}")
-        with self._lock:
-            self._queue.extend([None] * after)
-            self._queue.extend([Fault(found, retry_after, seconds)] * times)
-
-    def behave(self) -> None:
+    def reset(self) -> None:
         """Forget what was told: faults, denials, changed metadata."""
-        with self._lock:
-            self._queue.clear()
-        self.denied.clear()
+        TokenControl.reset(self)
         self.metadata_changes.clear()
         self.registered = True
-
-    def expire_tokens(self) -> None:
-        """Make every token issued so far invalid."""
-        with self._lock:
-            self._expired_before = self.token_requests
-
-    def token_is_current(self, number: int) -> bool:
-        """Return whether the token of the `number`th token request still counts."""
-        return number > self._expired_before
-
-    def next_fault(self, *, token: bool = False) -> Fault | None:
-        """Return the fault of this request: of the token endpoint, or of the data service."""
-        with self._lock:
-            if not self._queue:
-                return None
-            due = self._queue[0]
-            if (due is not None and due.kind.startswith("token_")) != token:
-                return None
-            return self._queue.popleft()

@@ -10,7 +10,6 @@ writes, actions, `$batch`, record security and no data management packages, and 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from resources.core.clock import Clock, SystemClock
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.dynamics import pages
 from resources.demo_plant.erp.dynamics.book import DynamicsBook
-from resources.demo_plant.erp.dynamics.control import DynamicsControl, Fault
+from resources.demo_plant.erp.dynamics.control import DynamicsControl
 from resources.demo_plant.erp.dynamics.entities import metadata
 from resources.demo_plant.erp.dynamics.entra import EntraApp, EntraTokens, TokenError
 from resources.demo_plant.erp.dynamics.query import BadQueryError
@@ -200,8 +200,7 @@ async def _refusal(service: FakeDynamics, fault: Fault) -> Response | None:
         return HTMLResponse(_SIGN_IN)
     if fault.kind == "redirect":
         return RedirectResponse("/signin", 302)
-    if fault.kind == "slow":
-        await asyncio.sleep(fault.seconds)
+    await fault.delay()
     return None
 
 

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from resources.core.clock import Clock
-from resources.demo_plant.erp.oracle.faults import Fault, OracleControl
+from resources.demo_plant.erp.control import Fault
+from resources.demo_plant.erp.oracle.faults import OracleControl
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105 - a path, no secret
 """Path of the token endpoint, as identity domains have it."""

@@ -9,10 +9,11 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.oracle.answers import Form, ordered, wanted, written
 from resources.demo_plant.erp.oracle.book import OracleBook
 from resources.demo_plant.erp.oracle.expressions import EVERYTHING, BadQueryError, Bound, Expression, convert, parse
-from resources.demo_plant.erp.oracle.faults import Fault, OracleControl
+from resources.demo_plant.erp.oracle.faults import OracleControl
 from resources.demo_plant.erp.oracle.records import Record
 from resources.demo_plant.erp.oracle.resources import AttributeType, Resource
 

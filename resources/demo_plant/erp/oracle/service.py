@@ -9,7 +9,6 @@ Basic, and an empty 200 for a client that no user belongs to. It knows no writes
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,10 +23,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from resources.core.clock import Clock, SystemClock
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.oracle.answers import described, identity
 from resources.demo_plant.erp.oracle.book import OracleBook
 from resources.demo_plant.erp.oracle.expressions import EVERYTHING, BadQueryError
-from resources.demo_plant.erp.oracle.faults import Fault, OracleControl
+from resources.demo_plant.erp.oracle.faults import OracleControl
 from resources.demo_plant.erp.oracle.login import LOGIN_PAGE, TOKEN_PATH, Gate, OracleLogin
 from resources.demo_plant.erp.oracle.pages import PARAMETERS, Question, collection, selected
 from resources.demo_plant.erp.oracle.records import Record
@@ -273,8 +273,7 @@ async def _met(request: Request, fault: Fault | None) -> Response | None:
         return HTMLResponse(LOGIN_PAGE)
     if fault.kind == "redirect":
         return RedirectResponse("/oam/server/obrareq.cgi", 302)
-    if fault.kind == "slow":
-        await asyncio.sleep(fault.seconds)
+    await fault.delay()
     return None
 
 

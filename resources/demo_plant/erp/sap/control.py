@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
+from resources.demo_plant.erp.control import Control, Fault
 from resources.demo_plant.erp.sap.login import Gatekeeper
 
 FaultKind = Literal[
@@ -47,66 +45,27 @@ Latin-1, `huge_field` makes one text 10 MB long, `no_key` takes the key off the 
 `token_unavailable` and `token_html` are the token endpoint's 503 and login page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One misbehaviour; `retry_after` goes into the header as it stands, `seconds` is the delay of `slow`."""
-
-    kind: FaultKind
-    retry_after: str | None = None
-    seconds: float = 0.0
-
-    async def delay(self) -> None:
-        """Wait as long as the fault says."""
-        if self.kind == "slow":
-            await asyncio.sleep(self.seconds)
-
-
 @dataclass(slots=True)
-class SapControl:
+class SapControl(Control):
     """Tells the service what to do next and counts what it did; safe to use from another thread."""
+
+    KINDS: ClassVar[tuple[str, ...]] = get_args(FaultKind)
 
     links: Literal["relative", "absolute"] = "relative"
     """Form of @odata.nextLink and __next."""
     largest_expand: int | None = None
     """Most entities that `$expand` is answered for at once; more run into the time limit (500)."""
-    denied: set[str] = field(default_factory=set)
-    """Names of services that the user has no authorization for."""
     warnings: tuple[str, ...] = ()
     """Texts that come with every good answer: in the header `sap-messages`, and in V4 as SAP__Messages."""
     metadata_changes: dict[str, str] = field(default_factory=dict)
     """Text in `$metadata` -> what stands there in its place: a release that renamed a property."""
     gatekeeper: Gatekeeper | None = None
     """Set by the service."""
-    requests: int = 0
-    """Requests to the data service."""
-    records_sent: int = 0
-    """Records in the pages sent."""
-    seen: deque[str] = field(default_factory=lambda: deque(maxlen=10_000))
-    """Query of the last requests to the data service, decoded."""
-    _queue: deque[Fault | None] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def misbehave(
-        self, kind: str, *, times: int = 1, after: int = 0, retry_after: str | None = None, seconds: float = 0.0
-    ) -> None:
-        """Let `after` requests pass and then `times` requests meet the fault `kind`; further calls queue behind.
-
-        Raises:
-            ValueError: There is no such kind.
-        """
-        found = next((k for k in get_args(FaultKind) if k == kind), None)
-        if found is None:
-            raise ValueError(f"no fault {kind!r}; there are {', '.join(get_args(FaultKind))}")
-        with self._lock:
-            self._queue.extend([None] * after)
-            self._queue.extend([Fault(found, retry_after, seconds)] * times)
 
     def reset(self) -> None:
         """Behave again: no faults, no denials, no warnings; the counts stay."""
-        with self._lock:
-            self._queue.clear()
+        Control.reset(self)
         self.links, self.largest_expand, self.warnings = "relative", None, ()
-        self.denied.clear()
         self.metadata_changes.clear()
 
     def expire_tokens(self) -> None:
@@ -128,13 +87,3 @@ class SapControl:
         self.requests += 1
         self.seen.append(query)
         return self.next_fault()
-
-    def next_fault(self, *, token: bool = False) -> Fault | None:
-        """Return the fault of this request: of the token endpoint, or of the data service."""
-        with self._lock:
-            if not self._queue:
-                return None
-            due = self._queue[0]
-            if (due is not None and due.kind.startswith("token_")) != token:
-                return None
-            return self._queue.popleft()

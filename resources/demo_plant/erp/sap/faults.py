@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from resources.demo_plant.erp.sap.control import Fault
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.sap.errors import error, xml_error
 
 LOGIN_PAGE = "<html><head><title>Logon</title></head><body><form>User <input> Password <input></form></body></html>"

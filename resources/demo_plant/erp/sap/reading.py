@@ -13,8 +13,9 @@ from urllib.parse import quote
 from starlette.responses import PlainTextResponse, Response
 
 from resources.core.errors import DataError
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.sap.books.book import Document
-from resources.demo_plant.erp.sap.control import Fault, SapControl
+from resources.demo_plant.erp.sap.control import SapControl
 from resources.demo_plant.erp.sap.odata import options as query
 from resources.demo_plant.erp.sap.odata.expressions import days_of
 from resources.demo_plant.erp.sap.odata.filters import parse_filter

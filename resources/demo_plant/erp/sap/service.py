@@ -20,7 +20,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from resources.core.clock import Clock, SystemClock
-from resources.demo_plant.erp.sap.control import Fault, SapControl
+from resources.demo_plant.erp.control import Fault
+from resources.demo_plant.erp.sap.control import SapControl
 from resources.demo_plant.erp.sap.errors import error
 from resources.demo_plant.erp.sap.faults import LOGIN_PAGE, csrf_error, refusal, spoilt
 from resources.demo_plant.erp.sap.login import Gatekeeper, SapLogin

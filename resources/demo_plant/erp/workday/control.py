@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
+
+from resources.demo_plant.erp.control import Fault, TokenControl
 
 FaultKind = Literal[
     "throttle", "unavailable", "bad_gateway", "server_error", "forbidden", "unauthorized", "not_found", "slow",
@@ -24,77 +25,21 @@ spoil the first record, `huge_field` makes its memo 10 MB, `validation_fault` an
 `token_unavailable` and `token_html` are the token endpoint's 503 and login page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One misbehaviour; `retry_after` goes into the header as it stands, `seconds` is the delay of `slow`."""
-
-    kind: FaultKind
-    retry_after: str | None = None
-    seconds: float = 0.0
-
-
 @dataclass(slots=True)
-class WorkdayControl:
+class WorkdayControl(TokenControl):
     """Tells the service what to do next and counts what it did; safe to use from another thread."""
 
-    token_requests: int = 0
-    """Requests to the token endpoint."""
-    requests: int = 0
-    """Requests to the data services."""
-    records_sent: int = 0
-    """Records in the answers sent."""
-    seen: deque[str] = field(default_factory=lambda: deque(maxlen=10_000))
-    """Path and query of the last requests to the data services, decoded; of SOAP and of a query by POST the body."""
+    KINDS: ClassVar[tuple[str, ...]] = get_args(FaultKind)
+
     headers: deque[dict[str, str]] = field(default_factory=lambda: deque(maxlen=1_000))
     """Headers of the same requests."""
-    denied: set[str] = field(default_factory=set)
-    """Data sources, reports and SOAP operations whose permission was taken away."""
     metadata_changes: dict[str, str] = field(default_factory=dict)
     """Text in WSDLs, fields, schemas and answers of SOAP -> what stands there instead."""
-    _queue: deque[Fault | None] = field(default_factory=deque)
-    _expired_before: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def misbehave(
-        self, kind: str, *, times: int = 1, after: int = 0, retry_after: str | None = None, seconds: float = 0.0
-    ) -> None:
-        """Let `after` requests pass and then `times` requests meet the fault `kind`; further calls queue behind.
-
-        Raises:
-            ValueError: There is no such kind.
-        """
-        found = next((k for k in get_args(FaultKind) if k == kind), None)
-        if found is None:
-            raise ValueError(f"no fault {kind!r}; there are {', '.join(get_args(FaultKind))}")
-        with self._lock:
-            self._queue.extend([None] * after)
-            self._queue.extend([Fault(found, retry_after, seconds)] * times)
 
     def reset(self) -> None:
         """Behave: forget what was told to go wrong, was denied or renamed."""
-        with self._lock:
-            self._queue.clear()
-            self.denied.clear()
-            self.metadata_changes.clear()
-
-    def expire_tokens(self) -> None:
-        """Make every token issued so far invalid."""
-        with self._lock:
-            self._expired_before = self.token_requests
-
-    def token_is_current(self, number: int) -> bool:
-        """Return whether the token of the `number`th token request still counts."""
-        return number > self._expired_before
-
-    def next_fault(self, *, token: bool = False) -> Fault | None:
-        """Return the fault of this request: of the token endpoint, or of a data service."""
-        with self._lock:
-            if not self._queue:
-                return None
-            due = self._queue[0]
-            if (due is not None and due.kind.startswith("token_")) != token:
-                return None
-            return self._queue.popleft()
+        TokenControl.reset(self)
+        self.metadata_changes.clear()
 
 
 def spoilt(things: Sequence[dict[str, Any]], fault: Fault | None) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from starlette.requests import Request
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday import query, reports, soap
 from resources.demo_plant.erp.workday.book import WorkdayBook
-from resources.demo_plant.erp.workday.control import Fault, WorkdayControl
+from resources.demo_plant.erp.workday.control import WorkdayControl
 from resources.demo_plant.erp.workday.oauth import Tokens, WorkdayLogin
 from resources.demo_plant.erp.workday.sources import SOURCES, Span
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday.book import WorkdayBook
-from resources.demo_plant.erp.workday.control import Fault
 from resources.demo_plant.erp.workday.sources import SOURCES, DataSource, Row, Span
 
 _STRING = r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\""

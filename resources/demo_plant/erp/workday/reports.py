@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday.book import Thing, WorkdayBook, wid_of
-from resources.demo_plant.erp.workday.control import Fault, spoilt
+from resources.demo_plant.erp.workday.control import spoilt
 
 OWNER = "GL_Report_Owner"
 """The worker or integration user that owns the reports; a part of their path."""

@@ -8,7 +8,6 @@ speed, about security groups beyond one user, or about the limits of a real tena
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import unquote
@@ -18,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday import handlers, query, reports, soap
 from resources.demo_plant.erp.workday.book import WorkdayBook
-from resources.demo_plant.erp.workday.control import Fault, WorkdayControl
+from resources.demo_plant.erp.workday.control import WorkdayControl
 from resources.demo_plant.erp.workday.handlers import XML, Answer, Handler, RefusedError, Service
 from resources.demo_plant.erp.workday.oauth import Tokens, WorkdayLogin
 
@@ -166,8 +166,7 @@ async def _refusal(fault: Fault | None) -> Response | None:
         return HTMLResponse(_LOGIN_PAGE)
     if fault.kind == "redirect":
         return RedirectResponse("/wday/authgwy/login", 302)
-    if fault.kind == "slow":
-        await asyncio.sleep(fault.seconds)
+    await fault.delay()
     return None
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from lxml import etree
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday.book import WorkdayBook
-from resources.demo_plant.erp.workday.control import Fault
 from resources.demo_plant.erp.workday.soap_records import Content, cost_center, journals, worker
 
 WD = "urn:com.workday/bsvc"

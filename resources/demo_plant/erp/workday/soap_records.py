@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday.book import Thing, wid_of
-from resources.demo_plant.erp.workday.control import Fault, spoilt
+from resources.demo_plant.erp.workday.control import spoilt
 
 Reference: TypeAlias = tuple[tuple[str, str], ...]
 """IDs of one object: type -> ID, as pairs."""

@@ -78,7 +78,7 @@ class DynamicsServer:
 
     def behave(self) -> None:
         """Forget faults and changes, for the next test."""
-        self.control.behave()
+        self.control.reset()
         self.control.seen.clear()
         self.book.restore()
 

@@ -12,7 +12,7 @@ from resources.core.errors import ProtocolError, UnreachableError
 from resources.erp.connector import Finding, SystemDescription
 from resources.erp.workday.client import WorkdayClient
 from resources.erp.workday.config import WorkdayConfig
-from resources.erp.workday.tenant import TenantClock
+from resources.transport.server_clock import ServerClock
 from tests.unit.resources.erp.workday.support import WorkdayServer
 
 NAMED = {"workforce": {"protocol": "raas", "resource": "GL_Positions_With_Names"}}
@@ -138,11 +138,11 @@ def test_a_tenant_when_it_is_away_is_unreachable(workday: WorkdayServer) -> None
 
 
 def test_a_clock_when_it_tells_nothing_is_warned_of(workday: WorkdayServer) -> None:
-    clock = TenantClock(ManualClock(datetime(2026, 11, 20, tzinfo=UTC)))
+    clock = ServerClock(ManualClock(datetime(2026, 11, 20, tzinfo=UTC)))
     clock.told(None)
     clock.told("soon")
-    assert clock.server_time() is None
-    assert clock.now() == datetime(2026, 11, 20, tzinfo=UTC)
+    assert clock.now() is None
+    assert clock.now_or_ours() == datetime(2026, 11, 20, tzinfo=UTC)
     clock.told("Fri, 20 Nov 2026 00:02:00 -0000")
     assert clock.ahead == timedelta(minutes=2)
     found = looked(workday.config(datasets={}))

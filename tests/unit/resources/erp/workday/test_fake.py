@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from resources.core.clock import ManualClock
+from resources.demo_plant.erp.control import Fault
 from resources.demo_plant.erp.workday.book import WorkdayBook
-from resources.demo_plant.erp.workday.control import Fault, WorkdayControl, spoilt
+from resources.demo_plant.erp.workday.control import WorkdayControl, spoilt
 from resources.demo_plant.erp.workday.oauth import WorkdayLogin
 from resources.demo_plant.erp.workday.query import BadQueryError, answer
 from resources.transport.tls import client_context
