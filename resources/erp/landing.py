@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from resources.core.errors import DataError, ProtocolError
+from resources.erp.cursors import touch
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import RecordPage, read_ahead
 from resources.erp.rows import NO_KEY, RecordReader, Row
@@ -117,6 +118,9 @@ def land_day(
         duration_s=time.perf_counter() - started,
     )
     _record(connection, landing, day, now)
+    if written or vanished:
+        # a run that standardises the day meanwhile has not seen this: the mark outlasts it
+        touch(connection, landing.values, [landing.day])
     return day
 
 

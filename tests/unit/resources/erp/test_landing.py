@@ -218,6 +218,17 @@ def test_a_day_when_pulled_again_writes_only_what_changed(connection: psycopg.Co
     assert connection.execute(xmin).fetchone() == before
 
 
+def test_a_day_when_it_changed_is_marked_until_it_is_standardised(connection: psycopg.Connection[Any]) -> None:
+    marked = "SELECT partition_date FROM erp.touched_days"
+    land(connection, page({"id": "a"}))
+    assert connection.execute(marked).fetchall() == [(DAY,)]
+    connection.execute("DELETE FROM erp.touched_days")
+    land(connection, page({"id": "a"}))
+    assert connection.execute(marked).fetchall() == []
+    land(connection, RecordPage([]))
+    assert connection.execute(marked).fetchall() == [(DAY,)]
+
+
 def test_a_record_when_it_comes_with_another_day_has_left_the_old_one(connection: psycopg.Connection[Any]) -> None:
     land(connection, page({"id": "a"}, {"id": "b"}, {"x": 1}))
     land(connection, page({"id": "a"}, {"x": 1}), day=AFTER, now=NOW + timedelta(days=1))
