@@ -170,3 +170,9 @@ def test_every_check_is_explained_to_those_who_see_it_red() -> None:
     names = {DRIFT, FRESHNESS, FRESH_MASTER, *(check.name for check in checks)}
     assert {name for name in names if f"`{name}`" not in explained} == set()
     assert all(check.description.endswith(".") for check in checks)
+
+
+def test_a_table_when_nothing_was_ever_pulled_is_not_fresh_and_nothing_else(connection: Connection) -> None:
+    said = run(config(table="purchase_orders", business_date="Day"))
+    assert {name for name, evaluation in said.items() if not evaluation.passed} == {"yesterday_is_landed"}
+    assert {evaluation.metadata["days"].value for evaluation in said.values() if "days" in evaluation.metadata} == {0}
