@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from gl_assets.cli.erp import Missing, missing_of, report, save
 from gl_assets.cli.main import cli
 from resources.core.errors import ConfigError
+from resources.core.home import gl_home
+from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import FoundProperty, SystemDescription
 from resources.erp.declared import DatasetConfig
+from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.support import SECRET_VARIABLE, sap_server
 
 
 def found(*paths: str) -> tuple[FoundProperty, ...]:
@@ -71,3 +77,28 @@ def test_describe_when_there_is_no_such_system_names_those_there_are(
     monkeypatch.setenv("GL_CONFIG", str(path))
     with pytest.raises(ConfigError, match="no such ERP system in the configuration; there are: none"):
         CliRunner().invoke(cli, ["erp", "describe", "sap"], catch_exceptions=False)
+
+
+def test_describe_when_the_system_answers_saves_its_metadata_and_names_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: CertificateAuthority
+) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, SapLogin().client_secret)
+    path = tmp_path / "integrations.yaml"
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    with sap_server(authority) as server:
+        settings = server.settings(
+            datasets={"materials": {}, "planned_orders": {"extra": {"firm": "PlannedOrderIsFrim"}}}
+        )
+        path.write_text(
+            yaml.safe_dump({"site": "plant", "start": "2026-11-01T00:00:00Z", "erp": {"systems": {"sap": settings}}})
+        )
+        told = CliRunner().invoke(cli, ["erp", "describe", "sap", "--json"], catch_exceptions=False)
+        shown = CliRunner().invoke(cli, ["erp", "describe", "sap"], catch_exceptions=False)
+    assert (told.exit_code, shown.exit_code) == (1, 1)
+    said = json.loads(told.stdout)
+    assert Path(said["folder"]) == gl_home() / "erp" / "sap"
+    assert [b"<edmx:Edmx" in (Path(said["folder"]) / name).read_bytes() for name in said["files"]] == [True, True]
+    assert said["datasets"]["materials"]["missing"] == []
+    (missing,) = said["datasets"]["planned_orders"]["missing"]
+    assert missing == {"path": "PlannedOrderIsFrim", "nearest": "PlannedOrderIsFirm"}
+    assert "PlannedOrderIsFrim (there is PlannedOrderIsFirm)" in shown.stdout
