@@ -21,12 +21,12 @@ from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.description import Describer
 from resources.erp.workday.health import Doctor
 from resources.erp.workday.options import protocol_of
-from resources.erp.workday.pages import Pull, Source
-from resources.erp.workday.raas import RaasSource
 from resources.erp.workday.reader import RecordReader
-from resources.erp.workday.soap import SoapSource
+from resources.erp.workday.sources.pages import Pull, Source
+from resources.erp.workday.sources.raas import RaasSource
+from resources.erp.workday.sources.soap import SoapSource
+from resources.erp.workday.sources.wql import WqlSource
 from resources.erp.workday.tenant import Tenant
-from resources.erp.workday.wql import WqlSource
 
 log = structlog.get_logger(__name__)
 

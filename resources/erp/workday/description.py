@@ -9,13 +9,14 @@ from typing import Any
 from resources.core.errors import DataError, ProtocolError
 from resources.erp.connector import FoundProperty, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig, split_path
+from resources.erp.workday.codec import exploded_properties
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import SoapOptions, options_of, protocol_of
-from resources.erp.workday.pages import Pull
-from resources.erp.workday.raas import RaasSource, columns_of
-from resources.erp.workday.shapes import exploded_properties, levels_of, reference_kinds
-from resources.erp.workday.soap import SoapSource
-from resources.erp.workday.wql import WqlSource
+from resources.erp.workday.sources.pages import Pull
+from resources.erp.workday.sources.raas import RaasSource, columns_of
+from resources.erp.workday.sources.shapes import levels_of, reference_kinds
+from resources.erp.workday.sources.soap import SoapSource
+from resources.erp.workday.sources.wql import WqlSource
 from resources.transport.json_text import parse_json
 
 _WITHIN = {"currency": ("value", "currency"), "instance": ("id", "descriptor"), "single": ("id", "descriptor")}

@@ -10,11 +10,11 @@ from resources.erp.declared import DatasetConfig
 from resources.erp.workday.advice import explained
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import protocol_of
-from resources.erp.workday.pages import Pull
 from resources.erp.workday.privacy import is_personal
-from resources.erp.workday.raas import RaasSource, columns_of
-from resources.erp.workday.soap import SoapSource
-from resources.erp.workday.wql import WqlSource
+from resources.erp.workday.sources.pages import Pull
+from resources.erp.workday.sources.raas import RaasSource, columns_of
+from resources.erp.workday.sources.soap import SoapSource
+from resources.erp.workday.sources.wql import WqlSource
 from resources.transport.json_pages import JsonEnvelope
 from resources.transport.server_clock import ServerClock
 

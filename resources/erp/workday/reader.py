@@ -12,8 +12,8 @@ from resources.core.errors import DataError
 from resources.erp.connector import Day
 from resources.erp.declared import split_path
 from resources.erp.workday.codec import exploded, picker
-from resources.erp.workday.pages import Pull
 from resources.erp.workday.privacy import kept_paths
+from resources.erp.workday.sources.pages import Pull
 from resources.transport.foreign_text import foreign_text
 from resources.transport.json_text import dump_json, parse_json
 

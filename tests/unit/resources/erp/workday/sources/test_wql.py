@@ -9,8 +9,8 @@ import pytest
 
 from resources.core.errors import ConfigError, ProtocolError
 from resources.erp.connector import Changed, Day, Part, Whole
-from resources.erp.workday.pages import Pull
-from resources.erp.workday.wql import query_of
+from resources.erp.workday.sources.pages import Pull
+from resources.erp.workday.sources.wql import query_of
 from tests.unit.resources.erp.workday.pulling import pull
 from tests.unit.resources.erp.workday.support import DAY, WorkdayServer
 

@@ -16,7 +16,7 @@ from resources.erp.connector import Changed, Day
 from resources.erp.declared import DatasetConfig, split_path
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import PartOptions, Slots, WqlOptions, options_of
-from resources.erp.workday.pages import Pull, SourcePage
+from resources.erp.workday.sources.pages import Pull, SourcePage
 from resources.erp.workday.tenant import Connection
 from resources.transport.answers import HttpAnswer, Media
 from resources.transport.json_pages import JsonEnvelope

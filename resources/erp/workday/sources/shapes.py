@@ -90,21 +90,6 @@ def reference_kinds(wsdl: bytes) -> dict[str, tuple[str, ...]]:
     }
 
 
-def exploded_properties(found: Sequence[FoundProperty], levels: Sequence[str]) -> Iterator[FoundProperty]:
-    """Yield properties as a dataset reads them that explodes a list: what it stands in is under `parent`.
-
-    Args:
-        found: Properties by their paths from the record on.
-        levels: Path of each list that is gone through, from the one before on; the last is the one exploded.
-    """
-    for one in found:
-        path, depth = one.path, 0
-        while depth < len(levels) and path.startswith(f"{levels[depth]}."):
-            path = path.removeprefix(f"{levels[depth]}.")
-            depth += 1
-        yield FoundProperty("parent." * (len(levels) - depth) + path, one.type)
-
-
 def levels_of(shape: Shape, path: tuple[str, ...]) -> list[str]:
     """Return a path cut behind each list that it goes through."""
     levels, names = [], []

@@ -14,7 +14,7 @@ from resources.core.errors import AuthError, ConfigError, ProtocolError
 from resources.core.home import gl_home
 from resources.erp.connector import Changed, Day, Whole
 from resources.erp.workday.client import WorkdayClient
-from resources.erp.workday.pruning import pruned
+from resources.erp.workday.sources.pruning import pruned
 from tests.unit.resources.erp.workday.pulling import pull
 from tests.unit.resources.erp.workday.support import DAY, NOW, WSDLS, WorkdayServer
 

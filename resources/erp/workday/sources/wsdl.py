@@ -18,8 +18,8 @@ from zeep.exceptions import Error as ZeepError
 from resources.core.errors import ConfigError, DataError, ProtocolError
 from resources.core.home import gl_home
 from resources.erp.workday.config import WorkdayConfig
-from resources.erp.workday.pruning import pruned
-from resources.erp.workday.shapes import Shape
+from resources.erp.workday.sources.pruning import pruned
+from resources.erp.workday.sources.shapes import Shape
 from resources.erp.workday.tenant import Connection
 from resources.transport.answers import Media
 from resources.transport.foreign_text import foreign_text

@@ -10,7 +10,7 @@ import pytest
 from resources.core.errors import AuthError, ConfigError, DataError, ProtocolError
 from resources.demo_plant.erp.workday.book import COMPANY, wid_of
 from resources.erp.connector import Changed, Day, FoundProperty, Whole
-from resources.erp.workday.raas import columns_of
+from resources.erp.workday.sources.raas import columns_of
 from tests.unit.resources.erp.workday.pulling import lines, pull
 from tests.unit.resources.erp.workday.support import DAY, WorkdayServer
 

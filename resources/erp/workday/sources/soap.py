@@ -19,14 +19,14 @@ from zeep.wsse.username import UsernameToken
 
 from resources.core.errors import AuthError, ConfigError, DataError, ProtocolError
 from resources.erp.declared import split_path
-from resources.erp.workday.codec import content_of
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import Slots, SoapOptions, options_of
-from resources.erp.workday.pages import Pull, SourcePage
 from resources.erp.workday.privacy import NEVER_IN_RESPONSES
-from resources.erp.workday.shapes import Shape
+from resources.erp.workday.sources.elements import content_of
+from resources.erp.workday.sources.pages import Pull, SourcePage
+from resources.erp.workday.sources.shapes import Shape
+from resources.erp.workday.sources.wsdl import SoapService, Wsdls
 from resources.erp.workday.tenant import Tenant
-from resources.erp.workday.wsdl import SoapService, Wsdls
 from resources.transport.answers import HttpAnswer, Media
 from resources.transport.foreign_text import foreign_text
 from resources.transport.json_pages import Split

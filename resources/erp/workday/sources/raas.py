@@ -19,9 +19,9 @@ from resources.erp.connector import Changed, FoundProperty, Part
 from resources.erp.declared import DatasetConfig
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import RaasOptions, options_of
-from resources.erp.workday.pages import Pull, SourcePage
+from resources.erp.workday.sources.pages import Pull, SourcePage
+from resources.erp.workday.sources.wql import named_values
 from resources.erp.workday.tenant import Connection
-from resources.erp.workday.wql import named_values
 from resources.transport.answers import Media
 from resources.transport.json_pages import JsonEnvelope
 from resources.transport.soap_fault import parse_xml

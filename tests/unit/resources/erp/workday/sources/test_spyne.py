@@ -19,12 +19,12 @@ from resources.erp.workday.client import WorkdayClient
 from resources.erp.workday.config import WorkdayConfig
 from tests.unit.resources.erp.workday.pulling import pull
 
-REPOSITORY = Path(__file__).resolve().parents[5]
+REPOSITORY = Path(__file__).resolve().parents[6]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    arguments = [sys.executable, "-m", "tests.unit.resources.erp.workday.spyne_workday"]
+    arguments = [sys.executable, "-m", "tests.unit.resources.erp.workday.sources.spyne_workday"]
     with subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = process.stdout.readline().strip()

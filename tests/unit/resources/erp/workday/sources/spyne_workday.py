@@ -1,6 +1,6 @@
 """Get_Cost_Centers and Get_Journals served by spyne: a SOAP server that shares no code with the client or the fake.
 
-Run as a program: `python -m tests.unit.resources.erp.workday.spyne_workday` prints its port and serves until it is ended.
+Run as a program: `python -m tests.unit.resources.erp.workday.sources.spyne_workday` prints its port and serves until it is ended.
 Its WSDL is spyne's own, every request is validated against it, and the UsernameToken is read by spyne.
 """
 
