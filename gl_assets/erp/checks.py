@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
-from gl_assets.erp.drift import drift, is_taken_over, passes
 from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key, tables_fed
-from gl_assets.erp.judgements import MOST_SHOWN, Scope, Verdicts, table_checks
-from gl_assets.erp.pull_checks import PULL_CHECKS, Check, Verdict
+from gl_assets.erp.judging.drift import drift, is_taken_over, passes
+from gl_assets.erp.judging.judgements import MOST_SHOWN, Scope, Verdicts, table_checks
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS, Check, Verdict
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from gl_assets.erp.tables import FactTable, MasterTable
 from resources.databases.timescale.gate_results import GateResult, record_results

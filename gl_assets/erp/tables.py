@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pandera.pandas as pa
 
-from gl_assets.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
+from gl_assets.erp.judging.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.schemas.assets import ASSETS
 from gl_assets.schemas.cost_allocation import COST_ALLOCATION
 from gl_assets.schemas.cost_centers import COST_CENTERS

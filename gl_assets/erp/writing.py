@@ -13,9 +13,9 @@ from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
 from gl_assets.erp.feeds import Feed
 from gl_assets.erp.plots import amounts_chart
 from gl_assets.erp.tables import FactTable, MasterTable
-from gl_assets.transforms.erp_facts import MeterFacts, Standardised, SystemFacts
-from gl_assets.transforms.erp_mapping import paths_read, standardise
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.facts import MeterFacts, Standardised, SystemFacts
+from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.validation import judge
 from resources.erp.config import MeterConfig
 from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
 from resources.erp.master import merge_master
@@ -89,17 +89,27 @@ class StandardWriter:
         lock_part(self.connection, part)
         paths = paths_read(feed.declared, feed.settings.kind)
         landed = landed_columns(self.connection, feed.system, feed.dataset, day, paths)
+        rows, rejected, withdrawn = self._made_of(landed, feed, day, totals) if landed.num_rows else self._nothing()
+        bring_in = merge_master if day is None else replace_day
+        left = bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
+        return Written(rows.num_rows, rejected.num_rows, len(withdrawn), left)
+
+    def _made_of(
+        self, landed: pa.Table, feed: Feed, day: date | None, totals: list[pd.Series]
+    ) -> tuple[pa.Table, pa.Table, list[str]]:
+        """Return what landed records become: rows, rejected ones, and the keys of those that no longer count."""
         standard = standardise(landed, feed.declared, self.table.schema, self._facts(feed, day))
         counting = standard.rows[~standard.withdrawn]
         judged = judge(counting, self.table.schema, standard.problems[standard.problems.index.isin(counting.index)])
-        rows = pa.Table.from_pandas(judged.good, preserve_index=False)
-        rejected = _rejected(standard, judged.reasons)
-        withdrawn = [str(key) for key in standard.rows.loc[standard.withdrawn, "source_key"]]
-        bring_in = merge_master if day is None else replace_day
-        left = bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
         if len(judged.good):
             totals.append(self.table.chart.totals(judged.good))
-        return Written(rows.num_rows, rejected.num_rows, len(withdrawn), left)
+        withdrawn = [str(key) for key in standard.rows.loc[standard.withdrawn, "source_key"]]
+        return pa.Table.from_pandas(judged.good, preserve_index=False), _rejected(standard, judged.reasons), withdrawn
+
+    def _nothing(self) -> tuple[pa.Table, pa.Table, list[str]]:
+        # a quiet day of a system is common, and nothing has to be read to know what becomes of it
+        nothing = pa.table({name: pa.array([], pa.string()) for name in self.table.columns})
+        return nothing, REJECTED.empty_table(), []
 
     def _target(self) -> StandardTable:
         business_date = self.table.business_date if isinstance(self.table, FactTable) else None

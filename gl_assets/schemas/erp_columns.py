@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 from pandera.pandas import Check, Column
 
-from gl_assets.transforms.currencies import is_currency
-from gl_assets.transforms.unit_codes import is_ucum
+from gl_assets.transforms.values.currencies import is_currency
+from gl_assets.transforms.values.unit_codes import is_ucum
 
 TEXT = pd.ArrowDtype(pa.string())
 INSTANT = pd.ArrowDtype(pa.timestamp("us", tz="UTC"))

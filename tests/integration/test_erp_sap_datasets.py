@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from gl_assets.erp.tables import TABLES
-from gl_assets.transforms.erp_facts import SystemFacts
-from gl_assets.transforms.erp_mapping import paths_read, standardise
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.facts import SystemFacts
+from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.validation import judge
 from resources.core.clock import ManualClock
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import Day, Whole

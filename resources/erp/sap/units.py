@@ -1,7 +1,7 @@
 """The SI unit that SAP keeps beside each unit of entry.
 
 SAP stores a reading as a floating-point number in the SI unit of its dimension (kWh as joule) and shows it in the unit
-it was entered in. What the codes of units stand for is known to the mapping (`gl_assets.transforms.unit_codes`).
+it was entered in. What the codes of units stand for is known to the mapping (`gl_assets.transforms.values.unit_codes`).
 """
 
 from __future__ import annotations

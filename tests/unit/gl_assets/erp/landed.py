@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from gl_assets.erp.tables import TABLES
-from gl_assets.transforms.erp_facts import MeterFacts, Standardised, SystemFacts
-from gl_assets.transforms.erp_mapping import paths_read, standardise
+from gl_assets.transforms.erp.facts import MeterFacts, Standardised, SystemFacts
+from gl_assets.transforms.erp.mapping import paths_read, standardise
 from resources.erp.declared import DatasetConfig, split_path
 
 SEEN = datetime(2026, 11, 22, tzinfo=UTC)

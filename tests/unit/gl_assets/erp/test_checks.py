@@ -13,7 +13,7 @@ import pytest
 
 from gl_assets.erp.checks import DRIFT, SNAPSHOT, build_erp_checks
 from gl_assets.erp.feeds import standard_key
-from gl_assets.erp.pull_checks import PULL_CHECKS
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.tables import TABLES
 from resources.databases.timescale.gate_results import list_results
 from resources.embedded.postgres import EmbeddedPostgres
@@ -163,7 +163,7 @@ def test_business_days_of_a_run_when_it_has_a_range_are_all_of_it() -> None:
 
 def test_every_check_is_explained_to_those_who_see_it_red() -> None:
     from gl_assets.erp.checks import FRESH_MASTER, FRESHNESS
-    from gl_assets.erp.judgements import table_checks
+    from gl_assets.erp.judging.judgements import table_checks
 
     explained = (REPOSITORY / "docs" / "troubleshooting" / "erp-records.md").read_text(encoding="utf-8")
     checks = [*PULL_CHECKS, *(check for table in TABLES.values() for check in table_checks(table))]

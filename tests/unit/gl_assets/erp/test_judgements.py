@@ -14,8 +14,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from gl_assets.erp.feeds import Feed
-from gl_assets.erp.judgements import Scope, table_checks, totals_of
-from gl_assets.erp.pull_checks import PULL_CHECKS, Verdict
+from gl_assets.erp.judging.judgements import Scope, table_checks, totals_of
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS, Verdict
 from gl_assets.erp.tables import TABLES, MasterTable
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.erp.audit import last_pull, pull_audits

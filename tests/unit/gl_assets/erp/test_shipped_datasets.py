@@ -9,8 +9,8 @@ import pytest
 
 from gl_assets.erp.tables import TABLES, FactTable
 from gl_assets.schemas.erp_columns import AMOUNT, DAY, INSTANT, KIND
-from gl_assets.transforms.erp_mapping import SPECIAL, paths_read, standardise
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.mapping import SPECIAL, paths_read, standardise
+from gl_assets.transforms.erp.validation import judge
 from resources.erp.declared import DatasetConfig
 from resources.erp.kinds import connector, kinds
 from tests.unit.gl_assets.erp.landed import facts, landed

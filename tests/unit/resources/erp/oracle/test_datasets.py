@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from gl_assets.erp.tables import TABLES
-from gl_assets.transforms.erp_facts import MeterFacts, Standardised, SystemFacts
-from gl_assets.transforms.erp_mapping import paths_read, standardise
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.facts import MeterFacts, Standardised, SystemFacts
+from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.validation import judge
 from resources.erp.connector import Day, Part, Whole
 from resources.erp.declared import split_path
 from resources.erp.oracle.config import OracleConfig

@@ -7,7 +7,7 @@ import pandera.pandas as pa
 import pytest
 
 from gl_assets.erp.tables import TABLES
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.validation import judge
 from tests.unit.gl_assets.erp.standard_rows import right_rows
 
 TABLE = TABLES["energy_consumption"]

@@ -12,10 +12,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gl_assets.transforms.erp_numbers import AMOUNT, divided, read_numbers
-from gl_assets.transforms.erp_records import Records
-from gl_assets.transforms.erp_special import SpecialReading
-from gl_assets.transforms.erp_texts import looked_up
+from gl_assets.transforms.erp.records import Records
+from gl_assets.transforms.erp.special import SpecialReading
+from gl_assets.transforms.values.numbers import AMOUNT, divided, read_numbers
+from gl_assets.transforms.values.texts import looked_up
 from resources.core.errors import ConfigError
 from resources.core.units import conversion
 from resources.erp.sap.units import si_of

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gl_assets.erp.tables import TABLES, FactTable
-from gl_assets.transforms.erp_facts import Standardised
-from gl_assets.transforms.erp_mapping import paths_read, standardise
-from gl_assets.transforms.erp_rules import segment
-from gl_assets.transforms.erp_texts import json_objects
-from gl_assets.transforms.erp_validation import judge
+from gl_assets.transforms.erp.facts import Standardised
+from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.rules import segment
+from gl_assets.transforms.erp.validation import judge
+from gl_assets.transforms.values.texts import json_objects
 from resources.core.errors import ConfigError
 from resources.erp.declared import DatasetConfig
 from tests.unit.gl_assets.erp.landed import facts, landed

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gl_assets.schemas.erp_columns import WEIGHT
-from gl_assets.transforms.erp_facts import Standardised, SystemFacts
-from gl_assets.transforms.erp_fields import FieldReader
-from gl_assets.transforms.erp_meters import UNKNOWN, add_meters
-from gl_assets.transforms.erp_problems import Problems
-from gl_assets.transforms.erp_records import Records
-from gl_assets.transforms.erp_rules import RuleReader, one_chunk, sources
-from gl_assets.transforms.erp_sap_readings import SAP_READINGS
-from gl_assets.transforms.erp_special import SpecialReading
-from gl_assets.transforms.erp_texts import constant, json_objects
+from gl_assets.transforms.erp.facts import Standardised, SystemFacts
+from gl_assets.transforms.erp.fields import FieldReader
+from gl_assets.transforms.erp.meters import UNKNOWN, add_meters
+from gl_assets.transforms.erp.problems import Problems
+from gl_assets.transforms.erp.records import Records
+from gl_assets.transforms.erp.rules import RuleReader, one_chunk, sources
+from gl_assets.transforms.erp.sap_readings import SAP_READINGS
+from gl_assets.transforms.erp.special import SpecialReading
+from gl_assets.transforms.values.texts import constant, json_objects
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import ALTERED
 
@@ -43,7 +43,7 @@ def standardise(
         facts: System, zone, units, meters, day.
 
     Returns:
-        Rows, what is wrong with some of them (`gl_assets.transforms.erp_validation.judge` rejects those), and which
+        Rows, what is wrong with some of them (`gl_assets.transforms.erp.validation.judge` rejects those), and which
         are withdrawn. A bad value is null in its row.
 
     Raises:

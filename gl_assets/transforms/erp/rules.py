@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gl_assets.transforms.erp_texts import (
+from gl_assets.transforms.values.texts import (
     cleaned,
     constant,
     first_known,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gl_assets.transforms.erp_numbers import AMOUNT, divided, negated, read_numbers, signed
+from gl_assets.transforms.values.numbers import AMOUNT, divided, negated, read_numbers, signed
 
 
 @pytest.mark.parametrize(

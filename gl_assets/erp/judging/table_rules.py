@@ -1,4 +1,4 @@
-"""What is checked of a standard table beyond each row by itself, as data. `gl_assets.erp.judgements` judges by it."""
+"""What is checked of a standard table beyond each row by itself, as data; `judgements` beside it judges by it."""
 
 from dataclasses import dataclass
 

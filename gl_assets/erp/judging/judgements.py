@@ -7,11 +7,11 @@ from functools import singledispatch
 from typing import Any
 
 from gl_assets.erp.feeds import Feed
-from gl_assets.erp.pull_checks import Check, Verdict
-from gl_assets.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
+from gl_assets.erp.judging.pull_checks import Check, Verdict
+from gl_assets.erp.judging.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.erp.tables import FactTable, MasterTable
 from gl_assets.schemas.erp_columns import AMOUNT, DAY, INSTANT
-from gl_assets.transforms.currencies import currency_decimals
+from gl_assets.transforms.values.currencies import currency_decimals
 from resources.erp.audit import Connection, Days, PartAccount, amount_accounts, part_accounts
 from resources.erp.audit_tables import (
     absent_values,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gl_assets.transforms.erp_texts import few_distinct
+from gl_assets.transforms.values.texts import few_distinct
 
 Micros = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

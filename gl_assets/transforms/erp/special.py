@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gl_assets.transforms.erp_records import Records
+from gl_assets.transforms.erp.records import Records
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.transforms.erp_facts import SystemFacts
-from gl_assets.transforms.erp_fields import FieldReader
-from gl_assets.transforms.erp_problems import Problems
-from gl_assets.transforms.erp_rules import RuleReader
-from gl_assets.transforms.erp_times import Mask
+from gl_assets.transforms.erp.facts import SystemFacts
+from gl_assets.transforms.erp.fields import FieldReader
+from gl_assets.transforms.erp.problems import Problems
+from gl_assets.transforms.erp.rules import RuleReader
+from gl_assets.transforms.values.times import Mask
 from resources.erp.declared import DatasetConfig
 
 

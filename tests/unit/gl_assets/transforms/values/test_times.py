@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gl_assets.transforms.erp_clocks import dates, first_of_repeated, instants, wall_to_utc
-from gl_assets.transforms.erp_times import SECOND, read_clock_times, read_moments
+from gl_assets.transforms.values.clocks import dates, first_of_repeated, instants, wall_to_utc
+from gl_assets.transforms.values.times import SECOND, read_clock_times, read_moments
 
 BERLIN = "Europe/Berlin"
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gl_assets.transforms.erp_clocks import INSTANT
-from gl_assets.transforms.erp_facts import MeterFacts
-from gl_assets.transforms.erp_records import Records
-from gl_assets.transforms.erp_texts import looked_up
+from gl_assets.transforms.erp.facts import MeterFacts
+from gl_assets.transforms.erp.records import Records
+from gl_assets.transforms.values.clocks import INSTANT
+from gl_assets.transforms.values.texts import looked_up
 
 UNKNOWN = "unknown"
 """energy_type of a meter that the configuration does not name."""

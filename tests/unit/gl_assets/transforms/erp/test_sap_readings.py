@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gl_assets.erp.tables import TABLES
-from gl_assets.transforms.erp_facts import Standardised
-from gl_assets.transforms.erp_mapping import paths_read, standardise
-from gl_assets.transforms.erp_validation import judge
-from gl_assets.transforms.unit_codes import UCUM, ucum_of
+from gl_assets.transforms.erp.facts import Standardised
+from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.validation import judge
+from gl_assets.transforms.values.unit_codes import UCUM, ucum_of
 from resources.core.units import conversion, parse_unit
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import ALTERED

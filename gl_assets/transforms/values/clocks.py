@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from gl_assets.transforms.erp_times import DAY, Mask, Micros, Moments
+from gl_assets.transforms.values.times import DAY, Mask, Micros, Moments
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _EPOCH = date(1970, 1, 1)

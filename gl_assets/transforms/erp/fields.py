@@ -11,16 +11,16 @@ import pyarrow.compute as pc
 from pandera.pandas import Column
 
 from gl_assets.schemas.erp_columns import AMOUNT, DAY, INSTANT, KIND
-from gl_assets.transforms.currencies import known_currencies
-from gl_assets.transforms.erp_clocks import dates, first_of_repeated, instants
-from gl_assets.transforms.erp_facts import SystemFacts
-from gl_assets.transforms.erp_numbers import Numbers, negated, read_numbers, signed
-from gl_assets.transforms.erp_problems import Problems
-from gl_assets.transforms.erp_rules import RuleReader, sources
-from gl_assets.transforms.erp_texts import looked_up
-from gl_assets.transforms.erp_times import DAY as A_DAY
-from gl_assets.transforms.erp_times import Mask, Micros, Moments, read_clock_times, read_moments
-from gl_assets.transforms.unit_codes import counting_unit, ucum_of
+from gl_assets.transforms.erp.facts import SystemFacts
+from gl_assets.transforms.erp.problems import Problems
+from gl_assets.transforms.erp.rules import RuleReader, sources
+from gl_assets.transforms.values.clocks import dates, first_of_repeated, instants
+from gl_assets.transforms.values.currencies import known_currencies
+from gl_assets.transforms.values.numbers import Numbers, negated, read_numbers, signed
+from gl_assets.transforms.values.texts import looked_up
+from gl_assets.transforms.values.times import DAY as A_DAY
+from gl_assets.transforms.values.times import Mask, Micros, Moments, read_clock_times, read_moments
+from gl_assets.transforms.values.unit_codes import counting_unit, ucum_of
 from resources.erp.declared import FieldRule
 
 LONGEST_TEXT = 10_000
