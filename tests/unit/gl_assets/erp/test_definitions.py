@@ -10,11 +10,14 @@ import dagster as dg
 import pytest
 
 from gl_assets.erp.assets import build_erp_assets
+from gl_assets.erp.changes import asked_for, tags_of
 from gl_assets.erp.checks import build_erp_checks
-from gl_assets.erp.days import standard_zone, sync_range, work_through_days
+from gl_assets.erp.days import business_days, last_open_day, standard_zone, sync_range, work_through_days
 from gl_assets.erp.jobs import build_erp_jobs
+from gl_assets.erp.progress import Progress
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
-from resources.core.errors import AuthError, DataError, ThrottledError
+from resources.core.errors import AuthError, ConfigError, DataError, ThrottledError
+from resources.erp.connector import Changed
 from resources.erp.resources import ErpResource, build_erp_resources, resource_key
 from resources.integrations import Integrations
 from tests.unit.resources.erp.support import integrations
@@ -162,3 +165,91 @@ def test_a_resource_when_built_shows_no_secret_and_knows_its_configuration() -> 
     resource = ErpResource.from_config("sap", config)
     assert resource.config == config
     assert json.loads(resource.settings)["auth"]["client_secret"] == "${S}"
+
+
+def test_several_datasets_when_they_fill_one_table_are_its_parents() -> None:
+    config = integrations({"sap": settings(datasets=["production_schedule", "planned_orders", "materials"])})
+    defs = definitions(config)
+    defs.validate_loadable(defs)
+    graph = defs.resolve_asset_graph()
+    orders = graph.get(dg.AssetKey(["erp", "production_schedule"]))
+    assert orders.parent_keys == {
+        dg.AssetKey(["erp", "sap", "production_schedule"]),
+        dg.AssetKey(["erp", "sap", "planned_orders"]),
+    }
+    materials = graph.get(dg.AssetKey(["erp", "materials"]))
+    assert materials.partitions_def is None
+    assert graph.get(dg.AssetKey(["erp", "sap", "materials"])).partitions_def is None
+    assert defs.resolve_job_def("erp_sap_sync_job").asset_layer.selected_asset_keys == graph.get_all_asset_keys()
+
+
+def test_a_dataset_when_its_table_is_no_standard_one_is_landed_only() -> None:
+    datasets = {"planned_orders": {"table": "my_orders"}}
+    graph = definitions(integrations({"sap": settings(datasets=datasets)})).resolve_asset_graph()
+    assert set(graph.get_all_asset_keys()) == {dg.AssetKey(["erp", "sap", "planned_orders"])}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "says"),
+    [
+        (
+            "materials",
+            {"table": "purchase_orders"},
+            "table purchase_orders holds facts, and the dataset has no business_date",
+        ),
+        ("planned_orders", {"table": "assets"}, "table assets holds master data, and the dataset has a business_date"),
+    ],
+)
+def test_a_dataset_when_its_table_is_of_the_other_kind_is_refused(
+    dataset: str, changes: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        build_erp_assets(integrations({"sap": settings(datasets={dataset: changes})}))
+
+
+def test_the_day_under_way_when_changes_are_polled_has_a_partition() -> None:
+    still = integrations({"sap": settings(datasets={"production_schedule": {}})})
+    live = integrations({"sap": settings(datasets={"production_schedule": {"poll_every": "60s"}})})
+    assert [business_days(config, "UTC").end_offset for config in (still, live)] == [0, 1]
+    assert last_open_day(live, "UTC") - last_open_day(still, "UTC") == timedelta(days=1)
+
+
+def test_the_changes_that_a_run_is_asked_for_are_told_by_its_tags() -> None:
+    read = Changed(datetime(2026, 11, 22, 9, tzinfo=UTC), datetime(2026, 11, 22, 10, tzinfo=UTC))
+    assert asked_for(tags_of(read)) == read
+    assert asked_for({}) is None
+
+
+class Told:
+    """Stands where a step's context stands, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.events: list[dg.AssetObservation] = []
+        self.log = self
+
+    def info(self, text: str, *values: object) -> None:
+        self.lines.append(text % values)
+
+    def log_event(self, event: dg.AssetObservation) -> None:
+        self.events.append(event)
+
+
+def test_progress_when_a_range_is_long_is_told_twenty_times_with_the_time_left() -> None:
+    told, now = Told(), iter(range(10_000))
+    progress = Progress(told, dg.AssetKey(["erp", "x"]), 730, clock=lambda: float(next(now)))  # type: ignore[arg-type]
+    for number in range(730):
+        progress.step(f"day {number}", records=2, failed=number == 5)
+    assert len(told.lines) == len(told.events) == 20
+    assert told.events[-1].metadata["days_done"].value == 730
+    assert told.events[-1].metadata["failed_days"].value == 1
+    assert told.events[9].metadata["progress"].value == "50 %"
+    assert "365 of 730 days through day 364 (50 %), 730 records, 1 failed" in told.lines[9]
+
+
+def test_progress_when_a_range_is_short_is_told_by_the_log_alone() -> None:
+    told = Told()
+    progress = Progress(told, dg.AssetKey(["erp", "x"]), 3)  # type: ignore[arg-type]
+    for number in range(3):
+        progress.step(f"day {number}")
+    assert (len(told.lines), told.events) == (3, [])
