@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from resources.core.settings import Duration, Name, StrictModel, Unit
 from resources.erp.declared import DatasetConfig, merged
-from resources.transport.auth_config import AuthConfig
+from resources.transport.auth.config import AuthConfig
 from resources.transport.config import HttpConfig
 
 

@@ -13,7 +13,7 @@ import httpx
 from resources.core.clock import Clock
 from resources.core.errors import ProtocolError, SourceError, ThrottledError
 from resources.transport.answers import HttpAnswer, Media, as_utf8, check_kind
-from resources.transport.auth import Authenticator
+from resources.transport.auth.authenticators import Authenticator
 from resources.transport.config import HttpConfig
 from resources.transport.http_errors import SlowAnswerError, connection_error, status_error
 from resources.transport.origins import endpoint_of, shown

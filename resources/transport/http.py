@@ -20,8 +20,8 @@ import structlog
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.answers import HttpAnswer, JsonAnswer, Media, json_of
-from resources.transport.auth import Authenticator, authenticator_of
-from resources.transport.auth_config import AuthConfig
+from resources.transport.auth.authenticators import Authenticator, authenticator_of
+from resources.transport.auth.config import AuthConfig
 from resources.transport.call_stats import CallStats
 from resources.transport.config import HttpConfig
 from resources.transport.exchange import Exchange, HttpRequest, LogonRefusedError

@@ -57,7 +57,7 @@ _ADVICE: tuple[tuple[Container[int], type[SourceError], str], ...] = (
 
 
 class CsrfRequiredError(AuthError):
-    """A post was refused because its CSRF token is missing or has expired (`csrf.py`)."""
+    """A post was refused because its CSRF token is missing or has expired (`odata/csrf.py`)."""
 
 
 def connection_error(error: httpx.TransportError, *, source: str, asking: str) -> SourceError:

@@ -14,8 +14,8 @@ from resources.core.errors import ConfigError
 from resources.erp.connector import Changed, Day, Part
 from resources.erp.declared import Comparison, DatasetConfig
 from resources.erp.dynamics.config import DynamicsConfig, DynamicsOptions, enum_member, filter_property
-from resources.transport.odata import Expand, Query
-from resources.transport.odata_filter import AllOf, AnyOf, Compare, Filter, OneOf
+from resources.transport.odata.filters import AllOf, AnyOf, Compare, Filter, OneOf
+from resources.transport.odata.v4 import Expand, Query
 from resources.transport.quoting import EnumMember
 
 _ONE_DAY = timedelta(days=1)

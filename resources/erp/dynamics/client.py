@@ -21,7 +21,7 @@ from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.records import RecordPage
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
-from resources.transport.odata import ODataV4, Query
+from resources.transport.odata.v4 import ODataV4, Query
 from resources.transport.paging import Page
 from resources.transport.server_clock import ServerClock
 

@@ -11,7 +11,7 @@ from resources.erp.connector import Finding
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http import HttpClient
-from resources.transport.odata import Query
+from resources.transport.odata.v4 import Query
 from resources.transport.server_clock import ServerClock
 
 _MOST_SKEW = timedelta(seconds=60)

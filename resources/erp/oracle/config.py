@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from resources.core.settings import Name, StrictModel, Unit
 from resources.erp.config import MeterConfig, SystemConfig
 from resources.erp.declared import DatasetConfig, FieldRule, split_path
-from resources.transport.auth_config import OAuthConfig
+from resources.transport.auth.config import OAuthConfig
 
 CHILDREN_AS_COLLECTION = 3
 """First framework version whose children say whether there are more of them."""

@@ -13,8 +13,8 @@ from resources.erp.declared import DatasetConfig
 from resources.erp.members import PARENT
 from resources.erp.sap.config import PROTOCOLS, SapConfig
 from resources.erp.sap.options import SapOptions
-from resources.transport.odata import Expand, Query
-from resources.transport.odata_filter import AllOf, Compare, Filter
+from resources.transport.odata.filters import AllOf, Compare, Filter
+from resources.transport.odata.v4 import Expand, Query
 
 _OF_PARENT = f"{PARENT}."
 

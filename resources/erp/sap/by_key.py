@@ -15,11 +15,11 @@ from resources.core.errors import ProtocolError
 from resources.erp.members import Member
 from resources.erp.sap.asked import Asked, expands, written
 from resources.erp.sap.config import SapConfig
-from resources.transport.csrf import CsrfSession
 from resources.transport.http import HttpClient
-from resources.transport.odata import Query
-from resources.transport.odata_batch import ODataBatch
-from resources.transport.odata_v2 import encoded_v2
+from resources.transport.odata.batch import ODataBatch
+from resources.transport.odata.csrf import CsrfSession
+from resources.transport.odata.v2 import encoded_v2
+from resources.transport.odata.v4 import Query
 from resources.transport.quoting import Dialect, quote_name, quote_value
 
 KEY_SIGNS = "=,'"

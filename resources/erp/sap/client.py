@@ -27,8 +27,8 @@ from resources.erp.sap.days import DayCheck
 from resources.erp.sap.records import RecordReader, message_texts
 from resources.transport.call_stats import CallStats
 from resources.transport.http import HttpClient
-from resources.transport.odata import ODataV4, Query
-from resources.transport.odata_v2 import ODataV2
+from resources.transport.odata.v2 import ODataV2
+from resources.transport.odata.v4 import ODataV4, Query
 from resources.transport.paging import Page
 from resources.transport.server_clock import ServerClock
 

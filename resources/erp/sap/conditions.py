@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from resources.core.settings import StrictModel
 from resources.erp.declared import Comparison, Literals, PropertyPath
-from resources.transport.odata_filter import (
+from resources.transport.odata.filters import (
     AllOf,
     AnyOf,
     Applied,

@@ -10,7 +10,7 @@ from resources.core.errors import ConfigError
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig
 from resources.erp.sap.options import SapOptions, options_of
-from resources.transport.odata_filter import Compare, ODataDialect, written
+from resources.transport.odata.filters import Compare, ODataDialect, written
 
 PROTOCOLS = ("odata_v4", "odata_v2")
 """Protocols that datasets are read by; the first is meant where a declaration names none."""

@@ -12,8 +12,8 @@ from resources.erp.connector import Finding
 from resources.erp.sap.asked import Asked
 from resources.transport.http import HttpClient
 from resources.transport.json_pages import JsonEnvelope
-from resources.transport.odata import Query
-from resources.transport.odata_v2 import encoded_v2, split_v2
+from resources.transport.odata.v2 import encoded_v2, split_v2
+from resources.transport.odata.v4 import Query
 from resources.transport.server_clock import ServerClock
 
 ENVELOPE_V4 = JsonEnvelope("value", count=("@odata.count",))

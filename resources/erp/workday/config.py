@@ -14,7 +14,7 @@ from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig, merged
 from resources.erp.workday.options import Options, SoapOptions, options_of, protocol_of
 from resources.erp.workday.privacy import NEVER_IN_RESPONSES, TABLE, refused_paths
-from resources.transport.auth_config import ApiKeyConfig, BasicConfig
+from resources.transport.auth.config import ApiKeyConfig, BasicConfig
 
 TOKENS_ONLY = ("wql", "rest")
 """Protocols that take OAuth tokens and no user and password."""

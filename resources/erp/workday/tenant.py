@@ -9,11 +9,11 @@ from resources.core.clock import Clock
 from resources.core.settings import EnvSecret
 from resources.erp.workday.config import WorkdayConfig
 from resources.transport.answers import HttpAnswer, Media
-from resources.transport.auth_config import ApiKeyConfig, AuthConfig, BasicConfig
+from resources.transport.auth.config import ApiKeyConfig, AuthConfig, BasicConfig
+from resources.transport.auth.refusals import Refusals
 from resources.transport.call_stats import CallStats
 from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
-from resources.transport.refusals import Refusals
 from resources.transport.server_clock import ServerClock
 
 

@@ -307,7 +307,7 @@ def test_a_proxy_when_configured_is_used_with_its_login(plain: WebServer, monkey
 
 
 def test_a_client_certificate_when_the_server_asks_for_one_is_the_log_on(authority: CertificateAuthority) -> None:
-    from resources.transport.auth_config import MutualTlsConfig
+    from resources.transport.auth.config import MutualTlsConfig
 
     issued = authority.issue("GL platform")
     auth = MutualTlsConfig(type="mutual_tls", client_certificate=issued.certificate, client_key=issued.key)

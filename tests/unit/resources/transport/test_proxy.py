@@ -14,7 +14,7 @@ import stamina
 from pydantic import ValidationError
 
 from resources.core.errors import AuthError
-from resources.transport.auth_config import OAuthConfig
+from resources.transport.auth.config import OAuthConfig
 from resources.transport.certificates import CertificateAuthority
 from resources.transport.config import HttpConfig
 from tests.unit.resources.transport.web_server import Answer, WebServer, serving

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from resources.demo_plant.erp.sap.odata.filters import parse_filter
 from resources.demo_plant.erp.sap.services import make_books, make_services
 from resources.erp.sap.conditions import Condition
-from resources.transport.odata_filter import written
+from resources.transport.odata.filters import written
 
 BOOKS = make_books()
 SERVICES = {service.name: service for service in make_services(BOOKS)}

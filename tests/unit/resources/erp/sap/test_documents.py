@@ -13,8 +13,8 @@ from gl_assets.erp.tables import TABLES
 from resources.erp.sap.conditions import Condition
 from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
-from resources.transport.auth_config import AuthConfig
-from resources.transport.odata_filter import written
+from resources.transport.auth.config import AuthConfig
+from resources.transport.odata.filters import written
 
 REPOSITORY = Path(__file__).resolve().parents[5]
 HOW_TO = REPOSITORY / "docs" / "how-to" / "connect-sap.md"

@@ -18,11 +18,11 @@ from resources.core.errors import AuthError, ProtocolError
 from resources.erp.connector import Day, Part, Whole
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
-from resources.transport.auth_config import OAuthConfig
+from resources.transport.auth.config import OAuthConfig
 from resources.transport.config import HttpConfig
 from resources.transport.http import HttpClient
-from resources.transport.odata import ODataV4, Query
-from resources.transport.odata_filter import Compare
+from resources.transport.odata.filters import Compare
+from resources.transport.odata.v4 import ODataV4, Query
 
 ROOT = "/sap/opu/odata4/sap/api_purchaseorder/srvd_a2x/sap/api_purchaseorder/0001"
 SECRET_VARIABLE = "MOCK_SAP_SECRET"

@@ -25,13 +25,13 @@ from authlib.integrations.base_client import OAuthError
 
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.transport.auth_config import RefreshTokenConfig, TokenGrant
+from resources.transport.auth.config import RefreshTokenConfig, TokenGrant
+from resources.transport.auth.oauth_grants import Credentials, credentials_of, token_request
+from resources.transport.auth.refusals import Refusals
 from resources.transport.config import HttpConfig
 from resources.transport.foreign_text import foreign_text
 from resources.transport.http_errors import connection_error
-from resources.transport.oauth_grants import Credentials, credentials_of, token_request
 from resources.transport.pool import PooledTransport
-from resources.transport.refusals import Refusals
 from resources.transport.retry_after import retry_after_s
 
 with warnings.catch_warnings():

@@ -14,15 +14,15 @@ from mocksap.batch import boundary_of, parse_http_request, parse_part, split_par
 
 from resources.core.errors import AuthError, DataError, ProtocolError, ThrottledError, UnreachableError
 from resources.transport.config import HttpConfig
-from resources.transport.csrf import CsrfSession
 from resources.transport.http import HttpClient
 from resources.transport.http_errors import CsrfRequiredError
-from resources.transport.multipart import http_part, multipart, new_boundary, read_multipart
-from resources.transport.odata import Query
-from resources.transport.odata_batch import Change, ODataBatch
-from resources.transport.odata_filter import Compare
-from resources.transport.odata_v2 import ODataV2, encoded_v2
-from tests.unit.resources.transport.mock_sap import mock_sap
+from resources.transport.odata.batch import Change, ODataBatch
+from resources.transport.odata.csrf import CsrfSession
+from resources.transport.odata.filters import Compare
+from resources.transport.odata.multipart import http_part, multipart, new_boundary, read_multipart
+from resources.transport.odata.v2 import ODataV2, encoded_v2
+from resources.transport.odata.v4 import Query
+from tests.unit.resources.transport.odata.mock_sap import mock_sap
 from tests.unit.resources.transport.web_server import Answer, Asked, WebServer, serving
 
 V2_ROOT = "/sap/opu/odata/sap/API_PURCHASEORDER_PROCESS_SRV"

@@ -12,8 +12,8 @@ from functools import partial
 from resources.core.errors import DataError
 from resources.transport.http import HttpClient
 from resources.transport.json_pages import JsonEnvelope, Split
-from resources.transport.odata import Expand, Query, encoded, names, ordered
-from resources.transport.odata_filter import written
+from resources.transport.odata.filters import written
+from resources.transport.odata.v4 import Expand, Query, encoded, names, ordered
 from resources.transport.paging import Page, pages_by_offset
 from resources.transport.quoting import quote_name
 

@@ -13,10 +13,10 @@ import pytest
 
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.transport.auth_config import OAuthConfig
+from resources.transport.auth.config import OAuthConfig
+from resources.transport.auth.oauth import TokenSource
 from resources.transport.certificates import CertificateAuthority
 from resources.transport.config import HttpConfig
-from resources.transport.oauth import TokenSource
 from resources.transport.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
 from tests.unit.resources.transport.web_server import serving

@@ -11,9 +11,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from resources.core.clock import Clock, SystemClock
-from resources.transport.auth_config import TokenGrant
+from resources.transport.auth.config import TokenGrant
+from resources.transport.auth.oauth import TokenSource
 from resources.transport.config import HttpConfig
-from resources.transport.oauth import TokenSource
 
 _shared: WeakValueDictionary[tuple[object, ...], TokenSource] = WeakValueDictionary()
 _sharing = threading.Lock()

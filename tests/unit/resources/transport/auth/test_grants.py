@@ -18,7 +18,7 @@ from joserfc import jwk, jwt
 from pydantic import TypeAdapter, ValidationError
 
 from resources.core.errors import AuthError, ConfigError
-from resources.transport.auth_config import AuthConfig, OAuthConfig
+from resources.transport.auth.config import AuthConfig, OAuthConfig
 from resources.transport.certificates import CertificateAuthority
 from resources.transport.http import HttpClient
 from tests.unit.resources.transport.web_server import Answer, Asked, WebServer, serving

@@ -14,10 +14,10 @@ import httpx
 
 from resources.core.errors import DataError, ProtocolError
 from resources.transport.answers import HttpAnswer, Media, as_utf8
-from resources.transport.csrf import CsrfSession
 from resources.transport.http import HttpClient
 from resources.transport.http_errors import status_error
-from resources.transport.multipart import PartAnswer, http_part, multipart, new_boundary, read_multipart
+from resources.transport.odata.csrf import CsrfSession
+from resources.transport.odata.multipart import PartAnswer, http_part, multipart, new_boundary, read_multipart
 
 
 @dataclass(frozen=True, slots=True)

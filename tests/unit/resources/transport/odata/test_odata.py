@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from mocksap.odata import tokenize
 
 from resources.core.errors import DataError, ProtocolError
-from resources.transport.odata import Expand, ODataV4, Query
-from resources.transport.odata_filter import (
+from resources.transport.odata.filters import (
     AllOf,
     AnyOf,
     Applied,
@@ -29,7 +28,8 @@ from resources.transport.odata_filter import (
     Related,
     written,
 )
-from resources.transport.odata_v2 import ODataV2, encoded_v2, split_v2
+from resources.transport.odata.v2 import ODataV2, encoded_v2, split_v2
+from resources.transport.odata.v4 import Expand, ODataV4, Query
 from tests.unit.resources.transport.web_server import Answer, WebServer, serving
 
 NAMES = st.sampled_from(["Plant", "to_Item/Material"])

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from resources.transport.http import HttpClient
 from resources.transport.json_pages import JsonEnvelope
-from resources.transport.odata_filter import Filter, written
+from resources.transport.odata.filters import Filter, written
 from resources.transport.paging import Page, pages_by_link
 from resources.transport.quoting import quote_name
 

@@ -22,7 +22,7 @@ from joserfc.errors import JoseError
 
 from resources.core.errors import ConfigError
 from resources.core.settings import EnvSecret
-from resources.transport.auth_config import (
+from resources.transport.auth.config import (
     JwtBearerConfig,
     OAuthConfig,
     RefreshTokenConfig,

@@ -1,0 +1,1 @@
+"""Logging on over HTTP: what a request carries, where tokens come from, and which secret was refused."""
