@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from typing import Any, Generic, TypeVar
 
 Record = Mapping[str, Any]
 """A record that was parsed: property -> value of JSON, numbers with a fraction as `Decimal`."""
@@ -25,24 +26,67 @@ class RecordPage:
     server_count: int | None = None
 
 
-def read_ahead(pages: Iterator[Item]) -> Generator[Item]:
-    """Yield what `pages` yields while the next one is already being fetched by a thread of its own.
+def read_ahead(items: Iterator[Item]) -> Generator[Item]:
+    """Yield what `items` yields while a thread of its own already fetches what comes next.
 
-    At most two pages are held. An error of `pages` comes out where its page would have; closing this generator waits
-    for the page under way and closes `pages`.
+    The thread asks for the next item without waiting for anybody, until two of them wait to be taken: a source that
+    takes its time is never asked later than it could be. An error of `items` comes out where its item would have;
+    closing this generator waits for the item under way and closes `items`.
     """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="erp-page") as thread:
+    ahead = _Ahead(items)
+    try:
+        yield from ahead.taken()
+    finally:
+        ahead.end()
+
+
+_END = object()
+
+
+class _Ahead(Generic[Item]):
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._ready: SimpleQueue[Any] = SimpleQueue()
+        self._room = Semaphore(2)
+        self._is_over = False
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._fetch, name="erp-page", daemon=True)
+        self._thread.start()
+
+    def taken(self) -> Iterator[Item]:
+        while (item := self._ready.get()) is not _END:
+            self._room.release()
+            yield item
+            del item  # not held while the next one is waited for
+        if self._error is not None:
+            raise self._error
+
+    def end(self) -> None:
+        self._is_over = True
+        self._room.release()
+        self._thread.join()
+
+    def _fetch(self) -> None:
         try:
-            coming = thread.submit(next, pages, end)
-            while (page := coming.result()) is not end:
-                coming = thread.submit(next, pages, end)
-                yield page  # type: ignore[misc]  # `end` is excluded above
+            while self._room.acquire() and not self._is_over:
+                item = next(self._items, _END)
+                if item is _END:
+                    break
+                self._ready.put(item)
+                del item
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the item would have come out
+            self._error = error
         finally:
-            coming.cancel()
-            closing = getattr(pages, "close", None)
+            self._close()
+            self._ready.put(_END)
+
+    def _close(self) -> None:
+        closing = getattr(self._items, "close", None)
+        try:
             if closing is not None:
-                thread.submit(closing).result()
+                closing()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._error = self._error or error
 
 
 ALTERED = "@gl.altered"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,33 +33,68 @@ def test_any_record_when_kept_is_json_without_what_postgres_refuses(record: dict
     parse_json(raw)
 
 
-def test_a_page_when_read_ahead_is_fetched_before_it_is_asked_for() -> None:
-    fetched: list[int] = []
-    closed: list[bool] = []
+class Pages:
+    """Numbers, as pages that come at once; says what was fetched, and when it was closed."""
 
-    def pages() -> Any:
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.fetched: list[int] = []
+        self.closed = 0
+        self.third = threading.Event()
+
+    def __iter__(self) -> Iterator[int]:
         try:
-            for number in range(4):
-                fetched.append(number)
+            for number in range(self.count):
+                self.fetched.append(number)
+                if number == 2:
+                    self.third.set()
                 yield number
         finally:
-            closed.append(True)
+            self.closed += 1
 
-    ahead = read_ahead(pages())
+
+def test_pages_when_read_ahead_are_fetched_before_they_are_asked_for_and_no_further() -> None:
+    pages = Pages(10)
+    ahead = read_ahead(iter(pages))
     assert next(ahead) == 0
+    assert pages.third.wait(60)
     ahead.close()
-    assert fetched[:1] == [0]
-    assert len(fetched) <= 2
-    assert closed == [True]
-    assert list(read_ahead(pages())) == [0, 1, 2, 3]
+    assert pages.fetched == [0, 1, 2]
+    assert pages.closed == 1
 
 
-def test_an_error_when_reading_ahead_comes_where_its_page_would() -> None:
-    def pages() -> Any:
+def test_pages_when_all_are_read_ahead_come_in_order_and_are_closed() -> None:
+    pages = Pages(10)
+    assert list(read_ahead(iter(pages))) == list(range(10))
+    assert pages.closed == 1
+    assert list(read_ahead(iter([]))) == []
+    unread = read_ahead(iter(pages))
+    unread.close()
+    assert pages.closed == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("page 2"), SystemExit("page 2")])
+def test_an_error_when_reading_ahead_comes_where_its_page_would(error: BaseException) -> None:
+    def pages() -> Iterator[int]:
         yield 1
-        raise ValueError("page 2")
+        raise error
 
     ahead = read_ahead(pages())
     assert next(ahead) == 1
-    with pytest.raises(ValueError, match="page 2"):
+    with pytest.raises(type(error), match="page 2"):
         next(ahead)
+
+
+def test_an_error_when_closing_comes_out_as_well() -> None:
+    class Stubborn:
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            raise StopIteration
+
+        def close(self) -> None:
+            raise ValueError("cannot be closed")
+
+    with pytest.raises(ValueError, match="cannot be closed"):
+        list(read_ahead(iter(Stubborn())))
