@@ -1,4 +1,4 @@
-"""The standard tables of all ERP datasets, the history of master data, cursors of changes, and what drift is judged by."""
+"""The standard tables of ERP datasets, the history of master data, cursors of changes, and what drift is judged by."""
 
 from __future__ import annotations
 
