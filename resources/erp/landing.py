@@ -161,7 +161,7 @@ def ready_batches(
 
     Three at a time: while a batch is stored, a thread prepares the next one, and another one reads the pages after it.
     """
-    return read_ahead(_batches(landing, reader, pages, counts))
+    return read_ahead(_batches(landing, reader, pages, counts), depth=1)
 
 
 def _batches(landing: Landing, reader: RecordReader, pages: Iterable[RecordPage], counts: Counts) -> Iterator[Batch]:

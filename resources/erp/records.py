@@ -26,14 +26,14 @@ class RecordPage:
     server_count: int | None = None
 
 
-def read_ahead(items: Iterator[Item]) -> Generator[Item]:
+def read_ahead(items: Iterator[Item], *, depth: int = 2) -> Generator[Item]:
     """Yield what `items` yields while a thread of its own already fetches what comes next.
 
-    The thread asks for the next item without waiting for anybody, until two of them wait to be taken: a source that
+    The thread asks for the next item without waiting for anybody, until `depth` of them wait to be taken: a source that
     takes its time is never asked later than it could be. An error of `items` comes out where its item would have;
     closing this generator waits for the item under way and closes `items`.
     """
-    ahead = _Ahead(items)
+    ahead = _Ahead(items, depth)
     try:
         yield from ahead.taken()
     finally:
@@ -44,10 +44,10 @@ _END = object()
 
 
 class _Ahead(Generic[Item]):
-    def __init__(self, items: Iterator[Item]) -> None:
+    def __init__(self, items: Iterator[Item], depth: int) -> None:
         self._items = items
         self._ready: SimpleQueue[Any] = SimpleQueue()
-        self._room = Semaphore(2)
+        self._room = Semaphore(depth)
         self._is_over = False
         self._error: BaseException | None = None
         self._thread = Thread(target=self._fetch, name="erp-page", daemon=True)

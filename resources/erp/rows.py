@@ -27,6 +27,9 @@ LONGEST_KEY = 1000
 Row = tuple[bytes, bytes, bytes]
 """source_key, the record's JSON text, and the hash of its properties."""
 
+_AT_ONCE = 1000
+"""Records split at once: their members are some ten small objects a record, so that memory depends on it."""
+
 _METADATA = "__metadata"
 """What OData V2 puts into a record beside its properties; V4 has `@` in the names of its annotations."""
 
@@ -48,6 +51,12 @@ class RecordReader:
         Raises:
             DataError: A record is no JSON object.
         """
+        found: list[Row] = []
+        for start in range(0, len(records), _AT_ONCE):
+            found += self._rows(records[start : start + _AT_ONCE])
+        return found
+
+    def _rows(self, records: Sequence[bytes]) -> list[Row]:
         text = b"[" + b",".join(records) + b"]"
         try:
             members = _members(text)
