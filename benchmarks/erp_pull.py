@@ -172,6 +172,8 @@ def measure_land(
     """
     with tempfile.TemporaryDirectory() as name:
         copy = BareCopy(connection, readable_folder(Path(name) / "rows"))
+        # what comes from another system comes over the connection, in the bare way as in ours
+        copy.where = "COPY over the connection"
         return _measure_land(ours, copy, connection, server, repeats, progress)
 
 
