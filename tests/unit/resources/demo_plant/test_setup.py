@@ -26,7 +26,8 @@ def test_prepare_when_called_then_the_configuration_loads_and_names_every_sensor
         n: len(s) for n, s in SENSORS.items()
     }
     assert set(config.boilers) == {"boiler_1", "boiler_2"}
-    assert config.erp.start == datetime(2026, 11, 19, tzinfo=UTC)
+    assert config.erp.start == datetime(2024, 11, 22, tzinfo=UTC)
+    assert [system.kind for system in config.erp.systems.values()] == ["sap", "oracle", "dynamics", "workday"]
     assert config.agents is not None
     assert config.agents.private_key == setup.keys / "GL-001.jwk"
 
