@@ -19,6 +19,8 @@ _SEPARATOR = re.compile(r"(?<!\\)\.")
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """A number with a fraction, as YAML has it; dumped as a number, so that it is read as one again."""
 
+_COLUMNS_OF_LANDED = frozenset({"source_key", "changed_at", "ingested_at"})
+
 Literals = str | bool | int | Number
 """A value that a declaration may hold."""
 
@@ -221,6 +223,13 @@ class DatasetConfig(StrictModel):
     def _can_be_polled(self) -> Self:
         if self.poll_every is not None and self.changed is None:
             raise ValueError("poll_every needs changed: the property with the time of the last change")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = sorted(_COLUMNS_OF_LANDED.intersection(self.properties))
+        if taken:
+            raise ValueError(f"{taken[0]} names a column of every landed record: a property called so cannot be read")
         return self
 
     @property

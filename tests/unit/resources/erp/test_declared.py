@@ -150,6 +150,11 @@ def test_a_declaration_when_polled_without_change_stamp_is_refused() -> None:
         DatasetConfig.model_validate({**OWN, "changed": "at", "poll_every": "59s"})
 
 
+def test_a_declaration_when_a_property_is_called_like_a_column_of_landed_records_is_refused() -> None:
+    with pytest.raises(ValidationError, match="changed_at names a column of every landed record"):
+        DatasetConfig.model_validate({**OWN, "changed": "changed_at"})
+
+
 def test_a_block_when_laid_over_the_shipped_one_changes_what_it_names() -> None:
     shipped = {"resource": "R", "key": "id", "fields": {"a": "A", "b": "B"}, "select": ["A"], "options": {"x": 1}}
     given = {"fields": {"b": "C", "a": None, "d": "D"}, "select": None, "key": ["id", "line"], "options": {"y": 2}}
