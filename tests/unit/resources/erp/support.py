@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -26,6 +22,7 @@ from resources.demo_plant.erp.sap.services import Books, make_books
 from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
 from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "SAP_CLIENT_SECRET"
 METER_SETTINGS = {
@@ -40,7 +37,7 @@ METER_SETTINGS = {
 }
 
 
-class SapServer:
+class SapServer(ServedFake):
     """A running system; `.control` misbehaves, `.books` holds the documents, `.book` the measurements."""
 
     def __init__(
@@ -55,55 +52,21 @@ class SapServer:
         self.books = books
         self.book = books.measurements
         self.control = SapControl()
-        self.authority = authority
-        issued = authority.issue("sap")
         app = create_app(books, login=login, control=self.control)
         if base_path:
             app = Starlette(routes=[Mount(base_path, app)])
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                ssl_certfile=issued.certificate,
-                ssl_keyfile=issued.key,
-                ssl_ca_certs=str(authority.certificate) if demand_certificate else None,
-                ssl_cert_reqs=ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_NONE,
-                lifespan="off",
-                ws="none",
-                log_level="critical",
-            )
+        super().__init__(
+            app,
+            authority,
+            "sap",
+            ssl_ca_certs=str(authority.certificate) if demand_certificate else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_NONE,
         )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    def start(self) -> None:
-        self._thread.start()
-        deadline = time.monotonic() + 30
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(30)
-        self._socket.close()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        base = f"https://127.0.0.1:{self.port}"
-        http = {
-            "base_url": base,
-            "ca_certificate": str(self.authority.certificate),
-            "timeout": "10s",
-            "page_size": 50,
-            "attempts": 3,
-            "retry_time": "20s",
-            "rate_limit_per_minute": None,
-            **changes.pop("http", {}),
-        }
+        http = self.http(50, changes)
         oauth = {
-            "token_url": f"{base}/sap/bc/sec/oauth2/token",
+            "token_url": f"{self.base}/sap/bc/sec/oauth2/token",
             "client_id": "GL_PLATFORM",
             "client_secret": f"${{{SECRET_VARIABLE}}}",
             **changes.pop("oauth", {}),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
-
-import uvicorn
 
 from resources.core.clock import Clock
 from resources.demo_plant.erp.dynamics.book import DynamicsBook
@@ -20,6 +15,7 @@ from resources.demo_plant.erp.dynamics.entra import EntraApp
 from resources.demo_plant.erp.dynamics.service import create_app
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "DYNAMICS_CLIENT_SECRET"
 DAY = date(2026, 11, 20)
@@ -32,7 +28,7 @@ ALL_DATASETS: dict[str, Any] = {
 }
 
 
-class DynamicsServer:
+class DynamicsServer(ServedFake):
     """A running environment; `.control` misbehaves, `.book` holds the records."""
 
     def __init__(
@@ -40,41 +36,10 @@ class DynamicsServer:
     ) -> None:
         self.book = book
         self.control = DynamicsControl()
-        self.authority = authority
         self.app = options.get("entra") or EntraApp()
-        issued = authority.issue("dynamics")
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(book, control=self.control, clock=clock, **options),
-                ssl_certfile=issued.certificate,
-                ssl_keyfile=issued.key,
-                lifespan="off",
-                ws="none",
-                log_level="critical",
-                date_header=False,  # the service sends its own, by its own clock
-            )
-        )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    @property
-    def base(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self._thread.start()
-        deadline = time.monotonic() + 30
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(30)
-        self._socket.close()
+        app = create_app(book, control=self.control, clock=clock, **options)
+        # the service sends its own Date, by its own clock
+        super().__init__(app, authority, "dynamics", date_header=False)
 
     def behave(self) -> None:
         """Forget faults and changes, for the next test."""
@@ -83,16 +48,7 @@ class DynamicsServer:
         self.book.restore()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        http = {
-            "base_url": self.base,
-            "ca_certificate": str(self.authority.certificate),
-            "timeout": "10s",
-            "page_size": 10,
-            "attempts": 3,
-            "retry_time": "20s",
-            "rate_limit_per_minute": None,
-            **changes.pop("http", {}),
-        }
+        http = self.http(10, changes)
         auth = changes.pop("auth", None) or self.secret_auth()
         return {
             "kind": "dynamics",

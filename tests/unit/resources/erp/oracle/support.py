@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
-
-import uvicorn
 
 from resources.core.clock import Clock, ManualClock
 from resources.demo_plant.erp.oracle.records import METERS
@@ -20,6 +15,7 @@ from resources.erp.connector import Part
 from resources.erp.oracle.client import OracleClient
 from resources.erp.oracle.config import OracleConfig
 from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "ORACLE_CLIENT_SECRET"
 PASSWORD_VARIABLE = "ORACLE_PASSWORD"
@@ -41,7 +37,7 @@ METER_SETTINGS = {
 }
 
 
-class OracleServer:
+class OracleServer(ServedFake):
     """A running fake; `.control` misbehaves, `.book` holds the records, `.clock` is its clock."""
 
     def __init__(self, authority: CertificateAuthority, *, clock: Clock | None = None) -> None:
@@ -49,53 +45,14 @@ class OracleServer:
         self.book = OracleBook(first_day=date(2026, 10, 1), clock=self.clock)
         self.control = OracleControl()
         self.login = OracleLogin()
-        self.authority = authority
-        issued = authority.issue("oracle")
         app = create_app(self.book, login=self.login, control=self.control, clock=self.clock, own_date=True)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                ssl_certfile=issued.certificate,
-                ssl_keyfile=issued.key,
-                lifespan="off",
-                ws="none",
-                log_level="critical",
-                date_header=False,
-            )
-        )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    def start(self) -> None:
-        self._thread.start()
-        deadline = time.monotonic() + 30
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(30)
-        self._socket.close()
+        super().__init__(app, authority, "oracle", date_header=False)
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        base = f"https://127.0.0.1:{self.port}"
-        http = {
-            "base_url": base,
-            "ca_certificate": str(self.authority.certificate),
-            "timeout": "10s",
-            "page_size": 50,
-            "attempts": 3,
-            "retry_time": "20s",
-            "rate_limit_per_minute": None,
-            **changes.pop("http", {}),
-        }
+        http = self.http(50, changes)
         auth = {
             "type": "client_credentials",
-            "token_url": f"{base}{TOKEN_PATH}",
+            "token_url": f"{self.base}{TOKEN_PATH}",
             "client_id": self.login.client_id,
             "client_secret": f"${{{SECRET_VARIABLE}}}",
             "scope": self.login.scope,

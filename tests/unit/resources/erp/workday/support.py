@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from joserfc.jwk import RSAKey
 
 from resources.core.clock import Clock, ManualClock
@@ -21,6 +17,7 @@ from resources.demo_plant.erp.workday.oauth import WorkdayLogin
 from resources.demo_plant.erp.workday.service import create_app
 from resources.erp.workday.config import WorkdayConfig
 from resources.transport.certificates import CertificateAuthority
+from tests.unit.resources.erp.served import ServedFake
 
 DAY = date(2026, 11, 18)
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -33,58 +30,21 @@ SECRETS = {
 }
 
 
-class WorkdayServer:
+class WorkdayServer(ServedFake):
     """A running service; `.control` misbehaves, `.book` holds the objects."""
 
     def __init__(self, authority: CertificateAuthority, *, clock: Clock | None = None, **options: Any) -> None:
         self.book = WorkdayBook(clock=clock or ManualClock(NOW))
         self.login: WorkdayLogin = options.pop("login", None) or WorkdayLogin()
         self.control = WorkdayControl()
-        self.authority = authority
-        issued = authority.issue("workday")
         app = create_app(self.book, control=self.control, login=self.login, **options)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            app,
-            ssl_certfile=issued.certificate,
-            ssl_keyfile=issued.key,
-            lifespan="off",
-            ws="none",
-            log_level="critical",
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    def start(self) -> None:
-        self._thread.start()
-        deadline = time.monotonic() + 30
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(30)
-        self._socket.close()
+        super().__init__(app, authority, "workday")
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        base = f"https://127.0.0.1:{self.port}"
-        http = {
-            "base_url": base,
-            "ca_certificate": str(self.authority.certificate),
-            "timeout": "10s",
-            "page_size": 5,
-            "attempts": 3,
-            "retry_time": "20s",
-            "rate_limit_per_minute": None,
-            **changes.pop("http", {}),
-        }
+        http = self.http(5, changes)
         auth = {
             "type": "refresh_token",
-            "token_url": base + self.login.token_path,
+            "token_url": self.base + self.login.token_path,
             "client_id": self.login.client_id,
             "client_secret": "${WORKDAY_CLIENT_SECRET}",
             "refresh_token": "${WORKDAY_REFRESH_TOKEN}",
