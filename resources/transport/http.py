@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 from urllib.parse import urljoin
 
 import stamina
 import structlog
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.closing import Closing
 from resources.core.errors import ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.answers import HttpAnswer, JsonAnswer, Media, json_of
 from resources.transport.auth.authenticators import Authenticator, authenticator_of
@@ -30,7 +29,7 @@ from resources.transport.origins import same_origin, shown
 log = structlog.get_logger(__name__)
 
 
-class HttpClient:
+class HttpClient(Closing):
     """Talks to one system; threads may share it. Close it, or use it in a `with` statement."""
 
     def __init__(
@@ -75,14 +74,6 @@ class HttpClient:
         )
         if stats:
             stats.watch(self._exchange.figures)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections and write the figures."""

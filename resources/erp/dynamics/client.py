@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.closing import Closing
 from resources.core.errors import AuthError, DataError, ProtocolError, SourceError
 from resources.core.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
@@ -49,7 +48,7 @@ _ADVICE = (
 """Words of an error -> what to do about it in Finance & Operations."""
 
 
-class DynamicsClient:
+class DynamicsClient(Closing):
     """One environment; threads may share it. Close it, or use it in a `with` statement."""
 
     def __init__(self, system: str, config: DynamicsConfig, *, clock: Clock | None = None) -> None:
@@ -70,14 +69,6 @@ class DynamicsClient:
             stats=CallStats(system, gl_home(), clock=clock),
             clock=clock,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

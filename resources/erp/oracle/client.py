@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.closing import Closing
 from resources.core.errors import ConfigError, DataError
 from resources.core.home import gl_home
 from resources.erp.business_days import business_day
@@ -39,7 +38,7 @@ class _FinishedPage:
     finished: RecordPage
 
 
-class OracleClient:
+class OracleClient(Closing):
     """One pod; threads may share it. Close it, or use it in a `with` statement."""
 
     def __init__(self, system: str, config: OracleConfig, *, clock: Clock | None = None) -> None:
@@ -52,14 +51,6 @@ class OracleClient:
         self._config = config
         self._zone = ZoneInfo(config.time_zone)
         self._pod = Pod(system, config, home=gl_home(), clock=clock or SystemClock())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.closing import Closing
 from resources.core.errors import DataError, ProtocolError, SourceError
 from resources.core.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
@@ -40,7 +39,7 @@ VERSION_HEADERS: Mapping[int, Mapping[str, str]] = {
 }
 
 
-class SapClient:
+class SapClient(Closing):
     """One SAP system; threads may share it. Close it, or use it in a `with` statement."""
 
     def __init__(self, system: str, config: SapConfig, *, clock: Clock | None = None) -> None:
@@ -64,14 +63,6 @@ class SapClient:
             stats=CallStats(system, gl_home(), clock=clock),
             clock=clock,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import structlog
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.closing import Closing
 from resources.core.errors import DataError, ProtocolError, SourceError
 from resources.core.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
@@ -31,7 +31,7 @@ from resources.erp.workday.tenant import Tenant
 log = structlog.get_logger(__name__)
 
 
-class WorkdayClient:
+class WorkdayClient(Closing):
     """One tenant; threads may share it. Close it, or use it in a `with` statement."""
 
     def __init__(self, system: str, config: WorkdayConfig, *, clock: Clock | None = None) -> None:
@@ -49,14 +49,6 @@ class WorkdayClient:
         self._sources: dict[str, Source] = {
             "wql": self._wql, "rest": self._wql, "raas": self._raas, "soap": self._soap,
         }  # fmt: skip
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""
