@@ -17,7 +17,7 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __ty
   ... on PythonError { message }
   ... on RunConfigValidationInvalid { errors { message } } } }
 """
-_RUNS = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+_RUNS = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status jobName } } }"
 _CHECKS = """
 query { assetNodes { assetChecksOrError { __typename
   ... on AssetChecks { checks { name executionForLatestMaterialization { status evaluation { success } } } } } } }
@@ -70,21 +70,21 @@ class DagsterClient:
             raise PlatformError(f"Dagster did not launch {job}: {answer}")
         return str(answer["run"]["runId"])
 
-    def finished(self, run_ids: list[str]) -> bool:
-        """Return whether all of these runs have ended.
+    def unfinished(self, run_ids: list[str]) -> list[str]:
+        """Return those of these runs that have not ended, as `job: STATUS`.
 
         Raises:
             PlatformError: One of them failed, or Dagster does not know it.
             UnreachableError: Nothing answers there.
         """
-        states = {run: self._read(_RUNS, {"id": run})["runOrError"].get("status") for run in run_ids}
-        unknown = [run for run, state in states.items() if state is None]
+        runs = {run: self._read(_RUNS, {"id": run})["runOrError"] for run in run_ids}
+        unknown = [run for run, found in runs.items() if "status" not in found]
         if unknown:
             raise PlatformError(f"Dagster does not know the runs {', '.join(unknown)}: were they deleted?")
-        failed = [run for run, state in states.items() if state in ("FAILURE", "CANCELED")]
+        failed = [run for run, found in runs.items() if found["status"] in ("FAILURE", "CANCELED")]
         if failed:
             raise PlatformError(f"runs that failed: {', '.join(failed)}; open them in the Dagster UI for the reason")
-        return all(state in _ENDED for state in states.values())
+        return [f"{found['jobName']}: {found['status']}" for found in runs.values() if found["status"] not in _ENDED]
 
     def is_idle(self, job: str) -> bool:
         """Return whether no run of this job is queued or running."""

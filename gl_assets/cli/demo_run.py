@@ -25,7 +25,8 @@ from resources.window_buffer.reader import BufferReader
 
 _DRAIN_S = 60.0
 _QUIET_S = 10.0
-_STORE_S = 300.0
+_STORE_S = 900.0
+"""A machine that has other work takes minutes for what takes seconds on its own: that alone is no fault."""
 
 
 class DemoRun:
@@ -57,7 +58,9 @@ class DemoRun:
         with self._plant, DagsterClient(self._platform.ui_url) as dagster:
             runs = self._launch(dagster)
             self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
-            self._until(lambda: dagster.finished(runs), _STORE_S, lambda: "the ERP and agent runs have not finished")
+            self._until(
+                lambda: not dagster.unfinished(runs), _STORE_S, lambda: f"runs go on: {dagster.unfinished(runs)}"
+            )
             while not until() or time.monotonic() < ends:
                 time.sleep(0.5)
             sent = self._freeze()

@@ -15,7 +15,7 @@ import pytest
 from gl_assets.erp.tables import TABLES
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,11 @@ def result(home: Path, programs: ServerPrograms) -> dict[str, object]:
     environment = {name: value for name, value in os.environ.items() if name not in ("GL_CONFIG", "GL_DATABASE_URL")}
     done = subprocess.run(
         [sys.executable, "-m", "gl_assets.cli.main", "demo", "--for", "75", "--json", "--keep"],
-        env={**environment, "GL_HOME": str(home)}, capture_output=True, text=True, check=False, timeout=800,
+        env={**environment, "GL_HOME": str(home)}, capture_output=True, text=True, check=False, timeout=2300,
     )  # fmt: skip
     logs = "".join(f"\n--- {log.name}\n{log.read_text()[-3000:]}" for log in (home / "demo-run" / "logs").glob("*.log"))
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}{logs}"
+    # what the command said comes last: the end of a long message is what people see
+    assert done.returncode == 0, f"{logs}\n--- gl demo\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     return json.loads(done.stdout.splitlines()[-1])
 
 

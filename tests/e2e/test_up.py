@@ -21,7 +21,7 @@ import pytest
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class Running:
@@ -60,7 +60,7 @@ class Running:
 
 
 def until(condition: Callable[[], object], why: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, why()
         time.sleep(0.2)

@@ -22,7 +22,7 @@ from gl_assets.cli.platform import Options, Platform
 from gl_assets.cli.supervision import Supervision
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 _DOWN_S = 60
 _SOURCES = 4
@@ -83,7 +83,7 @@ class Saboteur:
 
     @staticmethod
     def _until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.1)
