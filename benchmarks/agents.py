@@ -23,9 +23,10 @@ import psycopg
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 
-from resources.agents.broadcaster import Broadcaster, Command
+from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
 from resources.agents.keys import generate_keys
+from resources.agents.requests import Command
 from resources.core.errors import PlatformError
 from resources.databases.timescale.migrate import migrate
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from gl_assets.agents.results import latency_percentile, latency_plot, result_table, state_counts
 from resources.agents.agent_list import list_agents
-from resources.agents.broadcaster import Command, Outcome
+from resources.agents.requests import Command, Outcome
 from resources.core.errors import ConfigError, DataError
 
 COMMAND_RESULTS = dg.AssetKey(["agents", "command_results"])

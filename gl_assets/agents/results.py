@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from resources.agents.broadcaster import Outcome, Result
+from resources.agents.requests import Outcome, Result
 
 STATES = ("answered", "failed", "in_doubt", "expired", "sent", "queued")
 """States of a delivery, best first."""

@@ -15,11 +15,12 @@ from rich.table import Table
 
 from gl_assets.cli.state import databases, say
 from resources.agents.agent_list import agent_health, list_agents
-from resources.agents.broadcaster import Broadcaster, Command, Outcome
+from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
 from resources.agents.keys import generate_keys
 from resources.agents.message import ROLES
 from resources.agents.orchestrator import Orchestrator
+from resources.agents.requests import Command, Outcome
 from resources.core.errors import ConfigError, DataError
 from resources.core.logs import setup_logging
 from resources.databases.timescale.connection import connect

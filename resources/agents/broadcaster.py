@@ -6,18 +6,16 @@ outcome is read from the tables, so it is the same for both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psycopg
 
 from resources.agents import outbox
 from resources.agents.config import AgentsConfig
-from resources.agents.message import Formatter, Message, Priority
+from resources.agents.message import Formatter
 from resources.agents.orchestrator import Orchestrator
+from resources.agents.requests import Command, Outcome, Result
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
@@ -31,52 +29,6 @@ FROM agents.deliveries d
 LEFT JOIN agents.responses r ON r.correlation_id = d.message_id AND r.agent_id = d.agent_id
 WHERE d.message_id = %s ORDER BY d.agent_id
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What is to be done, by whom and until when."""
-
-    name: str
-    args: dict[str, Any]
-    targets: Sequence[str]
-    timeout_s: float
-    priority: Priority = "normal"
-    message_id: str | None = None
-    """Given by whoever may repeat the command: the same id is never executed twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a command at one agent."""
-
-    agent_id: str
-    state: str
-    attempts: int
-    reason: str | None
-    result: Any
-    latency_ms: float | None
-    answered_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a command at all of its targets."""
-
-    message: Message
-    repeated: bool
-    """True if this id had been accepted before: nothing new was sent."""
-    results: tuple[Result, ...]
-
-    @property
-    def answered(self) -> int:
-        """How many agents answered that they did it."""
-        return sum(result.state == "answered" for result in self.results)
-
-    @property
-    def latencies_ms(self) -> list[float]:
-        """Latencies of the agents that answered at all, ascending."""
-        return sorted(result.latency_ms for result in self.results if result.latency_ms is not None)
 
 
 class Broadcaster:

@@ -73,9 +73,10 @@ def test_orchestrator_when_killed_while_answers_come_then_the_next_one_stores_th
         f"""
         import os, signal
         from pathlib import Path
-        from resources.agents.broadcaster import Broadcaster, Command
+        from resources.agents.broadcaster import Broadcaster
         from resources.agents.config import AgentsConfig
         from resources.agents.recorder import Recorder
+        from resources.agents.requests import Command
         # dies at the moment the first answer would be written
         Recorder._write = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL) if entries.answers else None
         config = AgentsConfig.model_validate_json(Path({str(config)!r}).read_text())
