@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
+import jsonschema
+from pydantic import AfterValidator, Field, StringConstraints
 
 from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig
+
+EVENT_TOPICS = ("heat_optimization", "energy_efficiency", "system_status", "emergency")
+"""Topics of events that every site has."""
+
+
+def _json_schema(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        jsonschema.Draft202012Validator.check_schema(value)
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"not a JSON Schema (2020-12): {error.json_path}: {error.message}") from error
+    return value
+
+
+class TopicConfig(StrictModel):
+    """One topic of events."""
+
+    payload_schema: Annotated[dict[str, Any], AfterValidator(_json_schema)] | None = None
+    """JSON Schema (2020-12) that the payload of each event has to fit; any payload if absent."""
 
 
 class AgentsConfig(StrictModel):
@@ -26,3 +46,9 @@ class AgentsConfig(StrictModel):
     """Agents a broadcast addresses unless it names others."""
     default_timeout: Duration = timedelta(seconds=30)
     """timeout_seconds of a command that does not say."""
+    topics: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")], TopicConfig] = Field(
+        default_factory=dict
+    )
+    """Topics of events beside the four of every site (EVENT_TOPICS), and what the payloads of either must be."""
+    rate_limit: int | None = Field(1000, ge=1)
+    """Most messages the platform sends in a second, the most urgent first; null: as fast as the broker takes them."""

@@ -34,6 +34,9 @@ ResponseStatus = Literal["ok", "error", "expired", "in_doubt"]
 ROLES: tuple[str, ...] = get_args(Role)
 """Roles a key can have."""
 
+PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
+"""Most urgent first: the order of every queue."""
+
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
@@ -166,17 +169,35 @@ class Formatter:
         message_id: str | None = None,
     ) -> Message:
         """Return a command to `targets`."""
-        # milliseconds: the database keeps the deadline as an instant, from which the timeout is read back exactly
-        return Message(
-            message_id=message_id or new_id(),
-            source_agent=self._source,
-            target_agents=list(targets),
-            message_type="command",
-            priority=priority,
-            payload={"name": name, "args": args},
-            timestamp=rfc3339(self._clock.now()),
-            timeout_seconds=_plain(round(timeout_s, 3)),
-        )
+        payload = {"name": name, "args": args}
+        return self._asked("command", payload, targets, timeout_s, priority, message_id)
+
+    def query(
+        self,
+        name: str,
+        args: dict[str, Any],
+        *,
+        targets: Sequence[str],
+        timeout_s: float,
+        priority: Priority = "normal",
+        message_id: str | None = None,
+    ) -> Message:
+        """Return a query to `targets`: on the wire a command that says of itself that it changes nothing."""
+        return self._asked("query", {"name": name, "args": args}, targets, timeout_s, priority, message_id)
+
+    def event(
+        self,
+        topic: str,
+        payload: Any,
+        *,
+        timeout_s: float,
+        priority: Priority = "normal",
+        correlation_id: str | None = None,
+        message_id: str | None = None,
+    ) -> Message:
+        """Return an event on `topic`: for whoever has subscribed to it, so it names no targets."""
+        asked = self._asked("event", payload, (), timeout_s, priority, message_id)
+        return Message.model_validate({**asked.to_wire(), "topic": topic, "correlation_id": correlation_id})
 
     def response(
         self, command: Message, status: ResponseStatus, *, result: Any = None, error: str | None = None
@@ -208,6 +229,27 @@ class Formatter:
             timestamp=rfc3339(self._clock.now()),
             timeout_seconds=90,
             session_id=session_id,
+        )
+
+    def _asked(  # the four message types of a sender have these fields, and no others, in common
+        self,
+        message_type: MessageType,
+        payload: Any,
+        targets: Sequence[str],
+        timeout_s: float,
+        priority: Priority,
+        message_id: str | None,
+    ) -> Message:
+        # milliseconds: the database keeps the deadline as an instant, from which the timeout is read back exactly
+        return Message(
+            message_id=message_id or new_id(),
+            source_agent=self._source,
+            target_agents=list(targets),
+            message_type=message_type,
+            priority=priority,
+            payload=payload,
+            timestamp=rfc3339(self._clock.now()),
+            timeout_seconds=_plain(round(timeout_s, 3)),
         )
 
 
