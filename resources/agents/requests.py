@@ -112,6 +112,13 @@ class Retry:
     """Silence before the next sending, and before another agent takes the silent one's place; None: the time there is,
     shared evenly among the sendings."""
 
+    def __post_init__(self) -> None:
+        """Refuse a number of sendings below 0 and a silence that is none with a DataError."""
+        if self.times < 0:
+            raise DataError(f"retry: {self.times} sendings more are fewer than none; give 0 or more")
+        if self.after_s is not None and not self.after_s > 0:
+            raise DataError(f"retry: a silence of {self.after_s:g} s is none; give more than 0")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
