@@ -1,27 +1,31 @@
-"""Keys of the agents: a JWKS file of public keys, and one private key file for each agent.
+"""Keys of the agents: everyone's public keys from a JWKS file, private keys of who runs here, and making them.
 
-Public keys carry `gl_agent` (who) and `gl_role` (what that one may send). Two keys of one agent are both valid while
-rotating; removing a key from the file revokes it. Source: RFC 7517, RFC 8037 (Ed25519).
+Two keys of one agent are both valid while rotating; removing a key from the file, or naming it in `gl_revoked`, revokes
+it. How the files look is in `key_file`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import stat
-from collections.abc import Iterable
+import fcntl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import structlog
-from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from resources.agents.message import ROLES
-from resources.agents.strict_json import StrictJsonError, loads
+from resources.agents.key_file import (
+    KeyEntry,
+    KeySetFile,
+    new_key,
+    read_private,
+    read_private_set,
+    read_public,
+    write_private,
+    write_private_set,
+)
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError
 
@@ -30,18 +34,10 @@ log = structlog.get_logger(__name__)
 PUBLIC_KEYS_FILE = "public-keys.jwks"
 """Name of the JWKS file that `generate_keys` writes."""
 
-_KID = re.compile(r"([A-Za-z0-9_.\-]{1,64}):([0-9]{1,9})")
 _UNKNOWN_KID_REREAD_S = 1.0
 
-
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    """A key that verifies, whose it is and what role it has."""
-
-    kid: str
-    agent_id: str
-    role: str
-    key: OKPKey
+PublicKey = KeyEntry
+"""A key of the JWKS file: it verifies, or payloads are encrypted to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +56,31 @@ def load_private_key(path: Path) -> PrivateKey:
     Raises:
         ConfigError: The file is missing, readable by others, or not an Ed25519 private key with kid and gl_role.
     """
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        data = path.read_bytes()
-    except OSError as error:
+    entry = read_private(path)
+    if entry.use != "sig":
+        raise ConfigError(f"private key {path}: {entry.kid} is for encryption; a key that signs must be there")
+    if path.stem != entry.agent_id:
         raise ConfigError(
-            f"private key {path}: cannot be read ({error.strerror}); make it with `gl agents keys`"
-        ) from error
-    if mode & 0o077:
-        raise ConfigError(f"private key {path}: mode {mode:04o} lets others read it; run chmod 600 on it")
-    entry = _object(data, path)
-    key, kid, agent_id, role = _entry(entry, path)
-    if not key.is_private:
-        raise ConfigError(f"private key {path}: holds a public key only; put the agent's own private key there")
-    if path.stem != agent_id:
-        raise ConfigError(
-            f"private key {path}: its kid {kid} belongs to {agent_id}; the file must be named {agent_id}.jwk"
+            f"private key {path}: its kid {entry.kid} belongs to {entry.agent_id}; the file must be named "
+            f"{entry.agent_id}.jwk"
         )
-    return PrivateKey(kid, agent_id, key, role)
+    return PrivateKey(entry.kid, entry.agent_id, entry.key, entry.role)
+
+
+def load_encryption_keys(path: Path, agent_id: str) -> dict[str, OKPKey]:
+    """Return kid -> private key of what payloads for `agent_id` may be encrypted to (`<agent_id>.enc.jwks`).
+
+    Raises:
+        ConfigError: The file is missing, readable by others, or holds a key that is not the agent's, or not for that.
+    """
+    found = {entry.kid: entry for entry in read_private_set(path)}
+    wrong = next((e.kid for e in found.values() if e.agent_id != agent_id or e.use != "enc"), None)
+    if wrong is not None or not found:
+        raise ConfigError(
+            f"private key {path}: {wrong or 'nothing in it'} is not a key to encrypt to of {agent_id}; make one with "
+            f"`gl agents keys FOLDER --agent {agent_id} --encryption`"
+        )
+    return {kid: entry.key for kid, entry in found.items()}
 
 
 class PublicKeys:
@@ -96,37 +99,64 @@ class PublicKeys:
         self._clock = clock or SystemClock()
         self._lock = Lock()
         self._stamp = _stamp(path)
-        self._keys = _read(path)
+        self._file = read_public(path)
         self._reread_at = self._clock.monotonic()
         self._broken = False
 
     def get(self, kid: str) -> PublicKey | None:
-        """Return the key of `kid`, None if there is none (then the file is read again, at most once a second)."""
-        stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._reread(stamp)
-        found = self._keys.get(kid)
-        if found is None and self._clock.monotonic() - self._reread_at >= _UNKNOWN_KID_REREAD_S:
-            self._reread(stamp)
-            found = self._keys.get(kid)
-        return found
+        """Return the key of `kid` that verifies, None if there is none.
+
+        The file is read again when it changed, and for an unknown kid at most once a second.
+        """
+        found = self._current(kid).entries.get(kid)
+        return found if found is not None and found.use == "sig" else None
+
+    def encryption_key_of(self, agent_id: str) -> PublicKey | None:
+        """Return the newest key that payloads for an agent are encrypted to, None if it has none."""
+        entries = self._current(None).entries.values()
+        found = [entry for entry in entries if entry.agent_id == agent_id and entry.use == "enc"]
+        return max(found, key=_number, default=None)
 
     def role_of(self, agent_id: str) -> str | None:
         """Return the role of an agent's keys, None if it has none."""
-        return next((key.role for key in self._keys.values() if key.agent_id == agent_id), None)
+        return next((e.role for e in self._file.entries.values() if e.agent_id == agent_id and e.use == "sig"), None)
+
+    def entries(self) -> list[PublicKey]:
+        """Return every valid key."""
+        return list(self._current(None).entries.values())
+
+    def _current(self, kid: str | None) -> KeySetFile:
+        stamp = _stamp(self._path)
+        if stamp != self._stamp:
+            self._reread(stamp)
+        unknown = kid is not None and kid not in self._file.entries
+        if unknown and self._clock.monotonic() - self._reread_at >= _UNKNOWN_KID_REREAD_S:
+            self._reread(stamp)
+        return self._file
 
     def _reread(self, stamp: tuple[int, ...]) -> None:
         with self._lock:
             self._reread_at = self._clock.monotonic()
             try:
-                self._keys = _read(self._path)
+                self._file = read_public(self._path)
             except ConfigError as error:
                 if not self._broken:
-                    log.error("public_keys_unreadable", path=str(self._path), error=str(error), keeps=len(self._keys))
+                    keeps = len(self._file.entries)
+                    log.error("public_keys_unreadable", path=str(self._path), error=str(error), keeps=keeps)
                 self._broken = True
             else:
                 self._broken = False
             self._stamp = stamp
+
+
+def private_key_path(folder: Path, agent_id: str) -> Path:
+    """Return where the private key that signs for an agent lies."""
+    return folder / f"{agent_id}.jwk"
+
+
+def encryption_keys_path(folder: Path, agent_id: str) -> Path:
+    """Return where the private keys that payloads for an agent are encrypted to lie."""
+    return folder / f"{agent_id}.enc.jwks"
 
 
 def generate_keys(
@@ -136,44 +166,133 @@ def generate_keys(
     orchestrator_id: str = "GL-001",
     rotate: bool = False,
     role: str | None = None,
+    encryption: bool = False,
 ) -> Path:
     """Make the missing keys of `agent_ids` in `folder` and return the path of the JWKS file that holds all public keys.
 
     Existing keys stay. With `rotate` each named agent gets a new private key with the next number; its former public
-    key stays valid until it is removed from the JWKS file. The role is orchestrator for `orchestrator_id`, else agent,
-    unless `role` says otherwise.
+    key stays valid until `revoke_keys`. The role is `role`, else that of the agent's former key, else orchestrator for
+    `orchestrator_id` and agent for everyone else. With `encryption` each also gets a key to encrypt payloads to. A
+    private key that an existing JWKS file does not list was revoked: it is not put back, only `rotate` replaces it.
+
+    Raises:
+        ConfigError: A file is there and is not what it should be, or an agent id is not one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jwks = folder / PUBLIC_KEYS_FILE
-    public = {k: v.key.as_dict(private=False) for k, v in _read(jwks).items()} if jwks.exists() else {}
-    for agent_id in agent_ids:
-        numbers = [int(kid.rpartition(":")[2]) for kid in public if kid.rpartition(":")[0] == agent_id]
-        path = folder / f"{agent_id}.jwk"
-        if path.exists() and not rotate:
-            private = load_private_key(path)
-            public.setdefault(private.kid, private.key.as_dict(private=False))
-            continue
-        given = role or ("orchestrator" if agent_id == orchestrator_id else "agent")
-        kid = f"{agent_id}:{max(numbers, default=0) + 1}"
-        if not _KID.fullmatch(kid):
-            raise ConfigError(f"agent id {agent_id!r}: must be 1 to 64 letters, digits, _, . or -")
-        parameters: Any = {"kid": kid, "alg": "EdDSA", "use": "sig", "gl_agent": agent_id, "gl_role": given}
-        key = OKPKey.generate_key("Ed25519", parameters)
-        _write(path, key.as_dict(private=True), 0o600)
-        public[kid] = key.as_dict(private=False)
-    _write(jwks, {"keys": list(public.values())}, 0o644)
+    with _alone(folder):
+        is_new = not jwks.exists()
+        known = KeySetFile({}) if is_new else read_public(jwks)
+        for agent_id in agent_ids:
+            signing = _signing_key(folder, agent_id, known, rotate=rotate, relist=is_new, role=role)
+            if signing is None:
+                given = role or ("orchestrator" if agent_id == orchestrator_id else "agent")
+                signing = new_key(agent_id, _next_number(folder, agent_id, known), role=given, use="sig")
+                write_private(private_key_path(folder, agent_id), signing)
+                known.entries[signing.kid] = signing
+            if encryption:
+                _add_encryption_key(folder, signing, known, rotate=rotate, relist=is_new)
+        known.write(jwks)
     return jwks
 
 
-def _write(path: Path, document: dict[str, Any], mode: int) -> None:
-    # written beside and renamed, so that a reader never sees half a file and a private key is never open to others
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def revoke_keys(folder: Path, kids: Iterable[str]) -> Path:
+    """Take keys out of the JWKS file in `folder` for good, and return its path.
+
+    Raises:
+        ConfigError: A kid is not in the file, or the file cannot be read.
+    """
+    jwks = folder / PUBLIC_KEYS_FILE
+    with _alone(folder):
+        known = read_public(jwks)
+        named = set(kids)
+        unknown = sorted(named - known.entries.keys() - known.revoked)
+        if unknown:
+            raise ConfigError(
+                f"public keys {jwks}: has no key {', '.join(unknown)}; `gl agents keys FOLDER --show` lists them"
+            )
+        left = {kid: entry for kid, entry in known.entries.items() if kid not in named}
+        KeySetFile(left, known.revoked | named).write(jwks)
+    return jwks
+
+
+def former_keys(folder: Path, agent_ids: Iterable[str]) -> list[str]:
+    """Return the kids of `agent_ids` that a newer key of the same agent and use has replaced.
+
+    Raises:
+        ConfigError: The JWKS file cannot be read.
+    """
+    wanted = set(agent_ids)
+    newest: dict[tuple[str, str], KeyEntry] = {}
+    found = [entry for entry in read_public(folder / PUBLIC_KEYS_FILE).entries.values() if entry.agent_id in wanted]
+    for entry in sorted(found, key=_number):
+        newest[entry.agent_id, entry.use] = entry
+    return [entry.kid for entry in found if newest[entry.agent_id, entry.use] is not entry]
+
+
+def unlisted_keys(folder: Path, agent_ids: Iterable[str]) -> list[str]:
+    """Return the kids of private keys in `folder` that its JWKS file does not list: they were revoked.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    listed = read_public(folder / PUBLIC_KEYS_FILE).entries
+    paths = [private_key_path(folder, agent_id) for agent_id in agent_ids]
+    kids = [load_private_key(path).kid for path in paths if path.exists()]
+    return [kid for kid in kids if kid not in listed]
+
+
+def _signing_key(
+    folder: Path, agent_id: str, known: KeySetFile, *, rotate: bool, relist: bool, role: str | None
+) -> KeyEntry | None:
+    """Return the key that signs for an agent if it stays or was replaced here; None if it never had one."""
+    path = private_key_path(folder, agent_id)
+    if not path.exists():
+        return None
+    load_private_key(path)
+    held = read_private(path)
+    if rotate:
+        # the role is the key's: one that was made for alarms must not come back as an agent's
+        held = new_key(agent_id, _next_number(folder, agent_id, known), role=role or held.role, use="sig")
+        write_private(path, held)
+    if (relist or rotate) and held.kid not in known.revoked:
+        known.entries[held.kid] = held
+    return held
+
+
+def _add_encryption_key(folder: Path, signing: KeyEntry, known: KeySetFile, *, rotate: bool, relist: bool) -> None:
+    path = encryption_keys_path(folder, signing.agent_id)
+    held = read_private_set(path) if path.exists() else []
+    if not held or rotate:
+        number = _next_number(folder, signing.agent_id, known)
+        # the former stays beside the new one: what was encrypted to it may still be on its way
+        held = [*held[-1:], new_key(signing.agent_id, number, role=signing.role, use="enc")]
+        write_private_set(path, held)
+        known.entries[held[-1].kid] = held[-1]
+    elif relist:
+        known.entries.update({entry.kid: entry for entry in held})
+
+
+def _next_number(folder: Path, agent_id: str, known: KeySetFile) -> int:
+    """Return a number that no key of the agent ever had, as far as the folder can tell."""
+    numbers = known.numbers(agent_id)
+    if (path := private_key_path(folder, agent_id)).exists():
+        numbers.append(_number(read_private(path)))
+    if (path := encryption_keys_path(folder, agent_id)).exists():
+        numbers += [_number(entry) for entry in read_private_set(path)]
+    return max(numbers, default=0) + 1
+
+
+def _number(entry: KeyEntry) -> int:
+    return int(entry.kid.rpartition(":")[2])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second maker of keys out: the JWKS file is read, changed and written."""
+    with (folder / ".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -182,56 +301,3 @@ def _stamp(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return (status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _read(path: Path) -> dict[str, PublicKey]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"public keys {path}: cannot be read ({error.strerror}); make them with `gl agents keys`"
-        ) from error
-    entries = _object(data, path).get("keys")
-    if not isinstance(entries, list):
-        raise ConfigError(f"public keys {path}: not a JWKS (an object with a list `keys`)")
-    found: dict[str, PublicKey] = {}
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise ConfigError(f"public keys {path}: an entry of `keys` is not an object")
-        key, kid, agent_id, role = _entry(entry, path)
-        if key.is_private:
-            raise ConfigError(
-                f"public keys {path}: {kid} is a private key; remove it, and replace that key: it is no secret now"
-            )
-        if kid in found:
-            raise ConfigError(f"public keys {path}: {kid} occurs twice")
-        found[kid] = PublicKey(kid, agent_id, role, key)
-    return found
-
-
-def _object(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        document = loads(data)
-    except StrictJsonError as error:
-        raise ConfigError(f"key file {path}: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"key file {path}: not a JSON object")
-    return document
-
-
-def _entry(entry: dict[str, Any], path: Path) -> tuple[OKPKey, str, str, str]:
-    kid, role, owner = entry.get("kid"), entry.get("gl_role"), entry.get("gl_agent")
-    match = _KID.fullmatch(kid) if isinstance(kid, str) else None
-    if match is None or owner != match[1]:
-        raise ConfigError(f"key file {path}: a key needs kid `<agent_id>:<n>` and gl_agent with the same agent id")
-    if role not in ROLES:
-        raise ConfigError(f"key file {path}: {kid} needs gl_role, one of {', '.join(ROLES)}")
-    if entry.get("kty") != "OKP" or entry.get("crv") != "Ed25519":
-        raise ConfigError(f"key file {path}: {kid} is not an Ed25519 key (kty OKP, crv Ed25519)")
-    try:
-        key = OKPKey.import_key({name: value for name, value in entry.items() if isinstance(value, str)})
-        key.check_use("sig")
-        _ = key.public_key
-    except (JoseError, ValueError, TypeError) as error:
-        raise ConfigError(f"key file {path}: {kid} is not a usable Ed25519 key") from error
-    return key, match[0], match[1], role
