@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import jsonschema
 from pydantic import AfterValidator, Field, StringConstraints
 
+from resources.agents.encryption import EncryptPayloads
+from resources.agents.permissions import Permissions
 from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig
 
@@ -52,3 +54,9 @@ class AgentsConfig(StrictModel):
     """Topics of events beside the four of every site (EVENT_TOPICS), and what the payloads of either must be."""
     rate_limit: int | None = Field(1000, ge=1)
     """Most messages the platform sends in a second, the most urgent first; null: as fast as the broker takes them."""
+    permissions: Permissions = Permissions()
+    """Who may send which command, and publish on which topic of events, beyond what the wire allows."""
+    encrypt_payloads: EncryptPayloads = "never"
+    """Whether commands go encrypted: never, where_possible (to agents with a key for it), always."""
+    encryption_keys: Path | None = None
+    """`<orchestrator_id>.enc.jwks`, mode 0600: needed to read answers that agents encrypt."""

@@ -9,11 +9,15 @@ The judge keeps no ids itself: an agent keeps them in its `SeenStore`, the platf
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import Enum
+from threading import Lock
 
+from resources.agents.encryption import PayloadCipher
 from resources.agents.keys import PublicKeys
 from resources.agents.message import Message
+from resources.agents.permissions import Permissions
 from resources.agents.refusals import RefusedError
 from resources.agents.tokens import LIFETIME_S, WILL_LIFETIME_S, Received, open_token
 from resources.agents.topics import misfit, parse_topic
@@ -39,11 +43,23 @@ class Verdict(Enum):
 class Judge:
     """Judges what one receiver at one site gets; safe from any thread."""
 
-    def __init__(self, keys: PublicKeys, site: str, clock: Clock) -> None:
-        """Judge by these public keys and this clock."""
+    def __init__(
+        self,
+        keys: PublicKeys,
+        site: str,
+        clock: Clock,
+        *,
+        permissions: Permissions | None = None,
+        cipher: PayloadCipher | None = None,
+    ) -> None:
+        """Judge by these public keys and this clock; by the wire's own rules alone without `permissions`."""
         self._keys = keys
         self._site = site
         self._clock = clock
+        self._permissions = permissions or Permissions()
+        self._cipher = cipher
+        self._verdicts: Counter[str] = Counter()
+        self._lock = Lock()
 
     def who(self, token: bytes, topic: str) -> Received:
         """Return the message of a token that came on `topic`, once it is clear who sent it and that they may.
@@ -54,7 +70,7 @@ class Judge:
         place = parse_topic(topic)
         if place is None or place.site != self._site:
             raise RefusedError("wrong_topic", "not a topic of this site's agents")
-        received = open_token(token, self._keys, self._site)
+        received = open_token(token, self._keys, self._site, self._cipher)
         reason = misfit(place, received.message, received.role)
         if reason is not None:
             sender = received.message.source_agent
@@ -63,6 +79,7 @@ class Judge:
                 f"a {received.message.message_type} of role {received.role} must not come on this topic",
                 claimed=sender,
             )
+        self._permissions.refuse_received(received.message, received.role)
         return received
 
     def verdict(self, received: Received, seen: bytes | None) -> Verdict:
@@ -71,6 +88,17 @@ class Judge:
         Raises:
             RefusedError: The id was used for other content, or the token's times break the rules.
         """
+        found = self._decide(received, seen)
+        with self._lock:
+            self._verdicts[found.value] += 1
+        return found
+
+    def verdicts(self) -> dict[str, int]:
+        """Return verdict -> how many messages got it so far; the refused ones are counted where they are audited."""
+        with self._lock:
+            return dict(self._verdicts)
+
+    def _decide(self, received: Received, seen: bytes | None) -> Verdict:
         if seen is not None:
             if seen != received.content_hash:
                 raise _refused("forged_repeat", "this id was used before for other content", received.message)

@@ -26,8 +26,7 @@ from resources.core.errors import ConfigError
 KID = re.compile(r"([A-Za-z0-9_.\-]{1,64}):([0-9]{1,9})")
 """What a kid looks like: the agent's id and a number that only grows."""
 
-SIGNING_CURVE, ENCRYPTION_CURVE = "Ed25519", "X25519"
-_USES = {SIGNING_CURVE: "sig", ENCRYPTION_CURVE: "enc"}
+_USES = {"Ed25519": "sig", "X25519": "enc"}
 _ALGORITHMS = {"sig": "EdDSA", "enc": "ECDH-ES"}
 
 
@@ -71,9 +70,9 @@ def new_key(agent_id: str, number: int, *, role: str, use: str) -> KeyEntry:
     kid = f"{agent_id}:{number}"
     if not KID.fullmatch(kid):
         raise ConfigError(f"agent id {agent_id!r}: must be 1 to 64 letters, digits, _, . or -")
-    curve = SIGNING_CURVE if use == "sig" else ENCRYPTION_CURVE
     members: Any = {"kid": kid, "alg": _ALGORITHMS[use], "use": use, "gl_agent": agent_id, "gl_role": role}
-    return KeyEntry(kid, agent_id, role, use, OKPKey.generate_key(curve, members))
+    key = OKPKey.generate_key("Ed25519" if use == "sig" else "X25519", members)
+    return KeyEntry(kid, agent_id, role, use, key)
 
 
 def read_public(path: Path) -> KeySetFile:

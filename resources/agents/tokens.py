@@ -21,6 +21,7 @@ from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 from pydantic import ValidationError
 
+from resources.agents.encryption import PayloadCipher
 from resources.agents.keys import PrivateKey, PublicKey, PublicKeys
 from resources.agents.message import LONGEST_TIMEOUT_S, Message
 from resources.agents.refusals import RefusedError
@@ -67,6 +68,8 @@ class Received:
     issued_at: datetime
     expires_at: datetime
     content_hash: bytes
+    encrypted: bool = False
+    """Whether the payload came encrypted; here it is plain."""
 
 
 def audience(site: str) -> str:
@@ -74,8 +77,10 @@ def audience(site: str) -> str:
     return f"gl:{site}"
 
 
-def sign(message: Message, key: PrivateKey, site: str, *, now: datetime, will: bool = False) -> str:
-    """Return `message` as a token issued now; a `will` lives for seven days.
+def sign(
+    message: Message, key: PrivateKey, site: str, *, now: datetime, will: bool = False, enc: str | None = None
+) -> str:
+    """Return `message` as a token issued now; a `will` lives for seven days, `enc` stands in place of the payload.
 
     Raises:
         DataError: The token would be larger than 256 KiB, or the payload has no canonical form.
@@ -83,6 +88,10 @@ def sign(message: Message, key: PrivateKey, site: str, *, now: datetime, will: b
     issued = math.floor(now.timestamp())
     latest = issued + (WILL_LIFETIME_S if will else LIFETIME_S)
     expires = latest if will else min(latest, math.ceil(message.deadline.timestamp()))
+    content = message.to_wire()
+    if enc is not None:
+        del content["payload"]
+        content["enc"] = enc
     claims = {
         "iss": key.agent_id,
         "aud": audience(site),
@@ -90,7 +99,7 @@ def sign(message: Message, key: PrivateKey, site: str, *, now: datetime, will: b
         "exp": expires,
         "jti": message.message_id,
         "role": key.role,
-        "msg": message.to_wire(),
+        "msg": content,
     }
     try:
         body = orjson.dumps(claims)
@@ -104,8 +113,14 @@ def sign(message: Message, key: PrivateKey, site: str, *, now: datetime, will: b
     return token
 
 
-def open_token(token: bytes, keys: PublicKeys, site: str) -> Received:
+def open_token(token: bytes, keys: PublicKeys, site: str, cipher: PayloadCipher | None = None) -> Received:
     """Return what a token says, once its signature and its claims about identity hold.
+
+    Args:
+        token: What came.
+        keys: Everyone's public keys.
+        site: Whose audience it must have.
+        cipher: Decrypts a payload that is encrypted; without one such a message is refused.
 
     Raises:
         RefusedError: Anything about size, form, header, key, signature, claims or message is wrong.
@@ -121,8 +136,9 @@ def open_token(token: bytes, keys: PublicKeys, site: str) -> Received:
         raise RefusedError("bad_signature", "the signature does not hold", claimed=key.agent_id) from error
     claims = _json(body, key.agent_id)
     _check_identity(claims, key, site)
+    content, encrypted = _decrypted(claims, key, cipher)
     try:
-        message = Message.model_validate(claims.get("msg"))
+        message = Message.model_validate(content)
         content_hash = message.content_hash()
     except (ValidationError, rfc8785.CanonicalizationError, RecursionError) as error:
         raise RefusedError("malformed", _faults(error), claimed=key.agent_id) from error
@@ -131,7 +147,7 @@ def open_token(token: bytes, keys: PublicKeys, site: str) -> Received:
     if claims["jti"] != message.message_id:
         raise RefusedError("wrong_id", "jti is not message_id", claimed=key.agent_id)
     issued, expires = _instant(claims, "iat", key), _instant(claims, "exp", key)
-    return Received(message, key.kid, key.role, issued, expires, content_hash)
+    return Received(message, key.kid, key.role, issued, expires, content_hash, encrypted)
 
 
 def _key_of(token: bytes, keys: PublicKeys) -> PublicKey:
@@ -177,6 +193,18 @@ def _check_identity(claims: dict[str, Any], key: PublicKey, site: str) -> None:
         raise RefusedError("wrong_audience", f"aud is not {audience(site)}", claimed=key.agent_id)
     if not isinstance(claims.get("jti"), str):
         raise RefusedError("wrong_id", "there is no jti", claimed=key.agent_id)
+
+
+def _decrypted(claims: dict[str, Any], key: PublicKey, cipher: PayloadCipher | None) -> tuple[Any, bool]:
+    content = claims.get("msg")
+    if not isinstance(content, dict) or "enc" not in content:
+        return content, False
+    if "payload" in content:
+        raise RefusedError("malformed", "msg has both payload and enc", claimed=key.agent_id)
+    if cipher is None:
+        raise RefusedError("undecryptable", "enc cannot be read here: there is no key for it", claimed=key.agent_id)
+    payload = cipher.decrypt(content["enc"], issuer=key.agent_id, message_id=content.get("message_id"))
+    return {**content, "payload": payload}, True
 
 
 def _instant(claims: dict[str, Any], name: str, key: PublicKey) -> datetime:
