@@ -2,6 +2,7 @@
 
 MQTT 5 where the broker speaks it, 3.1.1 otherwise. A message is acknowledged by its `ack`, after whatever it caused is
 durable; an acknowledgement of a connection that is gone is dropped, since the broker delivers the message again.
+What is published waits in a queue of ours (`outgoing.py`) until it is its turn; the network's thread alone sends.
 """
 
 from __future__ import annotations
@@ -10,35 +11,32 @@ import random
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import paho.mqtt.client as paho
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from resources.agents.message import Priority
+from resources.agents.mqtt_client import make_client, open_connection, tls_context
 from resources.agents.network import Network
+from resources.agents.outgoing import Outgoing, Publication, nothing
+from resources.agents.pace import Pace
 from resources.core.errors import UnreachableError
 from resources.transport.broker import BrokerConfig
-from resources.transport.tls import client_context
 
 log = structlog.get_logger(__name__)
 
-SESSION_EXPIRY_S = 604_800
-"""How long the broker keeps the session and its messages."""
-
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 15.0
-_CONNECT_TIMEOUT_S = 10.0
 _CONNACK_TIMEOUT_S = 5.0
 _IN_FLIGHT = 20
-"""What brokers allow unless they say otherwise; beyond the broker's limit MQTT 5 makes it end the connection."""
-
-_RECEIVE_MAXIMUM = 1000
+"""What brokers allow unless they say less; beyond the broker's limit MQTT 5 makes it end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,8 @@ class Bus:
         subscriptions: Sequence[str],
         callbacks: BusCallbacks,
         network: Network,
+        *,
+        pace: Pace | None = None,
     ) -> None:
         """Prepare a client that subscribes to `subscriptions` with QoS 1; nothing is opened yet."""
         self._broker = broker
@@ -84,7 +84,7 @@ class Bus:
         self._subscriptions = list(subscriptions)
         self._callbacks = callbacks
         self._network = network
-        self._tls = _tls_context(broker)
+        self._tls = tls_context(broker)
         self._protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self._client = self._make_client()
         self._connected = threading.Event()
@@ -94,8 +94,8 @@ class Bus:
         self._failures = 0
         self._answered = False
         self._refused: str | None = None
-        self._on_sent: dict[int, Callable[[], None]] = {}
-        self._sent_early: set[int] = set()
+        self._outgoing = Outgoing(pace or Pace(), in_flight=_IN_FLIGHT)
+        self._paced = False
 
     @property
     def connected(self) -> bool:
@@ -125,26 +125,41 @@ class Bus:
                 source="agents",
             )
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, on_sent: Callable[[], None] | None = None) -> None:
-        """Publish; with QoS 1 the client repeats it over reconnects of this process until the broker has it.
+    @property
+    def waiting(self) -> int:
+        """How many publications the broker has not taken over yet."""
+        return len(self._outgoing)
 
-        `on_sent` is called when the broker has taken it over.
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        priority: Priority = "normal",
+        on_sent: Callable[[], None] | None = None,
+    ) -> None:
+        """Publish; with QoS 1 as `put`, with QoS 0 now if connected, else never.
+
+        `on_sent` is called when the broker has taken it over, with QoS 1.
         """
-        info = self._client.publish(topic, payload, qos=qos)
-        while info.rc is MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            # 65,535 packet ids wrap around: this one still waits for its acknowledgement, the next may not
-            info = self._client.publish(topic, payload, qos=qos)
-        # the acknowledgement may come before this line: each side writes first and looks for the other's mark then
-        self._on_sent[info.mid] = on_sent or _nothing
-        if info.mid in self._sent_early:
-            self._tell_sent(info.mid)
+        if qos == 0:
+            self._network.call_soon(lambda: self._publish_now(topic, payload))
+            return
+        self.put(Publication(topic, payload, priority, on_sent or nothing))
+
+    def put(self, publication: Publication) -> None:
+        """Have this sent when it is its turn, and again over reconnects of this process until the broker has it."""
+        self._outgoing.add(publication)
+        self._network.call_soon(self._pump)
 
     def stop(self, farewell: Will | None = None, *, timeout_s: float = 5.0) -> None:
         """Publish a farewell if given and connected, disconnect cleanly, and stay disconnected."""
         self._stopping = True
         if farewell is not None and self.connected:
             said = threading.Event()
-            self.publish(farewell.topic, farewell.payload, on_sent=said.set)
+            # after everything else: it is the last that is said
+            self.publish(farewell.topic, farewell.payload, priority="low", on_sent=said.set)
             said.wait(timeout_s)
         self._connected.clear()
         if self._client.disconnect() is MQTTErrorCode.MQTT_ERR_SUCCESS and not self._ended.wait(timeout_s):
@@ -190,23 +205,7 @@ class Bus:
         return f"{self._broker.host}:{self._broker.port}"
 
     def _make_client(self) -> paho.Client:
-        five = self._protocol is MQTTProtocolVersion.MQTTv5
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self.client_id,
-            clean_session=None if five else False,
-            protocol=self._protocol,
-            manual_ack=True,
-            reconnect_on_failure=False,
-        )
-        if self._broker.username is not None:
-            password = self._broker.password.reveal() if self._broker.password is not None else None
-            client.username_pw_set(self._broker.username, password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        client.connect_timeout = _CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(_IN_FLIGHT)
-        client.max_queued_messages_set(0)
+        client = make_client(self._broker, self.client_id, self._protocol, self._tls)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -228,18 +227,8 @@ class Bus:
             will = self._callbacks.make_will()
             if will is not None:
                 self._client.will_set(will.topic, will.payload, qos=1)
-            keepalive = max(1, int(self._broker.keepalive.total_seconds()))
-            if self._protocol is MQTTProtocolVersion.MQTTv5:
-                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                properties.SessionExpiryInterval = SESSION_EXPIRY_S
-                properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-                self._client.connect_async(
-                    self._broker.host, self._broker.port, keepalive, clean_start=False, properties=properties
-                )
-            else:
-                self._client.connect_async(self._broker.host, self._broker.port, keepalive)
             generation, self._answered = self._generation, False
-            self._client.reconnect()
+            open_connection(self._client, self._broker)
             self._network.call_after(_CONNACK_TIMEOUT_S, lambda: self._give_up(generation))
         except (OSError, ValueError) as error:
             self._note_failure(str(error))
@@ -251,12 +240,14 @@ class Bus:
             self.drop()
 
     def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
+        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self._answered = True
         if reason.is_failure:
             self._on_refused(reason)
             return
+        # MQTT 5: absent means 65,535
+        self._outgoing.most_in_flight = min(_IN_FLIGHT, getattr(properties, "ReceiveMaximum", _IN_FLIGHT))
         self._generation += 1
         if self._failures:
             log.info("broker_connected_again", broker=self._where, client_id=self.client_id, failures=self._failures)
@@ -278,11 +269,8 @@ class Bus:
 
     def _ready(self) -> None:
         self._connected.set()
-        try:
-            self._callbacks.on_connected()
-        except Exception:
-            # paho would leave its state half way through the packet
-            log.exception("bus_callback_failed", client_id=self.client_id)
+        self._network.call_soon(self._pump)
+        _guarded(self._callbacks.on_connected, self.client_id)
 
     def _on_refused(self, reason: ReasonCode) -> None:
         if self._protocol is MQTTProtocolVersion.MQTTv5 and reason.getName() == "Unsupported protocol version":
@@ -308,6 +296,7 @@ class Bus:
         fell_back = self._protocol is not client.protocol
         if fell_back:
             self._client = self._make_client()
+            self._outgoing.call_back()
         self._retry(at_once=fell_back)
 
     def _try_other_version(self) -> None:
@@ -339,15 +328,43 @@ class Bus:
             # paho would leave its state half way through the packet; not acknowledged, so the message comes again
             log.exception("bus_callback_failed", client_id=self.client_id)
 
-    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Any) -> None:
-        self._sent_early.add(mid)
-        self._tell_sent(mid)
+    def _pump(self) -> None:
+        """Send what may go now; in the network's thread."""
+        while self._connected.is_set():
+            publication, again_s = self._outgoing.next(time.monotonic())
+            if publication is None:
+                if again_s is not None and not self._paced:
+                    self._paced = True
+                    self._network.call_after(again_s, self._pump_again)
+                return
+            self._send(publication)
 
-    def _tell_sent(self, mid: int) -> None:
-        told = self._on_sent.pop(mid, None)
-        if told is not None:
-            self._sent_early.discard(mid)
-            told()
+    def _pump_again(self) -> None:
+        self._paced = False
+        self._pump()
+
+    def _send(self, publication: Publication) -> None:
+        try:
+            info = self._client.publish(publication.topic, publication.payload, qos=1)
+        except ValueError as error:
+            # a topic or payload that MQTT has no form for: it would fail for ever, and nothing may wait behind it
+            log.error("publication_impossible", client_id=self.client_id, topic=publication.topic, error=str(error))
+            _guarded(publication.on_refused, self.client_id)
+            return
+        self._outgoing.flies(info.mid, publication)
+
+    def _publish_now(self, topic: str, payload: bytes) -> None:
+        if self._connected.is_set():
+            self._client.publish(topic, payload, qos=0)
+
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        publication = self._outgoing.landed(mid)
+        if publication is None:
+            return
+        self._network.call_soon(self._pump)
+        if reason.is_failure:
+            log.error("publication_refused", client_id=self.client_id, topic=publication.topic, reason=reason.getName())
+        _guarded(publication.on_refused if reason.is_failure else publication.on_sent, self.client_id)
 
     def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
         # without it Nagle's algorithm holds small messages back for up to 40 ms
@@ -355,17 +372,9 @@ class Bus:
         self._network.watch(sock, self)
 
 
-def _nothing() -> None:
-    return None
-
-
-def _tls_context(broker: BrokerConfig) -> ssl.SSLContext | None:
-    if not broker.tls:
-        return None
-    return client_context(
-        ca_certificate=broker.ca_certificate,
-        allow_tls_1_2=broker.allow_tls_1_2,
-        client_certificate=broker.client_certificate,
-        client_key=broker.client_key,
-        pinned_sha256=broker.pinned_sha256,
-    )
+def _guarded(call: Callable[[], None], client_id: str) -> None:
+    try:
+        call()
+    except Exception:
+        # paho would leave its state half way through the packet
+        log.exception("bus_callback_failed", client_id=client_id)

@@ -12,6 +12,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -48,6 +49,8 @@ class Network:
         self._lock = threading.Lock()
         self._connections: set[Connection] = set()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._soon: deque[Callable[[], None]] = deque()
+        self._awake = False
         self._numbers = itertools.count()
         self._connectors = ThreadPoolExecutor(connecting_threads, thread_name_prefix="mqtt-connect")
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -85,6 +88,11 @@ class Network:
             heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._numbers), call))
         self._wake()
 
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Run `call`, which must not block, in the network's thread as soon as it has served what is there."""
+        self._soon.append(call)
+        self._wake()
+
     def watch(self, sock: Any, connection: Connection) -> None:
         """Watch a socket for reading."""
         with self._lock:
@@ -119,6 +127,10 @@ class Network:
         self._wake_writer.close()
 
     def _wake(self) -> None:
+        # written before it is looked at by the other side: a call that was put in before is seen either way
+        if self._awake:
+            return
+        self._awake = True
         try:
             self._wake_writer.send(b"\0")
         except (BlockingIOError, OSError):
@@ -129,6 +141,7 @@ class Network:
         while self._running:
             for key, mask in self._selector.select(self._pause()):
                 self._serve(key.data, mask)
+            self._run_soon()
             self._run_timers()
             if time.monotonic() - second >= _MISC_EVERY_S:
                 second = time.monotonic()
@@ -140,6 +153,7 @@ class Network:
     def _serve(self, connection: Connection | None, mask: int) -> None:
         if connection is None:
             self._wake_reader.recv(65536)
+            self._awake = False
             return
         if mask & selectors.EVENT_READ:
             _guarded(connection.on_readable)
@@ -147,9 +161,16 @@ class Network:
             _guarded(connection.on_writable)
 
     def _pause(self) -> float:
+        if self._soon:
+            return 0.0
         with self._lock:
             due = self._timers[0][0] if self._timers else None
         return _MISC_EVERY_S if due is None else min(_MISC_EVERY_S, max(0.0, due - time.monotonic()))
+
+    def _run_soon(self) -> None:
+        # what these calls ask for themselves has its turn after the sockets
+        for _ in range(len(self._soon)):
+            _guarded(self._soon.popleft())
 
     def _run_timers(self) -> None:
         now = time.monotonic()

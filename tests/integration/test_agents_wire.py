@@ -250,7 +250,7 @@ def test_heartbeats_when_old_then_refused_and_a_late_will_of_an_old_session_chan
 def test_connection_when_cut_then_the_will_says_offline_and_the_return_is_a_new_session(plant: Plant) -> None:
     agent = plant.agent("GL-002")
     wire = plant.wire()
-    first = agent._session
+    first = agent._presence.session
     agent.drop_connection()
 
     def said() -> dict[tuple[str | None, str], None]:
@@ -315,7 +315,7 @@ def test_command_when_accepted_twice_with_one_id_then_sent_once_and_other_conten
         again = broadcaster.broadcast(command)
         assert (first.repeated, again.repeated) == (False, True)
         assert first.results == again.results
-        with pytest.raises(DataError, match="used for another command"):
+        with pytest.raises(DataError, match="used for another message"):
             broadcaster.broadcast(plant.command(targets=["GL-002"], message_id=message_id, args={"n": 9}))
         with pytest.raises(DataError, match="NUL"):
             broadcaster.broadcast(plant.command(targets=["GL-002"], args={"text": "\0"}))
