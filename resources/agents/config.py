@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import jsonschema
 from pydantic import AfterValidator, Field, StringConstraints
 
+from resources.agents.circuits import CircuitRules
 from resources.agents.encryption import EncryptPayloads
 from resources.agents.permissions import Permissions
 from resources.core.settings import Duration, StrictModel
@@ -60,3 +61,5 @@ class AgentsConfig(StrictModel):
     """Whether commands go encrypted: never, where_possible (to agents with a key for it), always."""
     encryption_keys: Path | None = None
     """`<orchestrator_id>.enc.jwks`, mode 0600: needed to read answers that agents encrypt."""
+    circuits: CircuitRules = CircuitRules()
+    """When an agent that is silent is left alone."""

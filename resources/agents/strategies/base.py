@@ -6,16 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from resources.agents.score import NEUTRAL
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An agent that may be chosen."""
 
     agent_id: str
-    score: float | None = None
-    """Performance score, 0 to 1; None: not measured yet."""
+    score: float = NEUTRAL
+    """Performance score, 0 to 1."""
     open_commands: int = 0
     """Commands it has not answered yet and is being waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who gets the command, in the order in which it is sent."""
+
+    targets: tuple[str, ...]
+    turn_ends_with: str | None = None
+    """After whom the next turn begins; None: there is no turn."""
 
 
 class Strategy(Protocol):
@@ -56,8 +67,8 @@ class Strategy(Protocol):
         """Good answers that are enough for this strategy by itself; None: all."""
         ...
 
-    def choose(self, candidates: Sequence[Candidate], last: str | None) -> tuple[str, ...]:
-        """Return who gets the command, in the order in which it is sent.
+    def choose(self, candidates: Sequence[Candidate], last: str | None) -> Choice:
+        """Return who gets the command.
 
         Args:
             candidates: Whoever may be chosen, at least one, by agent id.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resources.agents.strategies.base import Candidate
+from resources.agents.strategies.base import Candidate, Choice
 from resources.core.errors import DataError
 
 
@@ -32,7 +32,7 @@ class ByCapability:
         if self.concurrency is not None and self.concurrency < 1:
             raise DataError(f"strategy capability: a concurrency of {self.concurrency} sends nothing; give at least 1")
 
-    def choose(self, candidates: Sequence[Candidate], last: str | None) -> tuple[str, ...]:
-        """Return those with the best scores; who has none yet comes last, equals by agent id."""
-        best = sorted(candidates, key=lambda found: (found.score is None, -(found.score or 0.0), found.agent_id))
-        return tuple(found.agent_id for found in best[: self.count])
+    def choose(self, candidates: Sequence[Candidate], last: str | None) -> Choice:
+        """Return those with the best scores, equals by agent id."""
+        best = sorted(candidates, key=lambda found: (-found.score, found.agent_id))
+        return Choice(tuple(found.agent_id for found in best[: self.count]))

@@ -6,11 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resources.agents.strategies.base import Candidate
+from resources.agents.strategies.base import Candidate, Choice
 from resources.core.errors import DataError
-
-UNKNOWN_SCORE = 0.5
-"""What an agent counts that has no score yet: better than one that fails, worse than one that is known to be good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class LoadBalanced:
                 f"strategy load_balanced: a concurrency of {self.concurrency} sends nothing; give 1 or more"
             )
 
-    def choose(self, candidates: Sequence[Candidate], last: str | None) -> tuple[str, ...]:
+    def choose(self, candidates: Sequence[Candidate], last: str | None) -> Choice:
         """Return the best, in the order in which they were chosen."""
         lot = random.Random(self.seed)
         # shuffled before the stable sort: equals in any order
@@ -59,9 +56,8 @@ class LoadBalanced:
         while left and len(chosen) < self.count:
             explores = lot.random() < self.exploration
             chosen.append(left.pop(lot.randrange(len(left)) if explores else 0).agent_id)
-        return tuple(chosen)
+        return Choice(tuple(chosen))
 
 
 def _weight(candidate: Candidate) -> float:
-    score = UNKNOWN_SCORE if candidate.score is None else candidate.score
-    return score / (1 + candidate.open_commands)
+    return candidate.score / (1 + candidate.open_commands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resources.agents.strategies.base import Candidate
+from resources.agents.strategies.base import Candidate, Choice
 from resources.core.errors import DataError
 
 
@@ -29,6 +29,6 @@ class Parallel:
         if self.concurrency is not None and self.concurrency < 1:
             raise DataError(f"strategy parallel: a concurrency of {self.concurrency} sends nothing; give at least 1")
 
-    def choose(self, candidates: Sequence[Candidate], last: str | None) -> tuple[str, ...]:
+    def choose(self, candidates: Sequence[Candidate], last: str | None) -> Choice:
         """Return all candidates as they are named."""
-        return tuple(candidate.agent_id for candidate in candidates)
+        return Choice(tuple(candidate.agent_id for candidate in candidates))
