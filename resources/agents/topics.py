@@ -35,6 +35,11 @@ def agent_topic(site: str, agent_id: str, channel: Literal["command", "response"
     return f"gl/{site}/agents/{agent_id}/{channel}"
 
 
+def event_topic(site: str, topic: str) -> str:
+    """Return the topic of the wire that carries the events of `topic`."""
+    return f"gl/{site}/events/{topic}"
+
+
 def parse_topic(topic: str) -> Topic | None:
     """Return the parts of a topic of this wire, None for any other."""
     if match := _AGENT_TOPIC.fullmatch(topic):
