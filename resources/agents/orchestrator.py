@@ -28,6 +28,7 @@ from resources.agents.network import Network
 from resources.agents.recorder import Answer, Miss, Recorder, SeenId, Sent
 from resources.agents.refusals import Refusals, RefusedError
 from resources.agents.registry import Registry
+from resources.agents.release import Release
 from resources.agents.schedule import Schedule, Sending
 from resources.agents.tokens import Received, sign
 from resources.agents.topics import agent_topic
@@ -135,10 +136,10 @@ class Orchestrator:
         """Say that this process is about to accept `message` and to `send` it: the notification is then no news."""
         self._remember(message)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, *, release: Release | None = None) -> None:
         """Send what was just accepted, without waiting for the notification."""
         self._waiters.setdefault(message.message_id, threading.Event())
-        self._schedule.add(message, dict.fromkeys(message.target_agents, 0))
+        self._schedule.add(message, dict.fromkeys(message.target_agents, 0), release=release)
         self._send_due()
 
     def wait_done(self, message_id: str, timeout_s: float) -> bool:
@@ -215,9 +216,11 @@ class Orchestrator:
             self._clock.now(),
             None if payload.error is None else str(payload.error).replace("\0", "")[:1000],
         )
-        done = self._schedule.close(message.correlation_id, message.source_agent)
-        after = [arrived.ack, *([self._teller(message.correlation_id)] if done else [])]
-        self._recorder.answered(answer, seen, done=done, after=after)
+        closed = self._schedule.close(message.correlation_id, message.source_agent, good=answer.state == "answered")
+        after = [arrived.ack, *([self._teller(message.correlation_id)] if closed.done else [])]
+        self._recorder.answered(answer, seen, done=closed.done, after=after, enough=bool(closed.not_awaited))
+        if closed.frees:
+            self._send_due()
 
     def _teller(self, message_id: str) -> Any:
         return lambda: self._tell_done(message_id)
@@ -333,7 +336,7 @@ class Orchestrator:
     def _take_open(self, found: list[outbox.Open]) -> None:
         for item in found:
             self._remember(item.message)
-            self._schedule.add(item.message, item.attempts)
+            self._schedule.add(item.message, item.attempts, release=item.release, good=item.good)
 
     def _leave(self) -> None:
         if self._connection is not None:

@@ -24,6 +24,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from resources.agents.message import Message, rfc3339
+from resources.agents.release import Release
 from resources.agents.strict_json import loads
 from resources.agents.tokens import LARGEST_TOKEN
 from resources.core.errors import ConfigError, DataError
@@ -43,9 +44,10 @@ BROKER = ""
 _ACCEPT = """
 WITH message AS (
     INSERT INTO agents.messages (message_id, correlation_id, message_type, priority, source_agent, target_agents,
-                                 payload, sent_at, deadline, status, topic)
+                                 payload, sent_at, deadline, status, topic, release)
     VALUES (%(message_id)s, %(correlation_id)s, %(message_type)s, %(priority)s, %(source_agent)s, %(target_agents)s,
-            %(payload)s::jsonb, %(sent_at)s, %(deadline)s, 'accepted', %(topic)s)
+            %(payload)s::jsonb, %(sent_at)s, %(deadline)s, 'accepted', %(topic)s,
+            %(release)s::jsonb)
     ON CONFLICT (message_id) DO NOTHING
     RETURNING message_id
 ), delivery AS (
@@ -58,7 +60,8 @@ SELECT pg_notify(%(channel)s, message_id) FROM message
 
 _COLUMNS = """
 SELECT m.message_id, m.correlation_id, m.message_type, m.priority, m.source_agent, m.target_agents,
-       m.payload::text AS payload, m.sent_at, extract(epoch FROM m.deadline - m.sent_at)::float8 AS timeout_s, m.topic
+       m.payload::text AS payload, m.sent_at, extract(epoch FROM m.deadline - m.sent_at)::float8 AS timeout_s, m.topic,
+       m.release
 FROM agents.messages m
 """
 
@@ -66,6 +69,10 @@ _OPEN = """
 SELECT m.message_id, coalesce(d.agent_id, ''), coalesce(d.attempts, 0)
 FROM agents.messages m LEFT JOIN agents.deliveries d ON d.message_id = m.message_id AND d.state IN ('queued', 'sent')
 WHERE m.source_agent = %s AND m.status = 'accepted' AND (d.agent_id IS NOT NULL OR m.message_type = 'event')
+"""
+
+_GOOD = """
+SELECT message_id, count(*) FROM agents.deliveries WHERE message_id = ANY(%s) AND state = 'answered' GROUP BY 1
 """
 
 # a delivery keeps to the contract's states: `expired` is the one of a target whose answer nobody waits for any more
@@ -99,10 +106,19 @@ class Open:
 
     message: Message
     attempts: dict[str, int]
+    release: Release | None = None
+    """How it is let go to its targets; None: to all at once."""
+    good: int = 0
+    """Good answers that are there already; counted where there is a `release`."""
 
 
-def accept(connection: psycopg.Connection, message: Message) -> Accepted:
+def accept(connection: psycopg.Connection, message: Message, *, release: Release | None = None) -> Accepted:
     """Store `message` and its deliveries in one transaction; the same id and content again changes nothing.
+
+    Args:
+        connection: Of the database.
+        message: What is to be sent.
+        release: How it is let go to its targets, in their order; None: to all at once.
 
     Raises:
         DataError: The id is taken by other content, there is no target, or the payload can't be stored.
@@ -121,6 +137,7 @@ def accept(connection: psycopg.Connection, message: Message) -> Accepted:
         "sent_at": message.sent_at,
         "deadline": message.deadline,
         "channel": OUTBOX_CHANNEL,
+        "release": None if release is None else orjson.dumps(release.to_json()).decode(),
     }
     try:
         with connection.transaction():
@@ -169,7 +186,15 @@ def load_open(connection: psycopg.Connection, source_agent: str, message_id: str
         for found, agent_id, attempts in connection.execute(_OPEN + which, parameters):
             waiting.setdefault(found, {})[agent_id] = attempts
         rows = cursor.execute(_COLUMNS + "WHERE m.message_id = ANY(%s)", (list(waiting),)).fetchall()
-    return [Open(_message(row), waiting[row["message_id"]]) for row in rows]
+        counted = [row["message_id"] for row in rows if row["release"] is not None]
+        good: dict[str, int] = dict(connection.execute(_GOOD, (counted,)).fetchall()) if counted else {}
+    return [_open(row, waiting[row["message_id"]], good.get(row["message_id"], 0)) for row in rows]
+
+
+def load_release(connection: psycopg.Connection, message_id: str) -> Release | None:
+    """Return how a stored message is let go to its targets; None: to all at once."""
+    row = connection.execute("SELECT release FROM agents.messages WHERE message_id = %s", (message_id,)).fetchone()
+    return None if row is None or row[0] is None else Release.from_json(row[0])
 
 
 def _name(message: Message) -> str:
@@ -196,6 +221,14 @@ def _content(message: Message) -> tuple[Any, ...]:
         orjson.dumps(message.payload, option=orjson.OPT_SORT_KEYS),
         sorted(set(message.target_agents)),
     )
+
+
+def _open(row: dict[str, Any], attempts: dict[str, int], good: int) -> Open:
+    message = _message(row)
+    if row["release"] is None:
+        return Open(message, attempts)
+    ordered = {agent_id: attempts[agent_id] for agent_id in message.target_agents if agent_id in attempts}
+    return Open(message, ordered, Release.from_json(row["release"]), good)
 
 
 def _message(row: dict[str, Any]) -> Message:

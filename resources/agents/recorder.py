@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import psycopg
 import structlog
 
+from resources.agents.circuits import note_answers, note_failures
 from resources.agents.outbox import DONE_CHANNEL
 from resources.agents.registry import AgentState
 from resources.core.errors import PlatformError
@@ -79,6 +80,8 @@ class Entries:
     sent: list[Sent] = field(default_factory=list)
     agents: dict[str, AgentState] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    enough: list[str] = field(default_factory=list)
+    """Messages that are done though targets are left: their good answers suffice."""
     after: list[Callable[[], None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -112,13 +115,17 @@ class Recorder:
         if self._connection is not None:
             self._connection.close()
 
-    def answered(self, answer: Answer, seen: SeenId, *, done: bool, after: Iterable[Callable[[], None]]) -> None:
-        """Store an answer soon; `done` says that its message has no open delivery left."""
+    def answered(
+        self, answer: Answer, seen: SeenId, *, done: bool, after: Iterable[Callable[[], None]], enough: bool = False
+    ) -> None:
+        """Store an answer soon; `done`: nobody is waited for any more; `enough`: though some have not answered."""
         with self._changed:
             self._entries.answers.append(answer)
             self._entries.seen.append(seen)
             if done:
                 self._entries.done.append(answer.correlation_id)
+            if enough:
+                self._entries.enough.append(answer.correlation_id)
             self._entries.after.extend(after)
             self._wake()
 
@@ -217,6 +224,9 @@ class Recorder:
                 rows = _json([_registry_row(state) for state in entries.agents.values()])
                 connection.execute(_REGISTRY, (rows,))
                 connection.execute(_SESSIONS, (rows,))
+            _note_circuits(connection, entries)
+            if entries.enough:
+                connection.execute(_ENOUGH, (entries.enough,))
             if entries.done:
                 connection.execute(_DONE, (entries.done, DONE_CHANNEL))
 
@@ -266,6 +276,14 @@ FROM unnest(%s::text[], %s::text[], %s::text[]) AS m (message_id, agent_id, reas
 WHERE d.message_id = m.message_id AND d.agent_id = m.agent_id AND d.state IN ('queued', 'sent')
 """
 
+_ENOUGH = """
+UPDATE agents.deliveries
+SET state = 'expired',
+    reason = CASE state WHEN 'queued' THEN 'not sent: the good answers before its turn were enough'
+                        ELSE 'not awaited: the other good answers were enough' END
+WHERE message_id = ANY(%s) AND state IN ('queued', 'sent')
+"""
+
 _DONE = """
 WITH done AS (
     UPDATE agents.messages SET status = 'done' WHERE message_id = ANY(%s) AND status <> 'done' RETURNING message_id
@@ -301,6 +319,13 @@ def _write_answers(connection: psycopg.Connection, answers: list[Answer]) -> Non
     columns = _columns(first, *names)
     columns[4] = [_json(answer.payload) for answer in first]
     connection.execute(_ANSWERS, columns)
+
+
+def _note_circuits(connection: psycopg.Connection, entries: Entries) -> None:
+    crashed = [(a.correlation_id, a.agent_id) for a in entries.answers if a.state == "in_doubt"]
+    note_answers(connection, {a.agent_id for a in entries.answers if a.state != "in_doubt"})
+    silent = [(m.message_id, m.agent_id) for m in entries.misses]
+    note_failures(connection, [*crashed, *silent], datetime.now(UTC))
 
 
 def _apart(entries: Entries) -> list[Entries]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from threading import RLock
 
 from resources.agents.message import Message
+from resources.agents.release import Release, Turns
 from resources.core.clock import Clock
 
 _FIRST_AGAIN_S = 1.0
@@ -26,6 +27,12 @@ class _OpenMessage:
     message: Message
     deadline: datetime
     waiting: dict[str, _Waiting] = field(default_factory=dict)
+    turns: Turns | None = None
+    """Who may have it now; None: everyone."""
+
+    def holds(self, agent_id: str) -> bool:
+        """Return whether an agent's turn has not come yet."""
+        return self.turns is not None and self.turns.holds(agent_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,18 @@ class Sending:
 
     message: Message
     agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What an answer means for the other targets of its message."""
+
+    done: bool = False
+    """Nobody is waited for any more."""
+    not_awaited: tuple[str, ...] = ()
+    """Targets without an answer that are not needed any more."""
+    frees: bool = False
+    """The next target's turn may have come."""
 
 
 class Schedule:
@@ -45,30 +64,42 @@ class Schedule:
         self._lock = RLock()
         self._open: dict[str, _OpenMessage] = {}
 
-    def add(self, message: Message, attempts: dict[str, int]) -> None:
-        """Have `message` sent to the agents in `attempts`, now; a message that is known stays as it is."""
+    def add(self, message: Message, attempts: dict[str, int], *, release: Release | None = None, good: int = 0) -> None:
+        """Have `message` sent to the agents in `attempts`; a message that is known stays as it is.
+
+        Args:
+            message: What is to be sent.
+            attempts: Its open targets in their order, and how often each was sent it already.
+            release: How it is let go to them; None: to all now.
+            good: Good answers that are there already.
+        """
         now = self._clock.monotonic()
         with self._lock:
             if message.message_id not in self._open:
-                waiting = {agent: _Waiting(count, now) for agent, count in attempts.items()}
-                self._open[message.message_id] = _OpenMessage(message, message.deadline, waiting)
+                turns = None if release is None else Turns(release, attempts, good)
+                found = _OpenMessage(message, message.deadline, turns=turns)
+                found.waiting = {a: _Waiting(n, None if found.holds(a) else now) for a, n in attempts.items()}
+                self._open[message.message_id] = found
 
     def knows(self, message_id: str) -> bool:
         """Return whether a message is open here."""
         with self._lock:
             return message_id in self._open
 
-    def close(self, message_id: str, agent_id: str) -> bool:
-        """Forget one target of a message; return whether it was the last."""
+    def close(self, message_id: str, agent_id: str, *, good: bool = True) -> Closed:
+        """Forget one target of a message, which has answered; return what that means for the others."""
         with self._lock:
             found = self._open.get(message_id)
             if found is None:
-                return False
+                return Closed()
             found.waiting.pop(agent_id, None)
-            if found.waiting:
-                return False
+            if found.turns is not None:
+                found.turns.closed(agent_id, good=good)
+            enough = found.turns is not None and found.turns.enough
+            if found.waiting and not enough:
+                return Closed(frees=found.turns is not None)
             del self._open[message_id]
-            return True
+            return Closed(done=True, not_awaited=tuple(found.waiting))
 
     def send_again(self, message_id: str, agent_id: str) -> None:
         """Have a message sent again to an agent that found it expired: later each time, 1 s to 60 s, with jitter."""
@@ -84,7 +115,7 @@ class Schedule:
         now = self._clock.monotonic()
         with self._lock:
             for found in self._open.values():
-                if agent_id in found.waiting:
+                if agent_id in found.waiting and not found.holds(agent_id):
                     found.waiting[agent_id].due = now
 
     def take_due(self) -> list[Sending]:
@@ -95,10 +126,15 @@ class Schedule:
             for open_message in self._open.values():
                 if open_message.deadline <= wall:
                     continue
+                turns = open_message.turns
+                for agent in turns.take(now) if turns is not None else ():
+                    open_message.waiting[agent].due = now
                 due = [a for a, w in open_message.waiting.items() if w.due is not None and w.due <= now]
                 for agent in due:
                     open_message.waiting[agent].due = None
                     open_message.waiting[agent].attempts += 1
+                    if turns is not None:
+                        turns.sent(agent, now)
                 if due:
                     found.append(Sending(open_message.message, tuple(due)))
         ranks = ("critical", "high", "normal", "low")
@@ -121,4 +157,6 @@ class Schedule:
             for found in self._open.values():
                 pause = min(pause, (found.deadline - wall).total_seconds())
                 pause = min([pause, *(w.due - now for w in found.waiting.values() if w.due is not None)])
+                turn_at = None if found.turns is None else found.turns.due_at(now)
+                pause = pause if turn_at is None else min(pause, turn_at - now)
         return max(0.0, pause)
