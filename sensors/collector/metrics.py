@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from resources.core.clock import Clock
 from resources.transport.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
+from sensors.collector.agent_metrics import agent_families
 from sensors.collector.discovery_watch import DiscoveryWatch
 from sensors.collector.erp_metrics import erp_families
 from sensors.collector.flow import Flow
@@ -53,6 +54,7 @@ class CollectorMetrics(Collector):
         yield from self._buffer_families()
         yield from self._count_families()
         yield from erp_families(self._home)
+        yield from agent_families(self._home)
 
     def _source_families(self) -> Iterator[Metric]:
         states, mark = list(self._states.values()), self._clock.monotonic()

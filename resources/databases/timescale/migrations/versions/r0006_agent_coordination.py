@@ -10,5 +10,11 @@ down_revision = "0005_erp_tables"
 
 def upgrade() -> None:
     """Create the tables and columns."""
-    for name in ("r0006_messages.sql", "r0006_registry.sql", "r0006_alarms.sql", "r0006_strategies.sql"):
+    for name in (
+        "r0006_messages.sql",
+        "r0006_registry.sql",
+        "r0006_alarms.sql",
+        "r0006_strategies.sql",
+        "r0006_refusals.sql",
+    ):
         run_sql(name)
