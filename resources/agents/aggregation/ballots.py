@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.agents.aggregation.model import LEAST_WEIGHT, UNKNOWN_SCORE, Aggregation, Policy, Standing
+from resources.agents.aggregation.model import LEAST_WEIGHT, Aggregation, Policy, Standing
 from resources.agents.aggregation.numbers import number
 from resources.agents.aggregation.pointer import ABSENT, resolve, split_pointer
 from resources.agents.requests import Result
+from resources.agents.score import NEUTRAL
 
 FAILED = frozenset({"failed", "in_doubt"})
 """States of a delivery whose answer says that it went wrong."""
@@ -109,7 +110,7 @@ def _quality(result: Result, aggregation: Aggregation, score: float) -> float | 
 
 def _score(result: Result) -> float:
     score = number(result.score)
-    return UNKNOWN_SCORE if score is None else min(max(score, 0.0), 1.0)
+    return NEUTRAL if score is None else min(max(score, 0.0), 1.0)
 
 
 def _late_ms(answered_at: datetime | None, deadline: datetime | None) -> float | None:

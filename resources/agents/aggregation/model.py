@@ -31,9 +31,6 @@ RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 """What `best` can judge answers by."""
 
 
-UNKNOWN_SCORE = 0.5
-"""Score of an agent whose performance was never measured."""
-
 LEAST_WEIGHT = 0.01
 """Weight of an agent whose score is lower: the poorest still has a voice, and weights never sum to nothing."""
 
@@ -83,7 +80,7 @@ class Aggregation:
     share: float | None = None
     """Least support, 0 to 1; a majority also needs more than half. None: what DEFAULTS says of the method."""
     weighted: bool = False
-    """Let agents count by their performance score, and not all alike; UNKNOWN_SCORE until one was measured."""
+    """Let agents count by their performance score, and not all alike (0.5 until measured)."""
     tolerance: float = 0.0
     """Numbers that differ by no more are the same (majority, consensus)."""
     relative_tolerance: float = 0.0

@@ -87,7 +87,7 @@ def test_majority_when_tolerance_is_relative_then_it_grows_with_the_number() -> 
 
 def test_majority_when_answers_are_many_then_details_name_the_ten_with_the_most_votes() -> None:
     found = aggregate(answers(*range(12), 3), Aggregation("majority", tolerance=0.1))
-    assert [vote["value"] for vote in found.details["votes"]][0] == 3
+    assert found.details["votes"][0] == {"value": 3, "agents": ["GL-005", "GL-014"]}
     assert len(found.details["votes"]) == 10
 
 
