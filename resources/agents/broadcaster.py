@@ -1,4 +1,4 @@
-"""One command to many agents: accepted, sent at once to all, and what came of it.
+"""One command to many agents: planned, accepted, sent, and what came of it.
 
 The process that broadcasts orchestrates for that time, or leaves it to the one that already does; either way the
 outcome is read from the tables, so it is the same for both.
@@ -6,6 +6,9 @@ outcome is read from the tables, so it is the same for both.
 
 from __future__ import annotations
 
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -13,9 +16,12 @@ import psycopg
 
 from resources.agents import outbox
 from resources.agents.config import AgentsConfig
-from resources.agents.message import Formatter
+from resources.agents.directory import Directory
+from resources.agents.message import Formatter, Message
 from resources.agents.orchestrator import Orchestrator
-from resources.agents.requests import Command, Outcome, Result
+from resources.agents.planner import Planner
+from resources.agents.release import Release
+from resources.agents.requests import Command, Outcome, Request, Result, Skipped
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
@@ -24,15 +30,26 @@ _TAKE_OVER_S = 1.0
 """How often a process that waits for another's orchestrator looks whether it has to take over."""
 
 _RESULTS = """
-SELECT d.agent_id, d.state, d.attempts, d.reason, r.payload, r.latency_ms, d.answered_at
+SELECT d.agent_id, d.state, d.attempts, d.reason, r.payload->'result', r.latency_ms, d.answered_at, a.performance_score
 FROM agents.deliveries d
 LEFT JOIN agents.responses r ON r.correlation_id = d.message_id AND r.agent_id = d.agent_id
+LEFT JOIN agents.registry a ON a.agent_id = d.agent_id
 WHERE d.message_id = %s ORDER BY d.agent_id
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request that is on its way, or was before."""
+
+    message: Message
+    repeated: bool
+    release: Release
+    skipped: tuple[Skipped, ...] = ()
+
+
 class Broadcaster:
-    """Sends commands as the orchestrator; a context manager."""
+    """Sends commands as the orchestrator; a context manager, for one thread (`cancel` is for any)."""
 
     def __init__(self, config: AgentsConfig, *, site: str, database_url: str, clock: Clock | None = None) -> None:
         """Prepare; nothing is opened yet."""
@@ -41,8 +58,11 @@ class Broadcaster:
         self._url = database_url
         self._clock = clock or SystemClock()
         self._formatter = Formatter(config.orchestrator_id, self._clock)
+        self._planner = Planner(config.targets, config.circuits, self._open_directory)
         self._connection: psycopg.Connection | None = None
         self._orchestrator: Orchestrator | None = None
+        self._directory: Directory | None = None
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         """Connect to the database, and orchestrate if nobody else does."""
@@ -55,6 +75,8 @@ class Broadcaster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close everything; what is still open stays in the outbox."""
+        self._opened.close()
+        self._directory = None
         if self._orchestrator is not None:
             self._orchestrator.stop()
             self._orchestrator = None
@@ -67,28 +89,36 @@ class Broadcaster:
         """Whether this process is the one that talks to the broker."""
         return self._orchestrator is not None and self._orchestrator.leading
 
+    def run(self, request: Request) -> Outcome:
+        """Choose the agents, send them the command, and return when it is done: what each of them said.
+
+        A command whose id was accepted before goes to the agents that were chosen then: nothing is chosen anew, and
+        nothing is executed twice.
+
+        Raises:
+            DataError: Nobody is left to send it to, or the request or the command can't be accepted.
+            UnreachableError: The directory of agents is too old, and the database does not answer.
+        """
+        if request.dry_run:
+            return self._dry_run(request)
+        sent = self._find_repeated(request.command) or self._accept_planned(request)
+        message_id = sent.message.message_id
+        status = self._wait_done(message_id, request.wait_s, known=sent.repeated)
+        outcome = Outcome(sent.message, sent.repeated, self.results(message_id), sent.skipped)
+        outcome = replace(outcome, status=status, needed=sent.release.needed)  # type: ignore[arg-type]
+        not_awaited = status == "cancelled" or (status == "done" and sent.release.needed is not None and outcome.enough)
+        if not not_awaited:
+            return outcome
+        results = (replace(result, awaited=result.state != "expired") for result in outcome.results)
+        return replace(outcome, results=tuple(results))
+
     def accept(self, command: Command) -> outbox.Accepted:
-        """Put a command into the outbox and have it sent; it survives a crash from here on.
+        """Put a command into the outbox and have it sent to all its targets at once; from here on it survives a crash.
 
         Raises:
             DataError: The command can't be stored, or its id was used for another one.
         """
-        assert self._connection is not None
-        message = self._formatter.command(
-            command.name,
-            command.args,
-            targets=command.targets,
-            timeout_s=command.timeout_s,
-            priority=command.priority,
-            message_id=command.message_id,
-        )
-        orchestrator = self._orchestrator if self.orchestrating else None
-        if orchestrator is not None:
-            orchestrator.expect(message)
-        accepted = outbox.accept(self._connection, message)
-        if orchestrator is not None and not accepted.repeated:
-            orchestrator.send(accepted.message)
-        return accepted
+        return self._send(*self._store(command, None))
 
     def broadcast(self, command: Command) -> Outcome:
         """Send a command to all its targets at once; return when every one has answered or the deadline has passed.
@@ -97,47 +127,111 @@ class Broadcaster:
             DataError: As `accept`.
         """
         accepted = self.accept(command)
-        self._wait_done(accepted.message.message_id)
+        self._wait_done(accepted.message.message_id, known=accepted.repeated)
         return Outcome(accepted.message, accepted.repeated, self.results(accepted.message.message_id))
+
+    def cancel(self, message_id: str) -> bool:
+        """Withdraw a command: nothing more is sent of it, and whoever waits for it returns; False if it had ended.
+
+        What the broker has taken over already may still be run; an answer that comes is stored.
+        """
+        with connect(self._url, autocommit=True) as connection:
+            return outbox.cancel(connection, self._config.orchestrator_id, message_id)
 
     def results(self, message_id: str) -> tuple[Result, ...]:
         """Return what became of a command so far, by agent id."""
+        return tuple(Result(*row) for row in self._database.execute(_RESULTS, (message_id,)))
+
+    @property
+    def _database(self) -> psycopg.Connection:
         assert self._connection is not None
-        return tuple(
-            Result(agent, state, attempts, reason, (payload or {}).get("result"), latency, at)
-            for agent, state, attempts, reason, payload, latency, at in self._connection.execute(
-                _RESULTS, (message_id,)
-            )
+        return self._connection
+
+    def _open_directory(self) -> Directory:
+        if self._directory is None:
+            self._directory = self._opened.enter_context(Directory(self._url))
+        return self._directory
+
+    def _dry_run(self, request: Request) -> Outcome:
+        with self._database.transaction():
+            plan = self._planner.plan(self._database, request, now=self._clock.now(), binding=False)
+        message = self._format(replace(request.command, targets=plan.targets))
+        reason = "dry run: nothing was sent"
+        results = tuple(Result(agent_id, "queued", 0, reason, None, None, None) for agent_id in sorted(plan.targets))
+        return Outcome(message, False, results, plan.skipped, "dry_run", plan.release.needed)
+
+    def _find_repeated(self, command: Command) -> _Sent | None:
+        """Return the message of a command whose id was accepted before."""
+        if command.message_id is None:
+            return None
+        stored = outbox.load(self._database, command.message_id)
+        if stored is None:
+            return None
+        # whom it went to was decided then
+        self._store(replace(command, targets=stored.target_agents), None)
+        release = outbox.load_release(self._database, command.message_id)
+        return _Sent(stored, True, release or Release())
+
+    def _accept_planned(self, request: Request) -> _Sent:
+        with self._database.transaction():
+            # a turn and a trial are taken only together with the command that takes them
+            plan = self._planner.plan(self._database, request, now=self._clock.now(), binding=True)
+            release = None if plan.release.plain else plan.release
+            stored = self._store(replace(request.command, targets=plan.targets), release)
+        accepted = self._send(*stored)
+        return _Sent(accepted.message, accepted.repeated, plan.release, plan.skipped)
+
+    def _format(self, command: Command) -> Message:
+        make = self._formatter.query if command.kind == "query" else self._formatter.command
+        return make(
+            command.name,
+            command.args,
+            targets=command.targets,
+            timeout_s=command.timeout_s,
+            priority=command.priority,
+            message_id=command.message_id,
         )
 
-    def _wait_done(self, message_id: str) -> None:
+    def _store(self, command: Command, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
+        message = self._format(command)
+        if self._orchestrator is not None and self.orchestrating:
+            self._orchestrator.expect(message)
+        return outbox.accept(self._database, message, release=release), release
+
+    def _send(self, accepted: outbox.Accepted, release: Release | None) -> outbox.Accepted:
+        if self._orchestrator is not None and self.orchestrating and not accepted.repeated:
+            self._orchestrator.send(accepted.message, release=release)
+        return accepted
+
+    def _wait_done(self, message_id: str, wait_s: float | None = None, *, known: bool = False) -> str:
+        """Return the status of a message that has ended, or `accepted` after `wait_s`."""
+        ends = None if wait_s is None else time.monotonic() + wait_s
+        if known and (status := self._status(message_id)) != "accepted":
+            return status
         while True:
+            left = _TAKE_OVER_S if ends is None else min(_TAKE_OVER_S, max(0.0, ends - time.monotonic()))
             if self.orchestrating:
                 assert self._orchestrator is not None
-                if self._orchestrator.wait_done(message_id, _TAKE_OVER_S):
-                    return
+                self._orchestrator.wait_done(message_id, left)
             else:
                 self._take_over()
-                self._wait_notified(message_id)
-            if self._is_done(message_id):
-                return
+                self._wait_notified(message_id, left)
+            status = self._status(message_id)
+            if status != "accepted" or (ends is not None and time.monotonic() >= ends):
+                return status
 
-    def _wait_notified(self, message_id: str) -> None:
-        assert self._connection is not None
-        if self.orchestrating or self._is_done(message_id):
+    def _wait_notified(self, message_id: str, timeout_s: float) -> None:
+        if self.orchestrating or self._status(message_id) != "accepted":
             return
-        for notification in self._connection.notifies(timeout=_TAKE_OVER_S):
+        for notification in self._database.notifies(timeout=timeout_s):
             if notification.payload == message_id:
                 return
 
-    def _is_done(self, message_id: str) -> bool:
-        assert self._connection is not None
-        row = self._connection.execute(
-            "SELECT status FROM agents.messages WHERE message_id = %s", (message_id,)
-        ).fetchone()
-        if row is None:
+    def _status(self, message_id: str) -> str:
+        status = outbox.status(self._database, message_id)
+        if status is None:
             raise DataError(f"command {message_id}: its row was deleted while its answers were awaited")
-        return bool(row[0] == "done")
+        return status
 
     def _take_over(self) -> None:
         """Orchestrate if nobody does."""
