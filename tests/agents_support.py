@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from resources.agents.keys import PublicKeys, generate_keys, load_private_key
 from resources.agents.message import Formatter, Message
 from resources.agents.network import Network
 from resources.agents.requests import Command
+from resources.agents.sdk.executor import PriorityExecutor
 from resources.agents.seen_store import SeenStore
 from resources.agents.tokens import open_token, sign
 from resources.core.clock import Clock, SystemClock
@@ -70,7 +70,7 @@ class Plant:
     def agent(self, agent_id: str, *, clock: Clock | None = None, store_clock: Clock | None = None) -> Agent:
         """A connected agent whose `count` counts; `store_clock` says when its store was made."""
         seen = SeenStore(self.folder / f"{agent_id}.sqlite", store_clock or clock)
-        runtime = AgentRuntime(Network(), ThreadPoolExecutor(2))
+        runtime = AgentRuntime(Network(), PriorityExecutor(2))
         settings = AgentSettings(
             SITE, self.broker, self.keys / f"{agent_id}.jwk", self.jwks, agent_id, "boiler", ["heat"]
         )
@@ -87,7 +87,7 @@ class Plant:
 
         def close() -> None:
             agent.stop()
-            runtime.executor.shutdown(wait=True)
+            runtime.executor.shutdown()
             runtime.network.close()
             seen.close()
 

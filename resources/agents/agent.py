@@ -1,4 +1,4 @@
-"""What a GL agent embeds: it connects, says it is alive, runs each command once and answers.
+"""What a GL agent embeds: it connects, says it is alive, runs each command once, answers, and listens to events.
 
 ::
 
@@ -8,64 +8,51 @@
     def optimize(args, call):
         return {"excess_air": 0.12}
 
-    agent.start()
+    @agent.event("emergency")
+    def emergency(payload, event):
+        close_fuel_valve()
+
+    agent.run()
 """
 
 from __future__ import annotations
 
-import math
-import time
+import signal
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import orjson
 import structlog
-from jsonschema.protocols import Validator
 
-from resources.agents.bus import Arrived, Bus, BusCallbacks, Will
-from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PublicKeys, load_private_key
-from resources.agents.message import CommandPayload, Formatter, Message, ResponseStatus
+from resources.agents.bus import Bus, BusCallbacks
+from resources.agents.encryption import EncryptPayloads, PayloadCipher
+from resources.agents.judge import Judge
+from resources.agents.keys import PublicKeys
+from resources.agents.message import Priority
 from resources.agents.network import Network
-from resources.agents.refusals import Refusals, RefusedError
+from resources.agents.permissions import Permissions
+from resources.agents.sdk.executor import Jobs, PriorityExecutor
+from resources.agents.sdk.inbox import Inbox
+from resources.agents.sdk.offers import DEFAULT_ROLES, Call, CommandError, Handler, Offers
+from resources.agents.sdk.outgoing import Outgoing
+from resources.agents.sdk.presence import DEGRADED, ONLINE, Card, Presence
+from resources.agents.sdk.subscriptions import Event, EventHandler, Subscriptions
+from resources.agents.sdk.voice import Voice
+from resources.agents.sealing import Sealer, SigningKey
 from resources.agents.seen_store import SeenStore
-from resources.agents.tokens import Received, sign
-from resources.agents.topics import agent_topic
+from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError, DataError
 from resources.transport.broker import BrokerConfig
 
+__all__ = ["Agent", "AgentRuntime", "AgentSettings", "Call", "CommandError", "Event", "EventHandler", "Handler"]
+
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 30.0
-"""A heartbeat is sent at every connect and then this often."""
-
-EXPIRED_AGAIN_S = 10.0
-"""An expired message is answered with `expired` at most this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a handler may want to know beside the arguments."""
-
-    message_id: str
-    sender: str
-    role: str
-    priority: str
-    deadline: datetime
-
-
-Handler = Callable[[dict[str, Any], Call], Any]
-"""A command's handler: arguments in, result out (anything orjson can write). Raise CommandError to answer an error."""
-
-
-class CommandError(Exception):
-    """A handler's way to say that the command could not be done; the text is the answer's `error`."""
+_EVENT_TIMEOUT_S = 300.0
+_LEAVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +69,11 @@ class AgentSettings:
     agent_type: str
     capabilities: Sequence[str] = ()
     orchestrator_id: str = "GL-001"
+    permissions: Permissions = Permissions()
+    """Who may send which command and event, beyond what the commands declare; others are refused."""
+    encryption_keys: Path | None = None
+    """`<agent_id>.enc.jwks`: encrypted commands are understood then, and answers are encrypted where the receiver
+    has a key for it; None: neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +81,7 @@ class AgentRuntime:
     """What several agents of one process share; each agent makes its own where it is absent."""
 
     network: Network
-    executor: ThreadPoolExecutor
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    handler: Handler
-    roles: tuple[str, ...]
-    schema: dict[str, Any]
-    validator: Validator
+    executor: PriorityExecutor
 
 
 class Agent:
@@ -117,36 +101,36 @@ class Agent:
             ConfigError: A key file is missing or wrong.
         """
         self._settings = settings
-        self._clock = clock or SystemClock()
-        self._key = load_private_key(settings.private_key)
-        self.agent_id = self._key.agent_id
-        keys = settings.public_keys
-        self._judge = Judge(keys if isinstance(keys, PublicKeys) else PublicKeys(keys), settings.site, self._clock)
-        self._refusals = Refusals(self.agent_id)
-        self._store = store
-        self._created_at = store.created_at(self.agent_id)
-        self._formatter = Formatter(self.agent_id, self._clock)
-        self._owned = AgentRuntime(Network(), ThreadPoolExecutor(4)) if runtime is None else None
-        self._runtime = runtime or self._owned
-        assert self._runtime is not None
-        self._offers: dict[str, _Offer] = {}
-        self._expired_told: dict[str, float] = {}
-        self._session = ""
-        self._stopping = False
-        self._unasked: list[Message] = []
-        self.status = "online"
-        self._bus = Bus(
-            settings.broker,
-            f"gl-{settings.site}-{self.agent_id}",
-            [agent_topic(settings.site, self.agent_id, "command")],
-            BusCallbacks(self._on_message, self._on_connected, self._make_will),
-            self._runtime.network,
+        given = settings.public_keys
+        keys = given if isinstance(given, PublicKeys) else PublicKeys(given)
+        signing = SigningKey(settings.private_key)
+        self.agent_id, clock = signing.agent_id, clock or SystemClock()
+        cipher = PayloadCipher.of(self.agent_id, settings.encryption_keys, keys)
+        encrypt: EncryptPayloads = "where_possible" if cipher.can_decrypt else "never"
+        sealer = Sealer(signing, settings.site, clock, cipher=cipher, encrypt=encrypt)
+        self._voice = Voice(sealer, self.agent_id, settings.site, clock)
+        self._runtime = runtime or AgentRuntime(Network(), PriorityExecutor())
+        self._owns_runtime = runtime is None
+        self._offers = Offers(self.agent_id)
+        self._subscriptions = Subscriptions(self.agent_id)
+        judge = Judge(keys, settings.site, clock, permissions=settings.permissions, cipher=cipher)
+        self._judge = judge
+        jobs = Jobs(self._runtime.executor)
+        self._inbox = Inbox(self._voice, store, judge, jobs, (self._offers, self._subscriptions))
+        self._outgoing = Outgoing(self._voice, store)
+        card = Card(
+            settings.agent_name,
+            settings.agent_type,
+            tuple(settings.capabilities),
+            self._offers.to_wire,
+            settings.orchestrator_id,
         )
+        self._presence = Presence(card, self._voice, store)
 
     def command(
-        self, name: str, *, schema: dict[str, Any] | None = None, roles: Sequence[str] = ("orchestrator",)
+        self, name: str, *, schema: dict[str, Any] | None = None, roles: Sequence[str] = DEFAULT_ROLES
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated function as the handler of a command; before `start`.
+        """Declare the decorated function as the handler of a command, or query; before `start`.
 
         Args:
             name: The command's name.
@@ -154,197 +138,127 @@ class Agent:
             roles: Roles of the keys that may send it.
 
         Raises:
-            ConfigError: The schema is not a JSON Schema, or the name is taken.
+            ConfigError: The schema is not a JSON Schema, a role is unknown, or the name is taken.
         """
-        given = schema or {"type": "object"}
+        return self._offers.declare(name, schema, roles)
+
+    def event(self, topic: str, *, schema: dict[str, Any] | None = None) -> Callable[[EventHandler], EventHandler]:
+        """Have the decorated function called with every event on `topic`, each once; before `start`.
+
+        A topic may have several handlers. What an agent publishes it hears too where it listens to the topic.
+
+        Args:
+            topic: `emergency`, `system_status` or another topic of the site.
+            schema: JSON Schema (2020-12) of the payload; an event that fits no handler's is refused.
+
+        Raises:
+            ConfigError: The schema is not a JSON Schema, or the topic cannot be one.
+        """
+        return self._subscriptions.declare(topic, schema)
+
+    def publish(
+        self, topic: str, payload: Any, *, priority: Priority = "normal", timeout_s: float = _EVENT_TIMEOUT_S
+    ) -> str:
+        """Publish an event and return its message_id; it is durable on return, and sent once a broker is there.
+
+        Raises:
+            DataError: The payload is not JSON, or too large; or topic, priority or timeout are outside the wire's.
+        """
         try:
-            jsonschema.Draft202012Validator.check_schema(given)
-        except jsonschema.SchemaError as error:
-            raise ConfigError(f"agent {self.agent_id}: command {name}: not a JSON Schema: {error.message}") from error
-        if name in self._offers:
-            raise ConfigError(f"agent {self.agent_id}: command {name} is declared twice")
+            event = self._voice.formatter.event(topic, payload, timeout_s=timeout_s, priority=priority)
+        except ValueError as error:
+            raise DataError(
+                f"agent {self.agent_id}: event {topic}: not a topic, priority or timeout of the wire: {error}"
+            ) from error
+        self._outgoing.put(event)
+        return event.message_id
 
-        def declare(handler: Handler) -> Handler:
-            self._offers[name] = _Offer(handler, tuple(roles), given, jsonschema.Draft202012Validator(given))
-            return handler
+    @property
+    def status(self) -> str:
+        """What the next heartbeat says: `online` or `degraded`."""
+        return self._presence.status
 
-        return declare
+    def degrade(self, reason: str) -> None:
+        """Say `degraded` from now on, at once and in every heartbeat; from handlers too. The reason is logged."""
+        log.warning("agent_degraded", agent=self.agent_id, reason=reason)
+        self._presence.set_status(DEGRADED)
+
+    def recover(self) -> None:
+        """Say `online` again."""
+        self._presence.set_status(ONLINE)
 
     def start(self) -> None:
-        """Connect, and stay connected until `stop`; what a crash left unanswered is answered `in_doubt`, not run."""
-        for seen in self._store.unanswered(self.agent_id):
-            response = self._formatter.response(seen.command, "in_doubt", error="the agent stopped while it ran this")
-            self._store.finish(self.agent_id, response, lambda: None)
-            self._unasked.append(response)
-        self._bus.start()
+        """Connect, and stay connected until `stop`; what a crash left unanswered is answered `in_doubt`, not run.
+
+        Raises:
+            ConfigError: What the agent declares does not fit into a heartbeat, or the broker's certificates are wrong.
+        """
+        try:
+            self._presence.make_will()
+        except DataError as error:
+            raise ConfigError(f"agent {self.agent_id}: its commands do not fit into a heartbeat: {error}") from error
+        self._inbox.settle_unfinished()
+        site = self._settings.site
+        topics = [event_topic(site, topic) for topic in self._subscriptions.topics]
+        bus = Bus(
+            self._settings.broker,
+            f"gl-{site}-{self.agent_id}",
+            [agent_topic(site, self.agent_id, "command"), *topics],
+            BusCallbacks(self._inbox.take, self._on_connected, self._presence.make_will),
+            self._runtime.network,
+        )
+        self._voice.attach(bus)
+        bus.start()
 
     def wait_connected(self, timeout_s: float = 30.0) -> None:
         """Return when connected; UnreachableError if that takes longer."""
-        self._bus.wait_connected(timeout_s)
+        self._voice.bus.wait_connected(timeout_s)
 
-    def stop(self) -> None:
-        """Leave cleanly: say offline, disconnect."""
-        self._stopping = True
-        farewell = None
-        if self._session:
-            token = self._sign(self._heartbeat("offline"))
-            farewell = Will(self._topic("heartbeat"), token)
-        self._bus.stop(farewell)
-        if self._owned is not None:
-            self._owned.executor.shutdown(wait=True)
-            self._owned.network.close()
+    def stop(self, timeout_s: float = _LEAVE_S) -> None:
+        """Leave cleanly: take nothing more, let handlers end and their answers go out, say offline, disconnect.
+
+        Commands of the orchestrator whose turn has not come are given back: they are sent again when the agent returns.
+        """
+        ended = self._inbox.leave(timeout_s)
+        if not ended:
+            log.warning("agent_left_with_handlers_running", agent=self.agent_id, waited_s=timeout_s)
+        if self._presence.session:
+            self._voice.bus.stop(self._presence.leave())
+        if self._owns_runtime:
+            self._runtime.executor.shutdown(wait=ended)
+            self._runtime.network.close()
+
+    def run(self) -> None:
+        """Start, stay until SIGTERM or SIGINT, and leave; for the main thread of a program that is an agent."""
+        ending = threading.Event()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        former = [signal.signal(number, lambda *_: ending.set()) for number in signals]
+        try:
+            self.start()
+            ending.wait()
+        finally:
+            self.stop()
+            for number, handler in zip(signals, former, strict=True):
+                signal.signal(number, handler)
 
     def drop_connection(self) -> None:
         """Cut the connection as a fault of the network does; it comes back by itself, as a new session."""
-        self._bus.drop()
+        self._voice.bus.drop()
 
     @property
     def connected(self) -> bool:
         """Whether the broker has this agent connected."""
-        return self._bus.connected
+        return self._voice.connected
 
     def refused(self) -> dict[str, int]:
         """Return reason -> how many received messages were refused."""
-        return self._refusals.counts()
+        return self._inbox.refusals.counts()
 
-    def _on_message(self, arrived: Arrived) -> None:
-        try:
-            received = self._judge.who(arrived.payload, arrived.topic)
-            self._refuse_unallowed(received)
-            seen = self._store.find(self.agent_id, received.message.message_id)
-            verdict = self._judge.verdict(received, seen.content_hash if seen is not None else None)
-            if verdict is Verdict.NEW:
-                self._begin(received, arrived)
-            elif verdict is Verdict.EXPIRED:
-                self._answer_expired(received.message)
-                arrived.ack()
-            else:
-                assert seen is not None
-                self._answer_again(seen.response, arrived)
-        except RefusedError as refused:
-            self._refusals.add(refused, arrived.topic)
-            arrived.ack()
-
-    def _refuse_unallowed(self, received: Received) -> None:
-        payload = received.message.payload
-        name = payload.get("name") if isinstance(payload, dict) else None
-        if not isinstance(name, str) or not 0 < len(name) <= 128 or not isinstance(payload.get("args"), dict):
-            raise RefusedError("malformed", "a command needs name and args", claimed=received.message.source_agent)
-        offer = self._offers.get(name)
-        allowed = offer.roles if offer is not None else ("orchestrator",)
-        if received.role not in allowed:
-            raise RefusedError(
-                "role_not_allowed", "this command may not come from that role", claimed=received.message.source_agent
-            )
-
-    def _begin(self, received: Received, arrived: Arrived) -> None:
-        # iat is in whole seconds, so the second in which the store was made is given the benefit of the doubt
-        if received.issued_at.timestamp() < math.floor(self._created_at.timestamp()):
-            raise RefusedError(
-                "issued_before_store",
-                "issued before this agent's store was made: it may have been run already, and forgotten",
-                claimed=received.message.source_agent,
-            )
-
-        def run_when_durable() -> None:
-            arrived.ack()
-            assert self._runtime is not None
-            self._runtime.executor.submit(self._run, received)
-
-        self._store.begin(self.agent_id, received.message, received.content_hash, run_when_durable)
-
-    def _answer_again(self, response: Message | None, arrived: Arrived) -> None:
-        """Send the stored answer once more; while the handler still runs there is none, and nothing is sent."""
-
-        def when_durable() -> None:
-            if response is not None:
-                self._publish(response)
-            arrived.ack()
-
-        self._store.barrier(when_durable)
-
-    def _answer_expired(self, message: Message) -> None:
-        now = time.monotonic()
-        if now - self._expired_told.get(message.message_id, -math.inf) < EXPIRED_AGAIN_S:
-            return
-        self._expired_told = {k: at for k, at in self._expired_told.items() if now - at < EXPIRED_AGAIN_S}
-        self._expired_told[message.message_id] = now
-        self._publish(self._formatter.response(message, "expired", error="the message came after its expiry"))
-
-    def _run(self, received: Received) -> None:
-        """Run the handler and answer; in the executor."""
-        command = received.message
-        status, result, error = self._outcome(received)
-        response = self._formatter.response(command, status, result=result, error=error)
-        try:
-            token = self._sign(response)
-        except DataError as fault:
-            response = self._formatter.response(command, "error", error=str(fault))
-            token = self._sign(response)
-        self._store.finish(self.agent_id, response, lambda: self._bus.publish(self._topic("response"), token))
-
-    def _outcome(self, received: Received) -> tuple[ResponseStatus, Any, str | None]:
-        command = received.message
-        payload = CommandPayload.model_validate(command.payload)
-        offer = self._offers.get(payload.name)
-        if offer is None:
-            return (
-                "error",
-                None,
-                f"{self.agent_id} has no command {payload.name}; it has {', '.join(sorted(self._offers))}",
-            )
-        fault = jsonschema.exceptions.best_match(offer.validator.iter_errors(payload.args))
-        if fault is not None:
-            return "error", None, f"args{fault.json_path[1:]}: {fault.message}"
-        call = Call(command.message_id, command.source_agent, received.role, command.priority, command.deadline)
-        try:
-            # through bytes and back: what is stored and sent is plain JSON, or an error now
-            return "ok", orjson.loads(orjson.dumps(offer.handler(payload.args, call))), None
-        except CommandError as error:
-            return "error", None, str(error)
-        except Exception as error:
-            # the handler is the embedding program's code: whatever it raises must become an answer
-            log.exception("command_failed", agent=self.agent_id, command=payload.name, message_id=command.message_id)
-            return "error", None, f"{type(error).__name__} in the handler of {payload.name}"
+    def verdicts(self) -> dict[str, int]:
+        """Return verdict -> how many received messages got it: new, repeated, expired."""
+        return self._judge.verdicts()
 
     def _on_connected(self) -> None:
-        self._beat(self._session)
-        unasked, self._unasked = self._unasked, []
-        for response in unasked:
-            self._store.barrier(lambda response=response: self._publish(response))  # type: ignore[misc]
-
-    def _beat(self, session: str) -> None:
-        """Send a heartbeat and arrange for the next, as long as the connection is the same."""
-        if self._stopping or session != self._session or not self._bus.connected:
-            return
-        self._bus.publish(self._topic("heartbeat"), self._sign(self._heartbeat(self.status)), qos=0)
-        assert self._runtime is not None
-        self._runtime.network.call_after(HEARTBEAT_S, lambda: self._beat(session))
-
-    def _make_will(self) -> Will:
-        self._session = self._store.next_session(self.agent_id)
-        return Will(self._topic("heartbeat"), self._sign(self._heartbeat("offline"), will=True))
-
-    def _heartbeat(self, status: str) -> Message:
-        payload = {
-            "status": status,
-            "agent_name": self._settings.agent_name,
-            "agent_type": self._settings.agent_type,
-            "capabilities": list(self._settings.capabilities),
-            "commands": [
-                {"name": name, "roles": list(offer.roles), "schema": offer.schema}
-                for name, offer in self._offers.items()
-            ],
-        }
-        return self._formatter.heartbeat(
-            payload, session_id=self._session, orchestrator_id=self._settings.orchestrator_id
-        )
-
-    def _publish(self, response: Message) -> None:
-        self._bus.publish(self._topic("response"), self._sign(response))
-
-    def _sign(self, message: Message, *, will: bool = False) -> bytes:
-        return sign(message, self._key, self._settings.site, now=self._clock.now(), will=will).encode()
-
-    def _topic(self, channel: Any) -> str:
-        return agent_topic(self._settings.site, self.agent_id, channel)
+        self._presence.keep_beating(self._runtime.network)
+        self._inbox.answer_unasked()
+        self._outgoing.send_waiting()

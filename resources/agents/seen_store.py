@@ -1,30 +1,24 @@
-"""What an agent must not forget: the ids it has seen, the answers it gave, and its last session.
+"""What an agent must not forget: the ids it has seen, its answers, events it has to send, and its last session.
 
-One SQLite file (WAL, synchronous FULL) may serve several agents of one process. Changes are visible at once to
-`find` and become durable by group commit: while one commit runs, the next changes gather.
+One file may serve several agents of one process. Changes are visible at once to `find` and become durable by group
+commit (`sdk/journal.py`).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
-import structlog
 import uuid_utils
 
 from resources.agents.judge import SKEW
 from resources.agents.message import Message, new_id
+from resources.agents.sdk.journal import Journal, OnDurable
 from resources.core.clock import Clock, SystemClock, from_micros, to_micros
 from resources.core.errors import ConfigError
-
-log = structlog.get_logger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS agent (
@@ -35,28 +29,27 @@ CREATE TABLE IF NOT EXISTS seen (
     command TEXT NOT NULL, response TEXT, PRIMARY KEY (agent_id, message_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_keep_until ON seen (keep_until_us);
+CREATE TABLE IF NOT EXISTS outgoing (
+    agent_id TEXT NOT NULL, message_id TEXT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (agent_id, message_id)
+) WITHOUT ROWID;
 """
-_COMMIT_RETRY_S = 1.0
-_PRUNE_EVERY = timedelta(seconds=60)
+_NO_ANSWER = "null"
+"""In place of a response: what asks for none (an event) was done."""
 
-OnDurable = Callable[[], None]
+_PRUNE_EVERY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One id that was seen: its content, the command it was, and the answer (None: started and not answered yet)."""
+    """One id that was seen: its content, the message it was, and what came of it."""
 
     content_hash: bytes
     keep_until: datetime
     command: Message
     response: Message | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    statement: str
-    parameters: tuple[Any, ...]
-    on_durable: OnDurable | None
+    """The answer; None: not answered yet, or not asked for one."""
+    finished: bool = False
+    """False: begun, and not finished yet."""
 
 
 class SeenStore:
@@ -68,35 +61,26 @@ class SeenStore:
         Raises:
             ConfigError: The file cannot be opened, or is not such a store.
         """
-        self._path = path
         self._clock = clock or SystemClock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
-            self._agents: dict[str, tuple[datetime, str | None]] = self._load_agents()
-            self._seen: dict[tuple[str, str], Seen] = self._load_seen()
+            self._journal = Journal(path, _SCHEMA)
+            self._agents = self._load_agents()
+            self._seen = self._load_seen()
+            self._outgoing = self._load_outgoing()
         except sqlite3.Error as error:
             raise ConfigError(
                 f"agent store {path}: cannot be opened ({error}); check the disk, or remove the file: the agents then "
                 "refuse every command issued before now"
             ) from error
-        self._changes: SimpleQueue[_Change | None] = SimpleQueue()
         self._pruned_at = self._clock.now()
-        self._closing = threading.Event()
-        self._writer = threading.Thread(target=self._write, name="seen-store", daemon=True)
-        self._writer.start()
+        self._journal.start()
 
     def created_at(self, agent_id: str) -> datetime:
         """Return when this store first heard of the agent: tokens issued before may have been acted on already."""
         if agent_id not in self._agents:
             now = self._clock.now()
             self._agents[agent_id] = (now, None)
-            durable = threading.Event()
-            self._put("INSERT INTO agent VALUES (?, ?, NULL)", (agent_id, to_micros(now)), durable.set)
-            durable.wait()
+            self._journal.put_and_wait("INSERT INTO agent VALUES (?, ?, NULL)", (agent_id, to_micros(now)))
         return self._agents[agent_id][0]
 
     def next_session(self, agent_id: str) -> str:
@@ -106,9 +90,7 @@ class SeenStore:
         if last is not None and session <= last:
             session = _after(last)
         self._agents[agent_id] = (created, session)
-        durable = threading.Event()
-        self._put("UPDATE agent SET session_id = ? WHERE agent_id = ?", (session, agent_id), durable.set)
-        durable.wait()
+        self._journal.put_and_wait("UPDATE agent SET session_id = ? WHERE agent_id = ?", (session, agent_id))
         return session
 
     def find(self, agent_id: str, message_id: str) -> Seen | None:
@@ -116,74 +98,61 @@ class SeenStore:
         return self._seen.get((agent_id, message_id))
 
     def begin(self, agent_id: str, command: Message, content_hash: bytes, on_durable: OnDurable) -> None:
-        """Record that a command is started; `on_durable` is called from the writer's thread."""
+        """Record that a command or an event is started; `on_durable` is called from the writer's thread."""
+        self._prune()
         keep_until = command.deadline + SKEW
         self._seen[agent_id, command.message_id] = Seen(content_hash, keep_until, command, None)
         parameters = (agent_id, command.message_id, content_hash, to_micros(keep_until), json.dumps(command.to_wire()))
-        self._put("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, NULL)", parameters, on_durable)
+        self._journal.put("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, NULL)", parameters, on_durable)
 
     def finish(self, agent_id: str, response: Message, on_durable: OnDurable) -> None:
         """Record the answer to a command that was begun."""
         assert response.correlation_id is not None
-        key = (agent_id, response.correlation_id)
-        seen = self._seen.get(key)
-        if seen is not None:
-            self._seen[key] = replace(seen, response=response)
-        parameters = (json.dumps(response.to_wire()), *key)
-        self._put("UPDATE seen SET response = ? WHERE agent_id = ? AND message_id = ?", parameters, on_durable)
+        self._finish((agent_id, response.correlation_id), response, json.dumps(response.to_wire()), on_durable)
+
+    def finish_unanswered(self, agent_id: str, message_id: str, on_durable: OnDurable | None = None) -> None:
+        """Record that what asks for no answer was done."""
+        self._finish((agent_id, message_id), None, _NO_ANSWER, on_durable)
+
+    def forget(self, agent_id: str, message_id: str, on_durable: OnDurable | None = None) -> None:
+        """Forget an id that was begun and then not acted on: it may come again."""
+        self._seen.pop((agent_id, message_id), None)
+        self._journal.put("DELETE FROM seen WHERE agent_id = ? AND message_id = ?", (agent_id, message_id), on_durable)
 
     def barrier(self, on_durable: OnDurable) -> None:
         """Call `on_durable` once everything recorded so far is durable."""
-        self._put("SELECT 1", (), on_durable)
+        self._journal.put("SELECT 1", (), on_durable)
 
-    def unanswered(self, agent_id: str) -> list[Seen]:
-        """Return what the agent has begun and not answered."""
-        return [seen for (owner, _), seen in list(self._seen.items()) if owner == agent_id and seen.response is None]
+    def unfinished(self, agent_id: str) -> list[Seen]:
+        """Return what the agent has begun and not finished."""
+        return [seen for (owner, _), seen in list(self._seen.items()) if owner == agent_id and not seen.finished]
+
+    def keep_outgoing(self, agent_id: str, event: Message) -> None:
+        """Record an event that is to be sent; durable on return."""
+        self._outgoing[agent_id, event.message_id] = event
+        parameters = (agent_id, event.message_id, json.dumps(event.to_wire()))
+        self._journal.put_and_wait("INSERT OR REPLACE INTO outgoing VALUES (?, ?, ?)", parameters)
+
+    def outgoing(self, agent_id: str) -> list[Message]:
+        """Return the agent's events that no broker has taken over yet, oldest first."""
+        return [event for (owner, _), event in sorted(self._outgoing.items()) if owner == agent_id]
+
+    def drop_outgoing(self, agent_id: str, message_id: str) -> None:
+        """Forget an event: a broker has it, or its time is over."""
+        if self._outgoing.pop((agent_id, message_id), None) is not None:
+            self._journal.put("DELETE FROM outgoing WHERE agent_id = ? AND message_id = ?", (agent_id, message_id))
 
     def close(self) -> None:
         """Make everything durable and close the file."""
-        self._closing.set()
-        self._changes.put(None)
-        self._writer.join()
-        self._database.close()
+        self._journal.close()
 
-    def _put(self, statement: str, parameters: tuple[Any, ...], on_durable: OnDurable | None) -> None:
-        self._changes.put(_Change(statement, parameters, on_durable))
-
-    def _write(self) -> None:
-        ended = False
-        while not ended:
-            changes = [self._changes.get()]
-            while not self._changes.empty():
-                changes.append(self._changes.get())
-            ended = None in changes
-            batch = [change for change in changes if change is not None]
-            if batch and self._commit_until_done(batch):
-                _call_all(batch)
-            self._prune()
-
-    def _commit_until_done(self, batch: list[_Change]) -> bool:
-        while True:
-            try:
-                self._commit(batch)
-            except sqlite3.Error as error:
-                # nothing was acknowledged: the broker keeps the messages until the disk takes writes again
-                log.error("agent_store_write_failed", path=str(self._path), error=str(error), changes=len(batch))
-                if self._closing.wait(_COMMIT_RETRY_S):
-                    return False
-            else:
-                return True
-
-    def _commit(self, batch: list[_Change]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            for change in batch:
-                self._database.execute(change.statement, change.parameters)
-            self._database.execute("COMMIT")
-        except sqlite3.Error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
+    def _finish(self, key: tuple[str, str], response: Message | None, text: str, on_durable: OnDurable | None) -> None:
+        seen = self._seen.get(key)
+        if seen is not None:
+            self._seen[key] = replace(seen, response=response, finished=True)
+        self._journal.put(
+            "UPDATE seen SET response = ? WHERE agent_id = ? AND message_id = ?", (text, *key), on_durable
+        )
 
     def _prune(self) -> None:
         now = self._clock.now()
@@ -191,42 +160,34 @@ class SeenStore:
             return
         self._pruned_at = now
         for key, seen in list(self._seen.items()):
-            if seen.keep_until < now and seen.response is not None:
-                del self._seen[key]
-        try:
-            self._database.execute(
-                "DELETE FROM seen WHERE keep_until_us < ? AND response IS NOT NULL", (to_micros(now),)
-            )
-        except sqlite3.Error as error:
-            log.error("agent_store_prune_failed", path=str(self._path), error=str(error))
+            if seen.keep_until < now and seen.finished:
+                self._seen.pop(key, None)
+        self._journal.put("DELETE FROM seen WHERE keep_until_us < ? AND response IS NOT NULL", (to_micros(now),))
 
     def _load_agents(self) -> dict[str, tuple[datetime, str | None]]:
-        rows = self._database.execute("SELECT agent_id, created_us, session_id FROM agent")
+        rows = self._journal.rows("SELECT agent_id, created_us, session_id FROM agent")
         return {agent_id: (from_micros(created), session) for agent_id, created, session in rows}
 
     def _load_seen(self) -> dict[tuple[str, str], Seen]:
-        rows = self._database.execute(
+        rows = self._journal.rows(
             "SELECT agent_id, message_id, content_hash, keep_until_us, command, response FROM seen "
             "WHERE keep_until_us >= ? OR response IS NULL",
             (to_micros(self._clock.now()),),
         )
         return {
             (agent_id, message_id): Seen(
-                content_hash, from_micros(keep), _message(command), response and _message(response)
+                content_hash,
+                from_micros(keep),
+                _message(command),
+                None if response in (None, _NO_ANSWER) else _message(response),
+                response is not None,
             )
             for agent_id, message_id, content_hash, keep, command, response in rows
         }
 
-
-def _call_all(batch: list[_Change]) -> None:
-    for change in batch:
-        if change.on_durable is None:
-            continue
-        try:
-            change.on_durable()
-        except Exception:
-            # the writer serves every agent of the process: what one of them does with its turn must not end it
-            log.exception("agent_store_callback_failed")
+    def _load_outgoing(self) -> dict[tuple[str, str], Message]:
+        rows = self._journal.rows("SELECT agent_id, message_id, event FROM outgoing")
+        return {(agent_id, message_id): _message(event) for agent_id, message_id, event in rows}
 
 
 def _message(text: str) -> Message:

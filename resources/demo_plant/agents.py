@@ -26,6 +26,7 @@ from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call
 from resources.agents.config import AgentsConfig
 from resources.agents.keys import PublicKeys
 from resources.agents.network import Network
+from resources.agents.sdk.executor import PriorityExecutor
 from resources.agents.seen_store import SeenStore
 from resources.core.errors import PlatformError
 from resources.core.logs import setup_logging
@@ -136,7 +137,7 @@ class Fleet:
         """Make the agents of `config.agents.targets`; nothing is opened yet."""
         self._wrong = wrong or Misbehaviour()
         self._ending = threading.Event()
-        self._executor = ThreadPoolExecutor(8 + len(self._wrong.silent) + len(self._wrong.slow))
+        self._executor = PriorityExecutor(8 + len(self._wrong.silent) + len(self._wrong.slow))
         self._runtime = AgentRuntime(Network(), self._executor)
         self._store = SeenStore(home / "agents.sqlite")
         public = PublicKeys(config.agents.public_keys)
@@ -174,7 +175,7 @@ class Fleet:
         self._ending.set()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(Agent.stop, self.agents.values()))
-        self._executor.shutdown(wait=True)
+        self._executor.shutdown()
         self._runtime.network.close()
         self._store.close()
 

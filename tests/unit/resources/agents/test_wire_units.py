@@ -351,7 +351,7 @@ def test_store_when_opened_again_then_it_knows_ids_answers_and_sessions(tmp_path
     seen = again.find("GL-002", command.message_id)
     assert seen is not None
     assert (seen.response, seen.content_hash) == (response, command.content_hash())
-    assert [s.command for s in again.unanswered("GL-002")] == [other]
+    assert [s.command for s in again.unfinished("GL-002")] == [other]
     assert again.created_at("GL-002") == created
     assert again.next_session("GL-002") > session
     clock.advance(120)
