@@ -10,6 +10,7 @@ import jsonschema
 from pydantic import AfterValidator, Field, StringConstraints
 
 from resources.agents.circuits import CircuitRules
+from resources.agents.coordination_config import AgentLimits, EfficiencyQuery
 from resources.agents.encryption import EncryptPayloads
 from resources.agents.permissions import Permissions
 from resources.core.settings import Duration, StrictModel
@@ -47,6 +48,12 @@ class AgentsConfig(StrictModel):
     """JWKS of everyone's public keys, each with `gl_agent` and `gl_role`."""
     targets: tuple[str, ...] = tuple(f"GL-{n:03d}" for n in range(2, 101))
     """Agents a broadcast addresses unless it names others."""
+    roster: Path | None = None
+    """agents.yaml: name, type and capabilities of every agent of the site; only who is heard of is known if absent."""
+    score_half_life: Duration = Field(timedelta(hours=1), gt=timedelta(0))
+    """What an agent did loses half its weight in its performance score in this time."""
+    score_latency: Duration = Field(timedelta(seconds=1), gt=timedelta(0))
+    """An answer after this time loses half of the 30 % of the score that latency decides."""
     default_timeout: Duration = timedelta(seconds=30)
     """timeout_seconds of a command that does not say."""
     topics: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")], TopicConfig] = Field(
@@ -63,3 +70,7 @@ class AgentsConfig(StrictModel):
     """`<orchestrator_id>.enc.jwks`, mode 0600: needed to read answers that agents encrypt."""
     circuits: CircuitRules = CircuitRules()
     """When an agent that is silent is left alone."""
+    limits: AgentLimits = AgentLimits()
+    """Beyond these the checks of the agents' assets warn."""
+    efficiency_query: EfficiencyQuery = EfficiencyQuery()
+    """The query that follows the efficiency of each new hour; off unless it is enabled."""
