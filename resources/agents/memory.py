@@ -1,27 +1,10 @@
-"""What the orchestrator knew when it stopped: the agents' sessions and the ids it had seen."""
+"""The message ids the orchestrator had seen when it stopped, which still count."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 import psycopg
-
-from resources.agents.registry import AgentState
-
-_STATES = """
-SELECT agent_id, agent_name, agent_type, capabilities, status, last_heartbeat, session_id, issued_at, s.message_id,
-       commands
-FROM agents.registry r JOIN agents.sessions s USING (agent_id)
-"""
-
-
-def load_states(connection: psycopg.Connection) -> list[AgentState]:
-    """Return the stored state of every agent that was ever heard of."""
-    rows = connection.execute(_STATES).fetchall()
-    return [
-        AgentState(agent, name, kind, tuple(capabilities), status, at, session, issued, message, tuple(commands))
-        for agent, name, kind, capabilities, status, at, session, issued, message, commands in rows
-    ]
 
 
 def load_seen(connection: psycopg.Connection, now: datetime) -> dict[str, tuple[bytes, datetime]]:

@@ -22,12 +22,12 @@ from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
 from resources.agents.judge import SKEW, Judge, Verdict
 from resources.agents.keys import PublicKeys, load_private_key
-from resources.agents.memory import forget_seen, load_seen, load_states
+from resources.agents.memory import forget_seen, load_seen
 from resources.agents.message import Message, ResponsePayload
 from resources.agents.network import Network
 from resources.agents.recorder import Answer, Miss, Recorder, SeenId, Sent
 from resources.agents.refusals import Refusals, RefusedError
-from resources.agents.registry import Registry
+from resources.agents.registry_keeper import RegistryKeeper
 from resources.agents.release import Release
 from resources.agents.schedule import Schedule, Sending
 from resources.agents.tokens import Received, sign
@@ -73,8 +73,8 @@ class Orchestrator:
         self._judge = Judge(PublicKeys(config.public_keys), site, self._clock)
         self._refusals = Refusals(config.orchestrator_id)
         self._schedule = Schedule(self._clock)
-        self._registry = Registry(config.orchestrator_id)
         self._recorder = Recorder(database_url)
+        self._registry = RegistryKeeper(config, site=site, recorder=self._recorder, clock=self._clock)
         self._seen: dict[str, tuple[bytes, datetime]] = {}
         self._targets: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._questions: SimpleQueue[_Question] = SimpleQueue()
@@ -124,6 +124,7 @@ class Orchestrator:
         self._bus.stop()
         if self._thread.is_alive():
             self._thread.join()
+        self._registry.write_scores()
         self._recorder.close()
         self._network.close()
         self._leave()
@@ -168,10 +169,9 @@ class Orchestrator:
     def _on_heartbeat(self, received: Received, arrived: Arrived) -> None:
         if self._judge.verdict(received, None) is Verdict.EXPIRED:
             raise _refused("expired", "the heartbeat came after its expiry", received)
-        state, returned = self._registry.take(received, self._clock.now())
-        self._recorder.heard(state, arrived.ack)
+        agent_id, returned = self._registry.heard(received, arrived.ack)
         if returned:
-            self._schedule.agent_returned(state.agent_id)
+            self._schedule.agent_returned(agent_id)
             self._send_due()
 
     def _on_response(self, received: Received, arrived: Arrived) -> None:
@@ -216,6 +216,9 @@ class Orchestrator:
             self._clock.now(),
             None if payload.error is None else str(payload.error).replace("\0", "")[:1000],
         )
+        latency_ms = self._schedule.latency_ms(message.correlation_id, message.source_agent)
+        if latency_ms is not None:
+            self._registry.answered(message.source_agent, latency_ms, well=answer.state == "answered")
         closed = self._schedule.close(message.correlation_id, message.source_agent, good=answer.state == "answered")
         after = [arrived.ack, *([self._teller(message.correlation_id)] if closed.done else [])]
         self._recorder.answered(answer, seen, done=closed.done, after=after, enough=bool(closed.not_awaited))
@@ -286,8 +289,7 @@ class Orchestrator:
         while not self._questions.empty():
             self._look_up(connection, self._questions.get())
         self._note_missed()
-        for state in self._registry.take_silent(self._clock.now()):
-            self._recorder.heard(state)
+        self._registry.look_around()
         self._forget(connection)
         self._send_due()
 
@@ -307,6 +309,8 @@ class Orchestrator:
     def _note_missed(self) -> None:
         for overdue in self._schedule.take_overdue():
             message_id = overdue.message.message_id
+            for agent_id in overdue.sent:
+                self._registry.missed(agent_id)
             misses = [Miss(message_id, agent, self._miss_reason(agent)) for agent in overdue.agents]
             self._recorder.missed(misses, done=[message_id], after=[self._teller(message_id)])
 
@@ -327,7 +331,7 @@ class Orchestrator:
             return False
         connection.execute(f"LISTEN {outbox.OUTBOX_CHANNEL}")
         self._connection = connection
-        self._registry.restore(load_states(connection))
+        self._registry.restore(connection)
         self._seen = load_seen(connection, self._clock.now())
         self._take_open(outbox.load_open(connection, self._config.orchestrator_id))
         self._leading = True

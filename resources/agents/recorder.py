@@ -7,18 +7,21 @@ tried again, and its messages stay unacknowledged at the broker.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import psycopg
 import structlog
 
+from resources.agents import registry_rows
 from resources.agents.circuits import note_answers, note_failures
 from resources.agents.outbox import DONE_CHANNEL
 from resources.agents.registry import AgentState
+from resources.agents.roster import Roster
+from resources.agents.score import Score
+from resources.agents.stored_json import json_text
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect
 
@@ -79,6 +82,8 @@ class Entries:
     misses: list[Miss] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     agents: dict[str, AgentState] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
+    roster: tuple[Roster, str] | None = None
     done: list[str] = field(default_factory=list)
     enough: list[str] = field(default_factory=list)
     """Messages that are done though targets are left: their good answers suffice."""
@@ -86,7 +91,7 @@ class Entries:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.answers or self.seen or self.misses or self.sent or self.agents or self.done or self.after)
+        return any(getattr(self, name) for name in self.__slots__)
 
 
 class Recorder:
@@ -158,6 +163,19 @@ class Recorder:
                 self._entries.after.append(after)
             self._changed.notify()
 
+    def scored(self, scores: Mapping[str, Score]) -> None:
+        """Store scores within LAZY_S."""
+        if scores:
+            with self._changed:
+                self._entries.scores.update(scores)
+                self._changed.notify()
+
+    def declared(self, roster: Roster, site: str) -> None:
+        """Store within LAZY_S which agents a site declares."""
+        with self._changed:
+            self._entries.roster = (roster, site)
+            self._changed.notify()
+
     def barrier(self, after: Callable[[], None]) -> None:
         """Call `after` once everything given so far is durable."""
         with self._changed:
@@ -220,10 +238,7 @@ class Recorder:
                 connection.execute(_SEEN, _columns(entries.seen, "message_id", "content_hash", "keep_until"))
             if entries.misses:
                 connection.execute(_MISSED, _columns(entries.misses, "message_id", "agent_id", "reason"))
-            if entries.agents:
-                rows = _json([_registry_row(state) for state in entries.agents.values()])
-                connection.execute(_REGISTRY, (rows,))
-                connection.execute(_SESSIONS, (rows,))
+            _write_registry(connection, entries)
             _note_circuits(connection, entries)
             if entries.enough:
                 connection.execute(_ENOUGH, (entries.enough,))
@@ -291,25 +306,14 @@ WITH done AS (
 SELECT pg_notify(%s, message_id) FROM done
 """
 
-_REGISTRY = """
-INSERT INTO agents.registry (agent_id, agent_name, agent_type, capabilities, status, last_heartbeat)
-SELECT agent_id, agent_name, agent_type, ARRAY(SELECT jsonb_array_elements_text(capabilities)), status, last_heartbeat
-FROM jsonb_to_recordset(%s::jsonb)
-    AS r (agent_id text, agent_name text, agent_type text, capabilities jsonb, status text, last_heartbeat timestamptz)
-ON CONFLICT (agent_id) DO UPDATE
-SET agent_name = excluded.agent_name, agent_type = excluded.agent_type, capabilities = excluded.capabilities,
-    status = excluded.status, last_heartbeat = excluded.last_heartbeat
-"""
 
-_SESSIONS = """
-INSERT INTO agents.sessions (agent_id, session_id, issued_at, message_id, commands)
-SELECT agent_id, session_id, issued_at, message_id, commands
-FROM jsonb_to_recordset(%s::jsonb)
-    AS r (agent_id text, session_id text, issued_at timestamptz, message_id text, commands jsonb)
-ON CONFLICT (agent_id) DO UPDATE
-SET session_id = excluded.session_id, issued_at = excluded.issued_at, message_id = excluded.message_id,
-    commands = excluded.commands
-"""
+def _write_registry(connection: psycopg.Connection, entries: Entries) -> None:
+    if entries.roster is not None:
+        registry_rows.declare(connection, *entries.roster)
+    if entries.agents:
+        registry_rows.write_states(connection, entries.agents.values())
+    if entries.scores:
+        registry_rows.write_scores(connection, entries.scores)
 
 
 def _write_answers(connection: psycopg.Connection, answers: list[Answer]) -> None:
@@ -317,7 +321,7 @@ def _write_answers(connection: psycopg.Connection, answers: list[Answer]) -> Non
     first = list({(a.correlation_id, a.agent_id): a for a in reversed(answers)}.values())
     names = ("message_id", "correlation_id", "agent_id", "state", "payload", "received_at", "reason")
     columns = _columns(first, *names)
-    columns[4] = [_json(answer.payload) for answer in first]
+    columns[4] = [json_text(answer.payload) for answer in first]
     connection.execute(_ANSWERS, columns)
 
 
@@ -336,26 +340,6 @@ def _apart(entries: Entries) -> list[Entries]:
 
 def _columns(rows: Iterable[Any], *names: str) -> list[list[Any]]:
     return [[getattr(row, name) for row in rows] for name in names]
-
-
-def _registry_row(state: AgentState) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in AgentState.__slots__}
-
-
-def _json(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return orjson.dumps(_without_nul(value)).decode() if "\\u0000" in text else text
-
-
-def _without_nul(value: Any) -> Any:
-    """Return `value` with U+0000, which jsonb cannot hold, replaced by U+FFFD."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nul(item) for item in value]
-    return value
 
 
 def _guarded(call: Callable[[], None]) -> None:

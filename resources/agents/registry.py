@@ -1,4 +1,4 @@
-"""Who is there: what the agents' signed heartbeats say, by session, and what of it is to be stored."""
+"""Who is there: what the agents' signed heartbeats say, by session, and what silence and scores make of it. No I/O."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from resources.agents.health import LATE_AFTER, OFFLINE, ONLINE, Health, health
 from resources.agents.judge import is_offline
 from resources.agents.message import HeartbeatPayload
 from resources.agents.refusals import RefusedError
+from resources.agents.score import NEUTRAL, ScoreBook
 from resources.agents.tokens import Received
 
-MISSED_AFTER = timedelta(seconds=90)
-"""Three heartbeats missed: the agent counts as offline."""
+_REVIEW_EVERY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,28 @@ class AgentState:
     agent_type: str
     capabilities: tuple[str, ...]
     status: str
+    """online, degraded or offline: what the platform makes of it (`health.py`)."""
     last_heartbeat: datetime
     session_id: str
     issued_at: datetime
     message_id: str
     commands: tuple[dict[str, Any], ...]
+    reported: str = ONLINE
+    """What the agent said of itself."""
+    reason: str | None = None
+    """Why `status` is not online."""
 
 
 class Registry:
     """The state of every agent, from heartbeats; safe from any thread."""
 
-    def __init__(self, orchestrator_id: str) -> None:
-        """Begin empty; heartbeats must be addressed to `orchestrator_id`."""
+    def __init__(self, orchestrator_id: str, scores: ScoreBook) -> None:
+        """Begin empty; heartbeats must be addressed to `orchestrator_id`, and a poor score makes an agent degraded."""
         self._orchestrator_id = orchestrator_id
+        self._scores = scores
         self._lock = Lock()
         self._agents: dict[str, AgentState] = {}
+        self._reviewed_at: datetime | None = None
 
     def restore(self, states: list[AgentState]) -> None:
         """Take over what was stored."""
@@ -70,34 +78,63 @@ class Registry:
         with self._lock:
             known = self._agents.get(message.source_agent)
             self._refuse_old(received, known)
-            state = AgentState(
-                message.source_agent,
-                payload.agent_name,
-                payload.agent_type,
-                tuple(payload.capabilities),
-                payload.status,
-                at,
-                message.session_id,
-                received.issued_at,
-                message.message_id,
-                tuple(offer.model_dump(by_alias=True) for offer in payload.commands),
-            )
             if is_offline(message):
                 assert known is not None
                 # the will was signed when its connection began: it tells the end, and nothing else anew
-                state = replace(known, status="offline")
+                state = _with(replace(known, reported=OFFLINE), health(OFFLINE, timedelta(0)))
+            else:
+                state = AgentState(
+                    message.source_agent,
+                    payload.agent_name,
+                    payload.agent_type,
+                    tuple(payload.capabilities),
+                    ONLINE,
+                    at,
+                    message.session_id,
+                    received.issued_at,
+                    message.message_id,
+                    tuple(offer.model_dump(by_alias=True) for offer in payload.commands),
+                    payload.status,
+                )
+                state = _with(state, self._health(state, at))
             self._agents[message.source_agent] = state
         return state, known is None or state.session_id != known.session_id
 
-    def take_silent(self, now: datetime) -> list[AgentState]:
-        """Return the agents that have missed three heartbeats just now, set offline."""
+    def changed(self, now: datetime) -> list[AgentState]:
+        """Return what agents have become by silence or by their score; looks every 2 s at most, else returns none.
+
+        Nothing is taken over yet: `settle` does that, for those that were not heard meanwhile.
+        """
+        if self._reviewed_at is not None and timedelta(0) <= now - self._reviewed_at < _REVIEW_EVERY:
+            return []
+        self._reviewed_at = now
         found = []
-        with self._lock:
-            for agent_id, state in self._agents.items():
-                if state.status != "offline" and now - state.last_heartbeat > MISSED_AFTER:
-                    found.append(replace(state, status="offline"))
-                    self._agents[agent_id] = found[-1]
+        # without the lock: heartbeats must not wait until ten thousand agents have been looked at
+        for state in list(self._agents.values()):
+            seen = self._health(state, now)
+            if (seen.status, seen.reason) != (state.status, state.reason):
+                found.append(_with(state, seen))
         return found
+
+    def settle(self, found: list[AgentState]) -> list[AgentState]:
+        """Take over what `changed` returned, and return those it still holds for."""
+        with self._lock:
+            current = [state for state in found if self._is_current(state)]
+            self._agents.update({state.agent_id: state for state in current})
+        return current
+
+    def _is_current(self, state: AgentState) -> bool:
+        known = self._agents.get(state.agent_id)
+        return known is not None and (known.message_id, known.reported) == (state.message_id, state.reported)
+
+    def _health(self, state: AgentState, now: datetime) -> Health:
+        silent_for = now - state.last_heartbeat
+        score = self._scores.get(state.agent_id, now)
+        if score is not None:
+            return health(state.reported, silent_for, score=score.value, evidence=score.weight)
+        if state.reported == ONLINE and silent_for <= LATE_AFTER:
+            return _WELL
+        return health(state.reported, silent_for, score=NEUTRAL, evidence=0.0)
 
     def _refuse_old(self, received: Received, known: AgentState | None) -> None:
         message = received.message
@@ -112,6 +149,13 @@ class Registry:
             raise _refused("old_session", "the heartbeat is of an earlier session", received)
         if received.issued_at < known.issued_at or message.message_id == known.message_id:
             raise _refused("old_heartbeat", "a later heartbeat of this session is known", received)
+
+
+_WELL = Health(ONLINE)
+
+
+def _with(state: AgentState, seen: Health) -> AgentState:
+    return replace(state, status=seen.status, reason=seen.reason)
 
 
 def _refused(reason: str, detail: str, received: Received) -> RefusedError:

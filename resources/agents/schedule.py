@@ -20,6 +20,8 @@ class _Waiting:
     attempts: int
     due: float | None
     """Monotonic time of the next sending; None: sent, waiting for an answer."""
+    sent: float | None = None
+    """Monotonic time of the last sending; None: never by this process."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,15 @@ class Sending:
 
     message: Message
     agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """One message whose deadline has passed: who has not answered, and to whom of them it was sent at all."""
+
+    message: Message
+    agents: tuple[str, ...]
+    sent: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,15 @@ class Schedule:
             del self._open[message_id]
             return Closed(done=True, not_awaited=tuple(found.waiting))
 
+    def latency_ms(self, message_id: str, agent_id: str) -> float | None:
+        """Return how long ago a message was last sent to a target that has not answered; None if there is none such."""
+        with self._lock:
+            found = self._open.get(message_id)
+            waiting = found.waiting.get(agent_id) if found is not None else None
+            if waiting is None or waiting.sent is None:
+                return None
+            return (self._clock.monotonic() - waiting.sent) * 1000
+
     def send_again(self, message_id: str, agent_id: str) -> None:
         """Have a message sent again to an agent that found it expired: later each time, 1 s to 60 s, with jitter."""
         with self._lock:
@@ -132,6 +152,7 @@ class Schedule:
                 due = [a for a, w in open_message.waiting.items() if w.due is not None and w.due <= now]
                 for agent in due:
                     open_message.waiting[agent].due = None
+                    open_message.waiting[agent].sent = now
                     open_message.waiting[agent].attempts += 1
                     if turns is not None:
                         turns.sent(agent, now)
@@ -140,14 +161,21 @@ class Schedule:
         ranks = ("critical", "high", "normal", "low")
         return sorted(found, key=lambda sending: ranks.index(sending.message.priority))
 
-    def take_overdue(self) -> list[Sending]:
+    def take_overdue(self) -> list[Overdue]:
         """Return, and forget, the targets whose deadline has passed without an answer."""
         wall = self._clock.now()
         with self._lock:
             overdue = [m for m in self._open.values() if m.deadline <= wall]
             for open_message in overdue:
                 del self._open[open_message.message.message_id]
-        return [Sending(m.message, tuple(m.waiting)) for m in overdue]
+        return [
+            Overdue(
+                m.message,
+                tuple(m.waiting),
+                frozenset(agent for agent, waiting in m.waiting.items() if waiting.attempts),
+            )
+            for m in overdue
+        ]
 
     def pause_s(self, longest: float) -> float:
         """Return how long nothing will become due, at most `longest`."""

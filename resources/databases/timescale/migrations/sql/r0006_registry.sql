@@ -1,6 +1,8 @@
 ALTER TABLE agents.registry
     -- Declared in agents.yaml; false: joined by its own heartbeat.
     ADD COLUMN declared        bool NOT NULL DEFAULT false,
+    -- The site whose agents.yaml declares it.
+    ADD COLUMN declared_site   text,
     -- What the agent said of itself; `status` is what the platform makes of it.
     ADD COLUMN reported_status text,
     -- Why `status` is not online.
