@@ -69,7 +69,7 @@ class AgentSettings:
     agent_type: str
     capabilities: Sequence[str] = ()
     orchestrator_id: str = "GL-001"
-    permissions: Permissions = Permissions()
+    permissions: Permissions | None = None
     """Who may send which command and event, beyond what the commands declare; others are refused."""
     encryption_keys: Path | None = None
     """`<agent_id>.enc.jwks`: encrypted commands are understood then, and answers are encrypted where the receiver
