@@ -7,6 +7,7 @@ outcome is read from the tables, so it is the same for both.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,7 +17,11 @@ import psycopg
 
 from resources.agents import outbox
 from resources.agents.config import AgentsConfig
+from resources.agents.declared_commands import refuse_unfit
 from resources.agents.directory import Directory
+from resources.agents.event_listeners import Callback
+from resources.agents.event_topics import EventTopics
+from resources.agents.events import EventRequest, Published
 from resources.agents.message import Formatter, Message
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.planner import Planner
@@ -58,6 +63,7 @@ class Broadcaster:
         self._url = database_url
         self._clock = clock or SystemClock()
         self._formatter = Formatter(config.orchestrator_id, self._clock)
+        self._topics = EventTopics(config.topics)
         self._planner = Planner(config.targets, config.circuits, self._open_directory)
         self._connection: psycopg.Connection | None = None
         self._orchestrator: Orchestrator | None = None
@@ -116,8 +122,9 @@ class Broadcaster:
         """Put a command into the outbox and have it sent to all its targets at once; from here on it survives a crash.
 
         Raises:
-            DataError: The command can't be stored, or its id was used for another one.
+            DataError: The command can't be stored, its arguments do not fit, or its id was used for another one.
         """
+        self._refuse_unfit(command)
         return self._send(*self._store(command, None))
 
     def broadcast(self, command: Command) -> Outcome:
@@ -129,6 +136,36 @@ class Broadcaster:
         accepted = self.accept(command)
         self._wait_done(accepted.message.message_id, known=accepted.repeated)
         return Outcome(accepted.message, accepted.repeated, self.results(accepted.message.message_id))
+
+    def publish(self, event: EventRequest, *, wait_s: float | None = None) -> Published:
+        """Put an event into the outbox, and return when the broker has it, its deadline or `wait_s` has passed.
+
+        From here on it survives a crash: this process or the next one publishes it.
+
+        Raises:
+            DataError: There is no such topic, the payload does not fit it, or the event can't be stored.
+        """
+        message = self._formatter.event(
+            event.topic,
+            event.payload,
+            timeout_s=event.timeout_s,
+            priority=event.priority,
+            correlation_id=event.correlation_id,
+            message_id=event.message_id,
+        )
+        self._topics.refuse_sending(message)
+        accepted = self._send(*self._store_message(message, None))
+        status = self._wait_done(message.message_id, wait_s, known=accepted.repeated)
+        return Published(accepted.message, accepted.repeated, status)
+
+    def subscribe(self, topic: str, callback: Callback) -> Callable[[], None] | None:
+        """Have `callback` called with each event of `topic` while this process orchestrates; return what ends that.
+
+        None if another process orchestrates: that one receives the events, and notifies EVENT_CHANNEL of each.
+        """
+        if self._orchestrator is None or not self.orchestrating:
+            return None
+        return self._orchestrator.subscribe(topic, callback)
 
     def cancel(self, message_id: str) -> bool:
         """Withdraw a command: nothing more is sent of it, and whoever waits for it returns; False if it had ended.
@@ -176,6 +213,7 @@ class Broadcaster:
         with self._database.transaction():
             # a turn and a trial are taken only together with the command that takes them
             plan = self._planner.plan(self._database, request, now=self._clock.now(), binding=True)
+            self._refuse_unfit(replace(request.command, targets=plan.targets))
             release = None if plan.release.plain else plan.release
             stored = self._store(replace(request.command, targets=plan.targets), release)
         accepted = self._send(*stored)
@@ -193,10 +231,16 @@ class Broadcaster:
         )
 
     def _store(self, command: Command, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
-        message = self._format(command)
+        return self._store_message(self._format(command), release)
+
+    def _store_message(self, message: Message, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
         if self._orchestrator is not None and self.orchestrating:
             self._orchestrator.expect(message)
         return outbox.accept(self._database, message, release=release), release
+
+    def _refuse_unfit(self, command: Command) -> None:
+        if command.check_args:
+            refuse_unfit(self._database, self._format(command))
 
     def _send(self, accepted: outbox.Accepted, release: Release | None) -> outbox.Accepted:
         if self._orchestrator is not None and self.orchestrating and not accepted.repeated:

@@ -13,7 +13,7 @@ from resources.agents.bus import Arrived
 from resources.agents.event_listeners import EventListeners, event_of
 from resources.agents.event_topics import EventTopics
 from resources.agents.judge import Verdict
-from resources.agents.message import Priority
+from resources.agents.message import Message, Priority
 from resources.agents.recorder import Recorder
 from resources.agents.refusals import RefusedError
 from resources.agents.seen_ids import SeenIds
@@ -31,6 +31,17 @@ class EventRequest:
     correlation_id: str | None = None
     message_id: str | None = None
     """Given by whoever may repeat it: subscribers take the same id once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of an event that the platform published."""
+
+    message: Message
+    repeated: bool
+    """True if this id had been accepted before: nothing new was sent."""
+    status: str
+    """accepted: not at the broker yet; done: the broker has it; expired: no broker took it in time; cancelled."""
 
 
 class Events:

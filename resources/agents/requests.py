@@ -31,6 +31,8 @@ class Command:
     """Given by whoever may repeat the command: the same id is never executed twice."""
     kind: Literal["command", "query"] = "command"
     """A query asks and changes nothing; on the wire it is a message type of its own."""
+    check_args: bool = True
+    """False: arguments that do not fit what an agent has declared are sent all the same; the agent judges them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""Whether a command's arguments are what its agents have declared, before anything of it is stored or sent.
+
+An agent checks them again, so this saves a round trip and a failed delivery; it is no defence of the agent. What an
+agent has not declared (it was never heard of, or has no such command) is for the agent to answer.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import jsonschema
+import orjson
+import psycopg
+from jsonschema.protocols import Validator
+from referencing import Registry
+
+from resources.agents.event_topics import schema_fault
+from resources.agents.message import Message
+from resources.core.errors import DataError
+
+_NAMED = 5
+
+# a fleet of one kind has one schema: one row for all of them
+_SCHEMAS = """
+SELECT (c.command -> 'schema')::text, array_agg(s.agent_id ORDER BY s.agent_id)
+FROM agents.sessions s, jsonb_array_elements(s.commands) AS c (command)
+WHERE s.agent_id = ANY(%s) AND c.command ->> 'name' = %s
+GROUP BY 1 ORDER BY 2
+"""
+
+
+def refuse_unfit(connection: psycopg.Connection, message: Message) -> None:
+    """Refuse a command or query whose arguments do not fit what one of its targets has declared.
+
+    Raises:
+        DataError: They do not; the message names where and which agents.
+    """
+    name, args = message.payload["name"], message.payload["args"]
+    found = connection.execute(_SCHEMAS, (message.target_agents, name)).fetchall()
+    faults = []
+    for schema, agents in found:
+        fault = schema_fault(_validator(schema), args)
+        if fault is not None:
+            more = f" and {len(agents) - _NAMED} more" if len(agents) > _NAMED else ""
+            faults.append(f"{fault} (declared by {', '.join(agents[:_NAMED])}{more})")
+    if faults:
+        raise DataError(
+            f"{message.message_type} {name}: its arguments do not fit what the agents have declared: "
+            f"{'; '.join(faults)}; nothing was sent. Correct them, or leave this check out to let the agents judge"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema: str) -> Validator:
+    # an empty registry: what an agent's schema refers to elsewhere is not fetched
+    return jsonschema.Draft202012Validator(orjson.loads(schema), registry=Registry())
