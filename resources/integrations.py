@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from resources.agents.config import AgentsConfig
+from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
+from resources.agents.config import EVENT_TOPICS, AgentsConfig
 from resources.core.errors import ConfigError
 from resources.core.home import config_path, gl_home
 from resources.core.origins import HISTORY_SUFFIX
@@ -218,6 +219,8 @@ class Integrations(StrictModel):
     """The ERP systems."""
     agents: AgentsConfig | None = None
     """Agent coordination; off if absent."""
+    alarms: AlarmsConfig | None = None
+    """Alarms that the collector raises on live readings and tells the agents at once; none if absent."""
     quality: QualityConfig = QualityConfig()
     """Limits of the gates."""
     logs: LogsConfig = LogsConfig()
@@ -250,11 +253,30 @@ class Integrations(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _alarms_are_possible(self) -> Self:
+        if self.alarms is None:
+            return self
+        if self.agents is None:
+            raise ValueError("alarms: needs the block agents, for the broker and the public keys")
+        try:
+            refuse_unwatchable(self.alarms.rules, self.catalog())
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        known = {*EVENT_TOPICS, *self.agents.topics}
+        for name, rule in self.alarms.rules.items():
+            for topic in (rule.topic, rule.cleared_topic):
+                if topic is not None and topic not in known:
+                    raise ValueError(f"alarms.rules.{name}: topic {topic} is not one of agents.topics: add it there")
+        return self
+
+    @model_validator(mode="after")
     def _hosts_are_allowed(self) -> Self:
         if self.allowed_hosts is None:
             return self
         allowed = HostList(self.allowed_hosts)
-        for where, host in hosts_in({"sources": self.sources, "erp": self.erp, "agents": self.agents}):
+        for where, host in hosts_in(
+            {"sources": self.sources, "erp": self.erp, "agents": self.agents, "alarms": self.alarms}
+        ):
             if host not in allowed:
                 raise ValueError(f"{where}: host {host} is not in allowed_hosts: add it there if it is right")
         for name, source in self.sources.items():

@@ -29,6 +29,7 @@ from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
+from sensors.collector.alarms.service import Alarms
 from sensors.collector.certificates import CertificateWatch
 from sensors.collector.database import DatabaseMirror, Origin
 from sensors.collector.discovery_watch import findings, watches
@@ -139,6 +140,11 @@ class Collector:
         reports = ReportFilter.if_any(config.tags(), catalog, _frame(config))
         if reports is not None:
             reports.know(self.buffer.last_known())
+        self.alarms = (
+            Alarms(config.alarms, config.agents, site=config.site, home=home, catalog=catalog, clock=self.clock)
+            if config.alarms is not None and config.agents is not None
+            else None
+        )
         self.pipeline = Pipeline(
             self.buffer,
             flow=self.flow,
@@ -150,6 +156,7 @@ class Collector:
                 if isinstance(source, MqttConfig) and source.is_kept_by_the_broker
             ),
             observers=(self.live.offer,),
+            alarms=self.alarms,
             reports=reports,
         )
         self.offers = watches(config, clients, self.states, self.clock)
@@ -204,6 +211,9 @@ class Collector:
                 if self.mirror is not None:
                     self.mirror.start()
                     ending.push_async_callback(asyncio.to_thread, self.mirror.stop)
+                if self.alarms is not None:
+                    self.alarms.start()
+                    ending.push_async_callback(asyncio.to_thread, self.alarms.stop)
                 await self._collect(stop, progress)
                 closed = await self.pipeline.on_disk(self.buffer.close_all) if close_windows else []
                 counts = since(self._before, self.buffer.counts())
@@ -220,6 +230,8 @@ class Collector:
         stopped = asyncio.create_task(stop.wait())
         helpers = [asyncio.create_task(self._report_forever()), asyncio.create_task(self._progress_forever(progress))]
         helpers += [asyncio.create_task(watch.run()) for watch in self.offers.values()]
+        if self.alarms is not None:
+            helpers.append(asyncio.create_task(self.alarms.tick_forever(lambda name: self.states[name].connected)))
         disk = asyncio.create_task(self.pipeline.run())
         sources = [asyncio.create_task(s.run(), name=s.state.name) for s in self._supervisors]
         try:
@@ -252,6 +264,8 @@ class Collector:
             )
         )
         registry.register(self.certificates)
+        if self.alarms is not None:
+            registry.register(self.alarms)
         server = PageServer({
             "/healthz": self._healthz, "/healthz/now": self._healthz_now, "/metrics": lambda: _metrics(registry)
         })  # fmt: skip
@@ -279,6 +293,8 @@ class Collector:
         ]
         if self.mirror is not None:
             found.append(self.mirror.findings)
+        if self.alarms is not None:
+            found.append(self.alarms.findings)
         return found
 
     async def _healthz(self) -> Answer:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -44,6 +44,18 @@ FULL_RETRY_S = 1.0
 Result = TypeVar("Result")
 
 
+class PipelineWatch(Protocol):
+    """Who judges what passes, on the spot."""
+
+    def watch(self, batch: ReadingBatch) -> None:
+        """Look at a batch; must be quick, and must not raise."""
+        ...
+
+    def durable(self) -> Awaitable[None]:
+        """Return once all that was made of the batches seen is durable."""
+        ...
+
+
 class Pipeline:
     """Takes batches from all sources into the buffer. It is the supervisors' `SourcePort`."""
 
@@ -56,6 +68,7 @@ class Pipeline:
         flush_interval_s: float,
         patient: frozenset[str] = frozenset(),
         observers: tuple[Callable[[ReadingBatch], None], ...] = (),
+        alarms: PipelineWatch | None = None,
         reports: ReportFilter | None = None,
     ) -> None:
         """Write into `buffer`.
@@ -67,6 +80,7 @@ class Pipeline:
             flush_interval_s: Longest wait of a batch that owes no acknowledgement.
             patient: Sources whose peer keeps what is not acknowledged: a full buffer makes no gap in them.
             observers: Each sees every batch that was taken, before it is durable, and with what the filter leaves out.
+            alarms: Sees every batch first; nothing is acknowledged before what it made of them is durable.
             reports: Leaves out what says nothing new; None keeps everything.
         """
         self._buffer = buffer
@@ -77,6 +91,7 @@ class Pipeline:
         self._gapped: set[str] = set()
         """Sources that a full buffer has kept waiting, and that have not emitted again."""
         self._observers = observers
+        self._alarms = alarms
         self._reports = reports
         self._let_go: deque[ReadingBatch] = deque()
         """Readings that the filter had held and keeps after all, and that found no room yet."""
@@ -98,6 +113,9 @@ class Pipeline:
         if batch.source in self._gapped and self._full_since is None:
             self._gapped.discard(batch.source)
             self.close_gap(batch.source, self._clock.now())
+        if self._alarms is not None:
+            # at once, not when there is room: a full disk must not hold back an emergency
+            self._alarms.watch(batch)
         self._waiting[batch.source] += 1
         kept = self._filtered(batch)
         try:
@@ -231,6 +249,8 @@ class Pipeline:
             self._pending_bytes -= size
             self._maybe_has_room()
             self._flow.committed(batches, result.rows, self._clock.now(), self._clock.monotonic() - began)
+            if self._alarms is not None:
+                await self._alarms.durable()
             for acknowledge in result.acknowledgements:
                 acknowledge()
             self._flow.acknowledged += len(result.acknowledgements)
