@@ -6,10 +6,12 @@ an advisory lock in the database. All others accept into the outbox and wait for
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -20,18 +22,24 @@ from pydantic import ValidationError
 from resources.agents import outbox
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
-from resources.agents.judge import SKEW, Judge, Verdict
-from resources.agents.keys import PublicKeys, load_private_key
-from resources.agents.memory import forget_seen, load_seen
+from resources.agents.event_listeners import Callback, EventListeners
+from resources.agents.event_topics import EventTopics
+from resources.agents.events import Events
+from resources.agents.guard import guard_of
+from resources.agents.judge import Verdict
 from resources.agents.message import Message, ResponsePayload
 from resources.agents.network import Network
-from resources.agents.recorder import Answer, Miss, Recorder, SeenId, Sent
-from resources.agents.refusals import Refusals, RefusedError
+from resources.agents.outgoing import Publication
+from resources.agents.pace import Pace
+from resources.agents.recorder import Answer, Miss, Recorder, Sent
+from resources.agents.refusal_book import forget_refusals
+from resources.agents.refusals import RefusedError
 from resources.agents.registry_keeper import RegistryKeeper
 from resources.agents.release import Release
 from resources.agents.schedule import Schedule, Sending
-from resources.agents.tokens import Received, sign
-from resources.agents.topics import agent_topic
+from resources.agents.seen_ids import SeenIds
+from resources.agents.tokens import LIFETIME_S, Received
+from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import UnreachableError
 from resources.databases.timescale.connection import connect
@@ -43,7 +51,9 @@ _LOCK = 0x474C_4F52_4348
 
 _PAUSE_S = 0.25
 _RETRY_S = 1.0
-_FORGET_EVERY = timedelta(seconds=60)
+_OLD_AFTER_S = LIFETIME_S / 2
+"""A token that has waited so long for its turn is not sent any more, but signed anew."""
+
 _MOST_TARGETS_KEPT = 10_000
 _STATES = {"ok": "answered", "error": "failed", "in_doubt": "in_doubt"}
 
@@ -69,27 +79,29 @@ class Orchestrator:
         self._site = site
         self._url = database_url
         self._clock = clock or SystemClock()
-        self._key = load_private_key(config.private_key)
-        self._judge = Judge(PublicKeys(config.public_keys), site, self._clock)
-        self._refusals = Refusals(config.orchestrator_id)
+        guard = guard_of(config, site, self._clock)
+        self._judge, self._sealer = guard.judge, guard.sealer
+        self._refusals, self._book = guard.refusals, guard.book
         self._schedule = Schedule(self._clock)
         self._recorder = Recorder(database_url)
         self._registry = RegistryKeeper(config, site=site, recorder=self._recorder, clock=self._clock)
-        self._seen: dict[str, tuple[bytes, datetime]] = {}
+        self._seen = SeenIds(self._judge, self._clock)
+        self._listeners = EventListeners()
+        self._events = Events(EventTopics(config.topics), self._seen, self._recorder, self._listeners)
         self._targets: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._questions: SimpleQueue[_Question] = SimpleQueue()
         self._waiters: dict[str, threading.Event] = {}
         self._sending = threading.Lock()
         self._stopping = threading.Event()
         self._leading = False
-        self._forgot_at = self._clock.now()
         self._network = Network()
         self._bus = Bus(
             config.broker,
             f"gl-{site}-{config.orchestrator_id}",
-            [agent_topic(site, "+", "response"), agent_topic(site, "+", "heartbeat")],
+            [agent_topic(site, "+", "response"), agent_topic(site, "+", "heartbeat"), event_topic(site, "+")],
             BusCallbacks(self._on_message, self._send_due, lambda: None),
             self._network,
+            pace=Pace(config.rate_limit),
         )
         self._connection: psycopg.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="agents-orchestrator", daemon=True)
@@ -126,7 +138,12 @@ class Orchestrator:
             self._thread.join()
         self._registry.write_scores()
         self._recorder.close()
+        self._listeners.close()
         self._network.close()
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.OperationalError):
+                # each refusal is a line of security.log in any case
+                self._book.write(self._connection)
         self._leave()
 
     def discard(self) -> None:
@@ -140,13 +157,23 @@ class Orchestrator:
     def send(self, message: Message, *, release: Release | None = None) -> None:
         """Send what was just accepted, without waiting for the notification."""
         self._waiters.setdefault(message.message_id, threading.Event())
-        self._schedule.add(message, dict.fromkeys(message.target_agents, 0), release=release)
+        targets = [outbox.BROKER] if message.message_type == "event" else message.target_agents
+        self._schedule.add(message, dict.fromkeys(targets, 0), release=release)
         self._send_due()
 
+    def withdraw(self, message_id: str) -> None:
+        """Send nothing more of a message that was cancelled, and wake who waits for it."""
+        self._schedule.withdraw(message_id)
+        self._tell_done(message_id)
+
+    def subscribe(self, topic: str, callback: Callback) -> Callable[[], None]:
+        """Have `callback` called, in a thread of its own, with each event of `topic`; return what ends that."""
+        return self._listeners.subscribe(topic, callback)
+
     def wait_done(self, message_id: str, timeout_s: float) -> bool:
-        """Return whether every delivery of a message given to `send` got its final state in the database in time."""
-        waiter = self._waiters.get(message_id)
-        done = waiter is not None and waiter.wait(timeout_s)
+        """Return whether a message given to `send` came to its end, in the database, in time."""
+        waiter = self._waiters.setdefault(message_id, threading.Event())
+        done = waiter.wait(timeout_s)
         if done:
             self._waiters.pop(message_id, None)
         return done
@@ -158,10 +185,9 @@ class Orchestrator:
     def _on_message(self, arrived: Arrived) -> None:
         try:
             received = self._judge.who(arrived.payload, arrived.topic)
-            if received.message.message_type == "heartbeat":
-                self._on_heartbeat(received, arrived)
-            else:
-                self._on_response(received, arrived)
+            kind = received.message.message_type
+            take = {"heartbeat": self._on_heartbeat, "event": self._events.take}.get(kind, self._on_response)
+            take(received, arrived)
         except RefusedError as refused:
             self._refusals.add(refused, arrived.topic)
             arrived.ack()
@@ -192,16 +218,14 @@ class Orchestrator:
 
     def _decide(self, received: Received, payload: ResponsePayload, arrived: Arrived) -> None:
         message = received.message
-        kept = self._seen.get(message.message_id)
-        verdict = self._judge.verdict(received, kept and kept[0])
+        verdict = self._seen.verdict(received)
         if verdict is Verdict.REPEATED:
             self._recorder.barrier(arrived.ack)
             return
         if verdict is Verdict.EXPIRED:
             # the agent keeps the answer: it comes again when its command does
             raise _refused("expired", "the response came after its expiry", received)
-        seen = SeenId(message.message_id, received.content_hash, message.deadline + SKEW)
-        self._seen[message.message_id] = (seen.content_hash, seen.keep_until)
+        seen = self._seen.keep(received)
         assert message.correlation_id is not None
         if payload.status == "expired":
             self._schedule.send_again(message.correlation_id, message.source_agent)
@@ -246,15 +270,41 @@ class Orchestrator:
                 self._send(sending)
 
     def _send(self, sending: Sending) -> None:
-        message = sending.message.model_copy(update={"target_agents": list(sending.agents)})
-        token = sign(message, self._key, self._site, now=self._clock.now()).encode()
-        for agent_id in sending.agents:
-            self._bus.publish(
-                agent_topic(self._site, agent_id, "command"), token, on_sent=self._noter(message.message_id, agent_id)
-            )
+        message = sending.message
+        if message.message_type == "event":
+            topic = event_topic(self._site, message.topic or "")
+            self._put(message, outbox.BROKER, topic, self._sealer.token(message))
+            return
+        for agents, token in self._sealer.tokens(message, sending.agents):
+            for agent_id in agents:
+                self._put(message, agent_id, agent_topic(self._site, agent_id, "command"), token)
 
-    def _noter(self, message_id: str, agent_id: str) -> Any:
-        return lambda: self._recorder.sent(Sent(message_id, agent_id, self._clock.now()))
+    def _put(self, message: Message, target: str, topic: str, token: bytes) -> None:
+        old_at = self._clock.monotonic() + _OLD_AFTER_S
+        self._bus.put(
+            Publication(
+                topic,
+                token,
+                message.priority,
+                on_sent=partial(self._note_sent, message.message_id, target),
+                wanted=partial(self._is_wanted, message.message_id, target, old_at),
+            )
+        )
+
+    def _is_wanted(self, message_id: str, target: str, old_at: float) -> bool:
+        """Return whether a token whose turn has come is still to be sent; one that is too old is signed anew."""
+        if not self._schedule.is_open(message_id, target):
+            return False
+        if self._clock.monotonic() < old_at:
+            return True
+        self._schedule.send_now(message_id, target)
+        return False
+
+    def _note_sent(self, message_id: str, target: str) -> None:
+        if target != outbox.BROKER:
+            self._recorder.sent(Sent(message_id, target, self._clock.now()))
+        elif self._schedule.close(message_id, target).done:
+            self._recorder.published(message_id, after=[self._teller(message_id)])
 
     def _run(self) -> None:
         failures = 0
@@ -283,14 +333,18 @@ class Orchestrator:
         assert connection is not None
         pause = self._schedule.pause_s(_PAUSE_S)
         # listed first: the generator holds the connection as long as it lives
-        for message_id in [notification.payload for notification in connection.notifies(timeout=pause, stop_after=1)]:
-            if message_id not in self._targets:
-                self._take_open(outbox.load_open(connection, self._config.orchestrator_id, message_id))
+        for notification in list(connection.notifies(timeout=pause, stop_after=1)):
+            if notification.channel == outbox.CANCELLED_CHANNEL:
+                self.withdraw(notification.payload)
+            elif notification.payload not in self._targets:
+                self._take_open(outbox.load_open(connection, self._config.orchestrator_id, notification.payload))
         while not self._questions.empty():
             self._look_up(connection, self._questions.get())
         self._note_missed()
         self._registry.look_around()
-        self._forget(connection)
+        if self._seen.forget(connection):
+            forget_refusals(connection, self._clock.now())
+        self._book.write(connection)
         self._send_due()
 
     def _look_up(self, connection: psycopg.Connection, question: _Question) -> None:
@@ -309,6 +363,9 @@ class Orchestrator:
     def _note_missed(self) -> None:
         for overdue in self._schedule.take_overdue():
             message_id = overdue.message.message_id
+            if overdue.message.message_type == "event":
+                self._recorder.published(message_id, lapsed=True, after=[self._teller(message_id)])
+                continue
             for agent_id in overdue.sent:
                 self._registry.missed(agent_id)
             misses = [Miss(message_id, agent, self._miss_reason(agent)) for agent in overdue.agents]
@@ -330,9 +387,10 @@ class Orchestrator:
             connection.close()
             return False
         connection.execute(f"LISTEN {outbox.OUTBOX_CHANNEL}")
+        connection.execute(f"LISTEN {outbox.CANCELLED_CHANNEL}")
         self._connection = connection
         self._registry.restore(connection)
-        self._seen = load_seen(connection, self._clock.now())
+        self._seen.restore(connection)
         self._take_open(outbox.load_open(connection, self._config.orchestrator_id))
         self._leading = True
         return True
@@ -346,14 +404,6 @@ class Orchestrator:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _forget(self, connection: psycopg.Connection) -> None:
-        now = self._clock.now()
-        if now - self._forgot_at < _FORGET_EVERY:
-            return
-        self._forgot_at = now
-        self._seen = {key: kept for key, kept in self._seen.items() if kept[1] >= now}
-        forget_seen(connection, now)
 
 
 def _refused(reason: str, detail: str, received: Received) -> RefusedError:

@@ -17,6 +17,8 @@ import structlog
 
 from resources.agents import registry_rows
 from resources.agents.circuits import note_answers, note_failures
+from resources.agents.event_rows import write_events
+from resources.agents.message import Message
 from resources.agents.outbox import DONE_CHANNEL
 from resources.agents.registry import AgentState
 from resources.agents.roster import Roster
@@ -84,7 +86,10 @@ class Entries:
     agents: dict[str, AgentState] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
     roster: tuple[Roster, str] | None = None
+    events: list[Message] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    lapsed: list[str] = field(default_factory=list)
+    """Events that no broker has taken over before their deadline."""
     enough: list[str] = field(default_factory=list)
     """Messages that are done though targets are left: their good answers suffice."""
     after: list[Callable[[], None]] = field(default_factory=list)
@@ -176,6 +181,21 @@ class Recorder:
             self._entries.roster = (roster, site)
             self._changed.notify()
 
+    def event(self, event: Message, seen: SeenId, *, after: Iterable[Callable[[], None]]) -> None:
+        """Store a received event soon."""
+        with self._changed:
+            self._entries.events.append(event)
+            self._entries.seen.append(seen)
+            self._entries.after.extend(after)
+            self._wake()
+
+    def published(self, message_id: str, *, lapsed: bool = False, after: Iterable[Callable[[], None]] = ()) -> None:
+        """Store soon that the broker has an event of ours, or (`lapsed`) that it came too late for that."""
+        with self._changed:
+            (self._entries.lapsed if lapsed else self._entries.done).append(message_id)
+            self._entries.after.extend(after)
+            self._wake()
+
     def barrier(self, after: Callable[[], None]) -> None:
         """Call `after` once everything given so far is durable."""
         with self._changed:
@@ -238,12 +258,16 @@ class Recorder:
                 connection.execute(_SEEN, _columns(entries.seen, "message_id", "content_hash", "keep_until"))
             if entries.misses:
                 connection.execute(_MISSED, _columns(entries.misses, "message_id", "agent_id", "reason"))
+            if entries.events:
+                write_events(connection, entries.events)
             _write_registry(connection, entries)
             _note_circuits(connection, entries)
             if entries.enough:
                 connection.execute(_ENOUGH, (entries.enough,))
             if entries.done:
-                connection.execute(_DONE, (entries.done, DONE_CHANNEL))
+                _end(connection, entries.done, "done")
+            if entries.lapsed:
+                _end(connection, entries.lapsed, "expired")
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -299,11 +323,13 @@ SET state = 'expired',
 WHERE message_id = ANY(%s) AND state IN ('queued', 'sent')
 """
 
-_DONE = """
-WITH done AS (
-    UPDATE agents.messages SET status = 'done' WHERE message_id = ANY(%s) AND status <> 'done' RETURNING message_id
+# what was cancelled stays so
+_ENDED = """
+WITH ended AS (
+    UPDATE agents.messages SET status = %(status)s
+    WHERE message_id = ANY(%(ids)s) AND status = 'accepted' RETURNING message_id
 )
-SELECT pg_notify(%s, message_id) FROM done
+SELECT pg_notify(%(channel)s, message_id) FROM ended
 """
 
 
@@ -314,6 +340,10 @@ def _write_registry(connection: psycopg.Connection, entries: Entries) -> None:
         registry_rows.write_states(connection, entries.agents.values())
     if entries.scores:
         registry_rows.write_scores(connection, entries.scores)
+
+
+def _end(connection: psycopg.Connection, message_ids: list[str], status: str) -> None:
+    connection.execute(_ENDED, {"ids": message_ids, "status": status, "channel": DONE_CHANNEL})
 
 
 def _write_answers(connection: psycopg.Connection, answers: list[Answer]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import RLock
 
-from resources.agents.message import Message
+from resources.agents.message import PRIORITIES, Message
 from resources.agents.release import Release, Turns
 from resources.core.clock import Clock
 
@@ -112,6 +112,24 @@ class Schedule:
             del self._open[message_id]
             return Closed(done=True, not_awaited=tuple(found.waiting))
 
+    def withdraw(self, message_id: str) -> None:
+        """Forget a message: nothing more is sent of it."""
+        with self._lock:
+            self._open.pop(message_id, None)
+
+    def is_open(self, message_id: str, target: str) -> bool:
+        """Return whether a message still has to reach a target, and still can in time."""
+        with self._lock:
+            found = self._open.get(message_id)
+            return found is not None and target in found.waiting and self._clock.now() < found.deadline
+
+    def send_now(self, message_id: str, target: str) -> None:
+        """Have a message sent to a target now, once more: what was to go has grown too old on its way."""
+        with self._lock:
+            found = self._open.get(message_id)
+            if found is not None and target in found.waiting:
+                found.waiting[target].due = self._clock.monotonic()
+
     def latency_ms(self, message_id: str, agent_id: str) -> float | None:
         """Return how long ago a message was last sent to a target that has not answered; None if there is none such."""
         with self._lock:
@@ -158,8 +176,7 @@ class Schedule:
                         turns.sent(agent, now)
                 if due:
                     found.append(Sending(open_message.message, tuple(due)))
-        ranks = ("critical", "high", "normal", "low")
-        return sorted(found, key=lambda sending: ranks.index(sending.message.priority))
+        return sorted(found, key=lambda sending: PRIORITIES.index(sending.message.priority))
 
     def take_overdue(self) -> list[Overdue]:
         """Return, and forget, the targets whose deadline has passed without an answer."""
