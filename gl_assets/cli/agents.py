@@ -6,19 +6,18 @@ import dataclasses
 import json
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from gl_assets.cli.agent_keys import keys
+from gl_assets.cli.agent_refusals import refused
 from gl_assets.cli.state import databases, say
 from resources.agents.agent_list import agent_health, list_agents
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
-from resources.agents.keys import generate_keys
-from resources.agents.message import ROLES
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.requests import Command, Outcome
 from resources.core.errors import ConfigError, DataError
@@ -117,28 +116,8 @@ def send(command: str, **given: Any) -> None:
         raise SystemExit(1)
 
 
-@agents.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--agent", "agent_ids", multiple=True, metavar="ID", help="Only this agent; may be repeated.")
-@click.option("--rotate", is_flag=True, help="Make a new key beside the old one, which stays valid until removed.")
-@click.option(
-    "--role", type=click.Choice(ROLES), default=None, help="Role of new keys; agent, or orchestrator for GL-001."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def keys(folder: Path, *, agent_ids: tuple[str, ...], rotate: bool, role: str | None, as_json: bool) -> None:
-    """Make the missing keys in FOLDER: `<agent_id>.jwk` for each agent, and public-keys.jwks for everyone.
-
-    Give each agent its own .jwk and the JWKS file, nothing else. To revoke a key, remove it from the JWKS file: running
-    agents read it again at once.
-    """
-    named = agent_ids or _everyone(load_integrations())
-    if rotate and not agent_ids:
-        raise click.UsageError("--rotate needs --agent: name whose key is to be replaced")
-    jwks = generate_keys(folder, named, rotate=rotate, role=role)
-    if as_json:
-        click.echo(json.dumps({"folder": str(folder), "public_keys": str(jwks), "agents": list(named)}))
-    else:
-        console.print(f"keys of {len(named)} agents are in {folder}; public keys in {jwks}")
+agents.add_command(keys)
+agents.add_command(refused)
 
 
 @agents.command()
@@ -170,11 +149,6 @@ def _agents_of(integrations: Integrations) -> AgentsConfig:
     if integrations.agents is None:
         raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
     return integrations.agents
-
-
-def _everyone(integrations: Integrations) -> tuple[str, ...]:
-    config = _agents_of(integrations)
-    return (config.orchestrator_id, *config.targets)
 
 
 def _json_object(text: str) -> dict[str, Any]:
