@@ -23,8 +23,8 @@ _PROBES = 10
 
 _FILL = """
 INSERT INTO agents.registry (agent_id, agent_name, agent_type, capabilities, status, last_heartbeat, performance_score)
-SELECT 'GL-' || n, 'agent ' || n, 'boiler', ARRAY(SELECT 'c' || (n * k * 7919 % %(capabilities)s) FROM
-       generate_series(1, 6) AS k GROUP BY 1), 'online', now(), (n * 31 % 1000) / 1000.0
+SELECT 'GL-' || n, 'agent ' || n, 'boiler', ARRAY(SELECT 'c' || (n * k * 7919 %% %(capabilities)s) FROM
+       generate_series(1, 6) AS k GROUP BY 1), 'online', now(), (n * 31 %% 1000) / 1000.0
 FROM generate_series(1, %(agents)s) AS n
 """
 _BEAT = """

@@ -35,7 +35,8 @@ def measure_fanout(place: Servers, fleet: Fleet, broadcasts: int, progress: Call
     with bare_rounds(place.port, count) as rounds:
         _bare(rounds, _WARM_UP)
         _signed(fleet, fleet.targets, _WARM_UP)
-        bare, signed = [], []
+        bare: list[float] = []
+        signed: list[float] = []
         while len(signed) < broadcasts:
             block = min(_BLOCK, broadcasts - len(signed))
             bare += _bare(rounds, block)
