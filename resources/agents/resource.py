@@ -1,5 +1,6 @@
 """The agents as a Dagster resource: commands through the outbox, and what is known of the agents."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,15 +18,15 @@ class AgentsResource(dg.ConfigurableResource[Any]):
 
     site: str
     """The site, part of every topic."""
-    settings: dict[str, Any] | None = None
-    """The block `agents` of the configuration, as `from_config` writes it; None: coordination is off."""
+    settings: str = ""
+    """The block `agents` of the configuration as JSON, in which null is a value too; empty: coordination is off."""
     url: str = ""
     """The database; empty: what GL_DATABASE_URL says when a run starts."""
 
     @classmethod
-    def from_config(cls, site: str, config: AgentsConfig | None) -> "AgentsResource":
+    def from_config(cls, site: str, config: AgentsConfig | None, url: str = "") -> "AgentsResource":
         """Return the resource of a site."""
-        return cls(site=site, settings=None if config is None else config.model_dump(mode="json"))
+        return cls(site=site, settings="" if config is None else config.model_dump_json(), url=url)
 
     @property
     def config(self) -> AgentsConfig:
@@ -34,9 +35,9 @@ class AgentsResource(dg.ConfigurableResource[Any]):
         Raises:
             ConfigError: The configuration has no block `agents`.
         """
-        if self.settings is None:
+        if not self.settings:
             raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-        return AgentsConfig.model_validate(self.settings)
+        return AgentsConfig.model_validate(json.loads(self.settings))
 
     @contextmanager
     def broadcaster(self) -> Iterator[Broadcaster]:

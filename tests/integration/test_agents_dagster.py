@@ -33,7 +33,7 @@ def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator
 @pytest.fixture
 def definitions(plant: Plant) -> dg.Definitions:
     resources = {
-        "agents": AgentsResource(site=SITE, settings=plant.config.model_dump(mode="json"), url=plant.database_url),
+        "agents": AgentsResource.from_config(SITE, plant.config, plant.database_url),
         "timescale": TimescaleResource(url=plant.database_url),
     }
     return dg.Definitions(assets=ASSETS, asset_checks=CHECKS, jobs=JOBS, resources=resources)
