@@ -22,7 +22,7 @@ from resources.erp.records import RecordPage, read_ahead
 from resources.erp.rows import NO_KEY, RecordReader, Row
 from resources.erp.staging import Batch, LandedTable, Staged, of_part
 
-_BATCH_BYTES = 1_000_000
+_BATCH_BYTES = 500_000
 """Pages are stored in pieces of about this size: few enough of them, and none that memory would notice."""
 
 

@@ -34,7 +34,8 @@ class Batch:
 def _copy(connection: psycopg.Connection[Any], statement: str, block: bytes) -> None:
     """Run one binary COPY in a savepoint: what it refuses leaves the transaction as it was."""
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(COPY_HEADER + block + COPY_TRAILER)
+        for part in (COPY_HEADER, block, COPY_TRAILER):  # joined they would be copied once more
+            copy.write(part)
 
 
 class Staged:
