@@ -1,4 +1,4 @@
-"""`gl agents`: who is there, how they answer, sending a command, making keys, and orchestrating."""
+"""`gl agents`: sending a command and orchestrating; its other commands are in the modules beside this one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from rich.table import Table
 
 from gl_assets.cli.agent_keys import keys
 from gl_assets.cli.agent_refusals import refused
+from gl_assets.cli.agent_registry import health, list_agents_command, watch
 from gl_assets.cli.state import databases, say
-from resources.agents.agent_list import agent_health, list_agents
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.requests import Command, Outcome
 from resources.core.errors import ConfigError, DataError
 from resources.core.logs import setup_logging
-from resources.databases.timescale.connection import connect
 from resources.integrations import Integrations, load_integrations
 
 _LEAD_AGAIN_S = 2.0
@@ -39,46 +38,6 @@ def agents(context: click.Context) -> None:
     """
     level = "info" if context.invoked_subcommand == "serve" else "warning"
     context.call_on_close(setup_logging(level).close)
-
-
-@agents.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def list_(*, as_json: bool) -> None:
-    """List every agent that was ever heard of, as its last heartbeat said."""
-    with databases() as found, connect(found.platform) as connection:
-        rows = list_agents(connection)
-    if as_json:
-        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], default=str))
-        return
-    if not rows:
-        console.print("no agent has been heard of yet: heartbeats are taken while `gl up` or `gl agents serve` runs")
-        return
-    table = Table("agent", "name", "type", "status", "last heartbeat", "capabilities")
-    for row in rows:
-        colour = {"online": "green", "offline": "red"}.get(row.status, "yellow")
-        heard = f"{row.last_heartbeat:%Y-%m-%d %H:%M:%S}" if row.last_heartbeat else ""
-        status = f"[{colour}]{row.status}[/{colour}]"
-        table.add_row(row.agent_id, row.agent_name, row.agent_type, status, heard, ", ".join(row.capabilities))
-    console.print(table)
-
-
-@agents.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def health(*, as_json: bool) -> None:
-    """Show how each configured agent has answered its commands so far, with latencies in milliseconds."""
-    config = _agents_of(load_integrations())
-    with databases() as found, connect(found.platform) as connection:
-        rows = agent_health(connection, config.targets)
-        status = {row.agent_id: row.status for row in list_agents(connection)}
-    merged = [{**dataclasses.asdict(row), "status": status.get(row.agent_id, "never heard of")} for row in rows]
-    if as_json:
-        click.echo(json.dumps(merged))
-        return
-    table = Table("agent", "status", "commands", "answered", "p50 ms", "p99 ms")
-    for row in merged:
-        p50, p99 = (_number(row[name]) for name in ("latency_p50_ms", "latency_p99_ms"))
-        table.add_row(row["agent_id"], row["status"], str(row["commands"]), str(row["answered"]), p50, p99)
-    console.print(table)
 
 
 @agents.command()
@@ -116,6 +75,9 @@ def send(command: str, **given: Any) -> None:
         raise SystemExit(1)
 
 
+agents.add_command(list_agents_command)
+agents.add_command(health)
+agents.add_command(watch)
 agents.add_command(keys)
 agents.add_command(refused)
 

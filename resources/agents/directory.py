@@ -58,6 +58,11 @@ class CapabilityQuery:
                     f"capability query: {name} is the text {getattr(self, name)!r}: give a list of capabilities"
                 )
 
+    def matches(self, capabilities: Collection[str]) -> bool:
+        """Return whether an agent with these capabilities is asked for."""
+        has = set(capabilities)
+        return has.issuperset(self.all) and (not self.any or not has.isdisjoint(self.any)) and has.isdisjoint(self.none)
+
 
 class Directory:
     """All agents in memory, at most one second stale; a context manager, safe from any thread."""
