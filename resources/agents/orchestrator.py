@@ -287,6 +287,8 @@ class Orchestrator:
                 token,
                 message.priority,
                 on_sent=partial(self._note_sent, message.message_id, target),
+                # a broker's quota passes, a wrong access list is put right: again later, until the deadline
+                on_refused=partial(self._schedule.send_again, message.message_id, target),
                 wanted=partial(self._is_wanted, message.message_id, target, old_at),
             )
         )

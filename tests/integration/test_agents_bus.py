@@ -11,6 +11,8 @@ import pytest
 
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.network import Network
+from resources.agents.outgoing import Publication
+from resources.agents.pace import Pace
 from resources.core.errors import UnreachableError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import remembered_port
@@ -99,3 +101,59 @@ def test_bus_when_nothing_listens_then_the_error_names_broker_and_cause(tmp_path
     with pytest.raises(UnreachableError, match="refused"):
         bus.wait_connected(1)
     bus.stop()
+
+
+def test_bus_when_paced_then_a_critical_message_overtakes_and_all_arrive(
+    broker: EmbeddedBroker, network: Network
+) -> None:
+    heard: list[str] = []
+    all_there = threading.Event()
+
+    def hear(arrived: Arrived) -> None:
+        heard.append(arrived.topic)
+        arrived.ack()
+        if len(heard) == 61:
+            all_there.set()
+
+    bus = Bus(
+        plain_broker(broker.port),
+        "paced",
+        ["paced/#"],
+        BusCallbacks(hear, lambda: None, lambda: None),
+        network,
+        pace=Pace(40),
+    )
+    for number in range(60):
+        bus.publish(f"paced/low/{number}", b"", priority="low")
+    bus.publish("paced/critical", b"", priority="critical")
+    assert bus.waiting == 61
+    bus.start()
+    try:
+        assert all_there.wait(60)
+    finally:
+        bus.stop()
+    assert heard == ["paced/critical", *(f"paced/low/{number}" for number in range(60))]
+    assert bus.waiting == 0
+
+
+def test_bus_when_the_broker_refuses_a_message_then_its_sender_is_told_and_the_next_goes_on(
+    programs: ServerPrograms, server_folder: Path, network: Network
+) -> None:
+    options = BrokerOptions(acl="topic readwrite allowed/#\n", insecure_anonymous=True)
+    strict = EmbeddedBroker(server_folder / "agents-acl", programs, options)
+    strict.start()
+    refused, impossible, sent = threading.Event(), threading.Event(), threading.Event()
+    callbacks = BusCallbacks(lambda arrived: arrived.ack(), lambda: None, lambda: None)
+    bus = Bus(plain_broker(strict.port), "strict", ["allowed/#"], callbacks, network)
+    bus.start()
+    try:
+        bus.wait_connected(30)
+        bus.put(Publication("forbidden/x", b"", on_refused=refused.set))
+        bus.put(Publication("allowed/#", b"", on_refused=impossible.set))
+        bus.publish("allowed/x", b"", on_sent=sent.set)
+        assert sent.wait(30)
+        assert refused.wait(30)
+        assert impossible.is_set()
+    finally:
+        bus.stop()
+        strict.stop()
