@@ -1,4 +1,4 @@
-"""Checks of the agents' assets: judgements, so they warn and never block."""
+"""Checks of the agents' assets: judgements, so they warn and never block. The limits are `agents.limits`."""
 
 from typing import Any
 
@@ -6,66 +6,104 @@ import dagster as dg
 
 from gl_assets.agents.assets import COMMAND_RESULTS, REGISTRY
 from resources.agents.agent_list import list_agents
+from resources.agents.coordination_config import AgentLimits
 
-LEAST_ANSWERED_SHARE = 0.9
-"""Below this share of answers to the last command the check warns."""
-
-_LAST = """
-SELECT m.message_id, m.payload->>'name', count(*), count(*) FILTER (WHERE d.state = 'answered'),
-       array_agg(d.agent_id ORDER BY d.agent_id) FILTER (WHERE d.state <> 'answered')
-FROM (SELECT * FROM agents.messages WHERE message_type = 'command' AND status = 'done'
-      ORDER BY sent_at DESC LIMIT 1) m
-JOIN agents.deliveries d USING (message_id) GROUP BY 1, 2
-"""
+_MOST_NAMED = 20
+_NOTHING_YET = "no command was sent yet"
 
 
 @dg.asset_check(
     asset=COMMAND_RESULTS,
-    description=f"At least {LEAST_ANSWERED_SHARE:.0%} of the agents answered the last command.",
-    required_resource_keys={"timescale"},
+    description="Enough of the agents that were waited for answered the last command well.",
+    required_resource_keys={"agents"},
 )
 def agents_answer_commands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """Return whether enough agents answered the command that was finished last."""
-    with context.resources.timescale.connection() as connection:
-        row = connection.execute(_LAST).fetchone()
-    message_id, command, targeted, answered, missed = row or (None, None, 0, 0, None)
-    share = answered / targeted if targeted else 0.0
-    return dg.AssetCheckResult(
-        passed=share >= LEAST_ANSWERED_SHARE,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata=_without_none(
-            {
-                "message_id": message_id,
-                "command": command,
-                "targeted": targeted,
-                "answered": answered,
-                "share": share,
-                "limit": LEAST_ANSWERED_SHARE,
-                "not_answered": (missed or [])[:20],
-            }
-        ),
+    """Return whether enough agents answered the command that was reported last."""
+    told = _last_report(context)
+    limit = _limits(context).least_answered_share
+    # whom nobody waited for, because enough had answered, did not fail to
+    awaited = told.get("targeted", 0) - told.get("not_awaited", 0)
+    share = told.get("answered", 0) / awaited if awaited > 0 else 0.0
+    return _judged(
+        bool(told) and share >= limit,
+        {
+            **{name: told[name] for name in ("message_id", "command", "targeted", "answered") if name in told},
+            "share": share,
+            "limit": limit,
+            "note": "" if told else _NOTHING_YET,
+        },
+    )
+
+
+@dg.asset_check(
+    asset=COMMAND_RESULTS,
+    description="Of the answers to the last command, 99 in 100 came fast enough.",
+    required_resource_keys={"agents"},
+)
+def agents_answer_fast(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Return whether the 99th percentile of the latency is below its limit; without an answer there is none."""
+    told = _last_report(context)
+    limit_ms = _limits(context).slowest_answer.total_seconds() * 1000
+    p99 = told.get("latency_p99_ms")
+    note = "" if p99 is not None else "nobody answered" if told else _NOTHING_YET
+    return _judged(p99 is None or p99 < limit_ms, {"latency_p99_ms": p99, "limit_ms": limit_ms, "note": note})
+
+
+@dg.asset_check(
+    asset=COMMAND_RESULTS,
+    description="The answers to the last command come to a value, as its aggregation asks.",
+    required_resource_keys={"agents"},
+)
+def answers_come_to_a_value(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Return whether the last command's aggregation succeeded."""
+    told = _last_report(context)
+    return _judged(
+        bool(told.get("aggregated", False)),
+        {
+            **{name: told[name] for name in ("message_id", "aggregation", "support") if name in told},
+            "note": told.get("not_aggregated_because", "") if told else _NOTHING_YET,
+        },
     )
 
 
 @dg.asset_check(
     asset=REGISTRY,
-    description="Every agent that was ever heard of is online.",
-    required_resource_keys={"timescale"},
+    description="No more of the agents that are known are offline than may be.",
+    required_resource_keys={"agents", "timescale"},
 )
 def agents_are_online(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """Return whether an agent is offline or unwell."""
+    """Return whether too many agents are offline, or were never heard of; a degraded one is there."""
     with context.resources.timescale.connection() as connection:
         agents = list_agents(connection)
-    away = [agent.agent_id for agent in agents if agent.status != "online"]
-    return dg.AssetCheckResult(
-        passed=not away,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"agents": len(agents), "not_online": len(away), "first": away[:20]},
+    away = [agent.agent_id for agent in agents if agent.status not in ("online", "degraded")]
+    limit = _limits(context).most_offline
+    return _judged(
+        len(away) <= limit,
+        {
+            "agents": len(agents),
+            "offline": len(away),
+            "degraded": sum(agent.status == "degraded" for agent in agents),
+            "limit": limit,
+            "first": away[:_MOST_NAMED],
+        },
     )
 
 
-def _without_none(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metadata.items() if value is not None}
+def _limits(context: dg.AssetCheckExecutionContext) -> AgentLimits:
+    limits: AgentLimits = context.resources.agents.limits
+    return limits
 
 
-CHECKS = (agents_answer_commands, agents_are_online)
+def _last_report(context: dg.AssetCheckExecutionContext) -> dict[str, Any]:
+    """Return what the last materialisation of the results says, nothing if there was none."""
+    event = context.instance.get_latest_materialization_event(COMMAND_RESULTS)
+    made = None if event is None else event.asset_materialization
+    return {} if made is None else {name: value.value for name, value in made.metadata.items()}
+
+
+def _judged(passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:
+    told = {name: value for name, value in metadata.items() if value is not None and value != ""}
+    return dg.AssetCheckResult(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=told)
+
+
+CHECKS = (agents_answer_commands, agents_answer_fast, answers_come_to_a_value, agents_are_online)

@@ -9,6 +9,7 @@ import dagster as dg
 
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
+from resources.agents.coordination_config import AgentLimits
 from resources.core.errors import ConfigError
 from resources.databases.timescale.connection import database_url
 
@@ -38,6 +39,11 @@ class AgentsResource(dg.ConfigurableResource[Any]):
         if not self.settings:
             raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
         return AgentsConfig.model_validate(json.loads(self.settings))
+
+    @property
+    def limits(self) -> AgentLimits:
+        """The limits of the checks; the defaults where coordination is off."""
+        return AgentLimits() if self.settings is None else self.config.limits
 
     @contextmanager
     def broadcaster(self) -> Iterator[Broadcaster]:

@@ -60,7 +60,7 @@ def test_job_when_run_then_answers_are_stored_and_reported_with_a_passed_check(
         assert (metadata["targeted"], metadata["answered"], metadata["dagster/row_count"]) == (2, 2, 2)
         assert "data:image/png;base64," in metadata["latencies"]
         assert metadata["not_answered"] == "All 2 agents answered."
-        assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
+        assert [check.passed for check in result.get_asset_check_evaluations()] == [True] * 3
 
 
 def test_job_when_repeated_with_the_same_id_then_nothing_is_run_twice(

@@ -37,6 +37,16 @@ def replace_boiler_efficiency(
         )
 
 
+def read_boiler_efficiency(connection: psycopg.Connection, hour: datetime, *, site: str) -> list[dict[str, Any]]:
+    """Return boiler, efficiency (share or None), steam_power_kw and fuel_power_kw of one hour, by boiler."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT boiler, efficiency, steam_power_kw, fuel_power_kw FROM process_heat.boiler_efficiency "
+            "WHERE site = %s AND hour = %s ORDER BY boiler",
+            (site, hour),
+        ).fetchall()
+
+
 def recent_efficiency(
     connection: psycopg.Connection, until: datetime, *, site: str, hours: int = 48
 ) -> list[dict[str, Any]]:
