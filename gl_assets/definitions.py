@@ -10,7 +10,9 @@ import dagster as dg
 
 from gl_assets.agents.assets import ASSETS as AGENT_ASSETS
 from gl_assets.agents.checks import CHECKS as AGENT_CHECKS
+from gl_assets.agents.efficiency_advice import build_efficiency_advice, build_efficiency_job
 from gl_assets.agents.jobs import JOBS as AGENT_JOBS
+from gl_assets.agents.schedules import agent_registry_schedule
 from gl_assets.checks.certificates import build_certificates_check, certificates_job, certificates_schedule
 from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
@@ -28,9 +30,12 @@ from gl_assets.scada.write_setpoint import build_write_setpoint
 from gl_assets.schedules import build_upkeep_schedules
 from resources.integrations import Integrations, load_integrations
 from resources.wiring import build_resources
+from sensors.triggers.agent_health import build_agent_health_sensor
+from sensors.triggers.alarm_events import build_alarm_events_sensor
 from sensors.triggers.closed_windows import build_closed_windows_sensor
 from sensors.triggers.erp_changes import build_erp_changes_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
+from sensors.triggers.hourly_efficiency import build_efficiency_sensor
 from sensors.triggers.run_failure import build_run_failure_sensor
 from sensors.triggers.unfilled_gaps import build_gaps_sensor
 
@@ -46,6 +51,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_boiler_efficiency(config),
                 *build_erp_assets(config),
                 *AGENT_ASSETS,
+                *build_efficiency_advice(config),
             ],
             asset_checks=[build_certificates_check(config), *build_erp_checks(config), *AGENT_CHECKS],
             jobs=[
@@ -58,19 +64,24 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 *build_erp_jobs(config),
                 *build_sweep_jobs(config),
                 *AGENT_JOBS,
+                *build_efficiency_job(config),
             ],
             schedules=[
                 certificates_schedule,
                 *build_upkeep_schedules(config),
                 *build_erp_schedules(config),
                 *build_sweep_schedules(config),
+                *([agent_registry_schedule] if config.agents is not None else []),
             ],
             sensors=[
                 build_closed_windows_sensor(config),
                 build_gaps_sensor(config),
                 build_hour_complete_sensor(config),
                 build_run_failure_sensor(config),
+                *([build_alarm_events_sensor(config)] if config.alarms is not None else []),
                 *([build_erp_changes_sensor(config)] if config.erp.systems else []),
+                *([build_agent_health_sensor(config)] if config.agents is not None else []),
+                *build_efficiency_sensor(config),
             ],
             resources={**build_resources(config), **(resources or {})},
             executor=dg.in_process_executor,  # of backfills from the UI, too: a process per step costs seconds

@@ -96,8 +96,8 @@ class AlarmsConfig(StrictModel):
     """The broker with a user of the collector's own; that of `agents` if absent."""
     late_limit: Duration = Field(timedelta(seconds=30), gt=timedelta(0))
     """Readings older than this, or as far ahead, are no live readings: they neither raise an alarm nor end one."""
-    rules: dict[Name, AlarmRule] = Field(min_length=1)
-    """Name of the rule -> rule."""
+    rules: dict[Name, AlarmRule] = Field(default_factory=dict)
+    """Name of the rule -> rule. None ends every alarm that stands."""
 
 
 def watched_sensors(rule: AlarmRule, catalog: SensorCatalog) -> list[int]:

@@ -17,12 +17,12 @@ import structlog
 
 from resources.agents.alarms import AlarmRule
 from resources.agents.message import Formatter, new_id
+from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, to_micros
 from resources.core.errors import PlatformError
 from resources.core.tags import SensorCatalog
 from sensors.collector.alarms.evaluator import Crossing
 from sensors.collector.alarms.figures import AlarmFigures
-from sensors.collector.alarms.journal import AlarmChange
 from sensors.collector.alarms.messages import messages_of
 from sensors.collector.alarms.outbox import AlarmOutbox
 from sensors.collector.alarms.sender import AlarmSender, CommandAnswer, SenderCallbacks, Wire
@@ -175,12 +175,12 @@ class AlarmDesk:
         to_send, work.to_send = work.to_send, []
         for outgoing in to_send:
             _guarded(partial(self._send, outgoing))
+        self._count()
         if durable:
             self._work = _Work()
             self._written += work.taken
             for call in work.when_durable:
                 _guarded(call)
-        self._count()
 
     def _is_written(self, step: Step) -> bool:
         if not step:

@@ -1,62 +1,18 @@
-"""What became of alarms, as the collector notes it down for the platform; the Dagster sensor takes it from here."""
+"""The changes of alarms that wait to be recorded, as another process takes them out of the collector's file."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import orjson
-
+from resources.core.alarms import AlarmChange
 from resources.core.errors import UnreachableError
 
 STORE_FILE = "alarms.sqlite"
 """Name of the file under GL_HOME."""
 
 _BUSY_S = 10.0
-
-State = Literal["raised", "cleared", "answered", "unanswered"]
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmChange:
-    """One step in the life of an alarm."""
-
-    rule: str
-    sensor_id: str
-    source: str
-    unit: str
-    state: State
-    """`answered` and `unanswered` tell of the command, one for each agent."""
-    raised_us: int
-    """Source time of the reading that raised it: with rule and sensor_id, what the alarm is known by."""
-    at_us: int
-    """When this step was; of `raised` and `cleared`, the source time of the reading that decided."""
-    began_us: int
-    """Source time since when the value was beyond the limit."""
-    value: float | None
-    """The value that decided; None where none did: the rule was taken out of the configuration."""
-    threshold: float
-    direction: str
-    priority: str
-    text: str
-    """What the rule says to people."""
-    message_id: str
-    """Of the event that says so; of `answered` and `unanswered`, of the command."""
-    noticed_us: int
-    """When the collector noticed it, by its own clock."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        """Return it as JSON."""
-        return orjson.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: bytes) -> AlarmChange:
-        """Return what `to_json` gave."""
-        return cls(**orjson.loads(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from resources.agents.alarms import AlarmRule
 from resources.agents.message import Formatter, Message, rfc3339
+from resources.core.alarms import AlarmChange
 from resources.core.clock import from_micros
-from sensors.collector.alarms.journal import AlarmChange
 
 
 def event_payload(change: AlarmChange) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import structlog
 
+from resources.core.alarms import AlarmChange, State
 from resources.core.clock import to_micros
 from sensors.collector.alarms.figures import AlarmFigures
-from sensors.collector.alarms.journal import AlarmChange, State
 from sensors.collector.alarms.sender import CommandAnswer
 from sensors.collector.alarms.store import Outgoing, Step
 

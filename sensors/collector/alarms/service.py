@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from resources.agents.alarms import AlarmsConfig
 from resources.agents.config import AgentsConfig
 from resources.agents.message import rfc3339
+from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, from_micros
 from resources.core.errors import ConfigError
 from resources.core.readings import ReadingBatch
@@ -21,7 +22,7 @@ from resources.core.tags import SensorCatalog
 from sensors.collector.alarms.desk import AlarmDesk
 from sensors.collector.alarms.evaluator import Evaluator
 from sensors.collector.alarms.figures import counter
-from sensors.collector.alarms.journal import STORE_FILE, AlarmChange
+from sensors.collector.alarms.journal import STORE_FILE
 from sensors.collector.alarms.points import watch_points
 from sensors.collector.alarms.sender import Wire
 from sensors.collector.alarms.store import AlarmStore

@@ -15,13 +15,15 @@ import orjson
 import structlog
 
 from resources.agents.message import Message
+from resources.core.alarms import AlarmChange
 from resources.core.errors import ConfigError
-from sensors.collector.alarms.journal import AlarmChange
 
 log = structlog.get_logger(__name__)
 
 MOST_ENTRIES = 500_000
 """Changes that may wait to be recorded: a few hundred megabytes at most."""
+
+_BUSY_S = 0.5
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS standing (
@@ -80,8 +82,8 @@ class AlarmStore:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # the sensor that records takes entries out at the same time
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
+            # the sensor that records takes entries out at the same time; an emergency waits no longer than this for it
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY_S)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)
