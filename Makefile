@@ -11,7 +11,12 @@ PACKAGES := resources/core resources/transport resources/scada resources/erp res
 COVERAGE_TOTAL := 87
 COVERAGE_PACKAGE := 85
 
-.PHONY: run test check setup format docs lock clean
+# what the JavaScript agent of docs/how-to/agents-javascript.md is tested with: exact versions, named by the file made last
+NODE := .gl/node
+NODE_PACKAGES := mqtt@5.16.0 canonicalize@2.1.0
+NODE_INSTALLED := $(NODE)/.$(subst @,-,$(firstword $(NODE_PACKAGES)))-$(subst @,-,$(lastword $(NODE_PACKAGES)))
+
+.PHONY: run test check setup node format docs lock clean
 
 run: setup
 	@$(BIN)/gl up --demo
@@ -28,6 +33,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 		--config-settings editable_mode=compat -e .
 	@touch $@
 
+node: $(NODE_INSTALLED)
+
+$(NODE_INSTALLED):
+	@command -v npm >/dev/null || { echo "npm is not there; the JavaScript agent is tested with it: apt-get install nodejs npm"; exit 1; }
+	@mkdir -p $(NODE)
+	npm install --prefix $(NODE) --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error $(NODE_PACKAGES)
+	@touch $@
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -36,7 +49,7 @@ check: setup
 	$(BIN)/interrogate -q resources gl_assets sensors benchmarks
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit -m "not slow"
 
-test: setup
+test: setup node
 	rm -f .coverage .coverage.*
 	@# in the order of the folders: the files that take minutes come early, and no worker is left alone with one at the end
 	@# the soak mostly waits: beside the others it takes hardly any time of its own (GL_SOAK_S: its seconds, 120)

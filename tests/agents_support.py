@@ -127,6 +127,7 @@ class Wire:
         self._network = Network()
         self.heard: list[Arrived] = []
         topics = [f"gl/{SITE}/agents/{subscribe}/{channel}" for channel in ("response", "heartbeat")]
+        topics.append(f"gl/{SITE}/events/+")
         callbacks = BusCallbacks(self._hear, lambda: None, lambda: None)
         self._bus = Bus(plant.broker, client_id, topics, callbacks, self._network)
         self._bus.start()
@@ -139,9 +140,16 @@ class Wire:
 
     def send(self, message: Message, *, to: str, clock: Clock | None = None, sender: str = "GL-001") -> bytes:
         """Sign a message as `sender` and publish it as a command to one agent."""
+        return self._say(message, f"gl/{SITE}/agents/{to}/command", sender, clock)
+
+    def tell(self, event: Message, *, clock: Clock | None = None, sender: str = "GL-001") -> bytes:
+        """Sign an event as `sender` and publish it on its topic."""
+        return self._say(event, f"gl/{SITE}/events/{event.topic}", sender, clock)
+
+    def _say(self, message: Message, topic: str, sender: str, clock: Clock | None) -> bytes:
         key = load_private_key(self._plant.keys / f"{sender}.jwk")
         token = sign(message, key, SITE, now=(clock or SystemClock()).now()).encode()
-        self.publish(f"gl/{SITE}/agents/{to}/command", token)
+        self.publish(topic, token)
         return token
 
     def messages(self, kind: str) -> list[Message]:
