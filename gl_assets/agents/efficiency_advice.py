@@ -4,6 +4,7 @@ It is downstream of `process_heat/boiler_efficiency` and partitioned like it; th
 is enabled. A query changes nothing, so asking about an hour twice, or about an old one by a backfill, does no harm.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from gl_assets.partitions import hour_partitions, quiet_beta
 from resources.agents.coordination_config import EfficiencyQuery
 from resources.agents.directory import CapabilityQuery
 from resources.agents.requests import Command, Request
+from resources.agents.resource import AgentsResource
 from resources.agents.strategies.capability import ByCapability
 from resources.core.windows import parse_partition_key
 from resources.databases.timescale.process_heat import read_boiler_efficiency
@@ -68,9 +70,10 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
             f"`{settings.query}` about the efficiency of an hour, put together by {settings.method} of "
             f"`{settings.path or 'the result'}`. The answers are in `agents.responses`.",
             metadata={"dagster/column_schema": RESULT_COLUMNS, "dagster/table_name": "agents.responses"},
-            required_resource_keys={"agents"},
         )
-        def efficiency_advice(context: dg.AssetExecutionContext, timescale: TimescaleResource) -> Any:
+        def efficiency_advice(
+            context: dg.AssetExecutionContext, agents: AgentsResource, timescale: TimescaleResource
+        ) -> Iterator[dg.MaterializeResult[Any]]:
             """Ask the agents about one hour."""
             hour = parse_partition_key(context.partition_key)
             with timescale.connection() as connection:
@@ -80,7 +83,7 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
                 context.log.info(f"{context.partition_key}: {reason}: the agents are not asked")
                 return
             request = request_of(settings, balance, message_id_of(context))
-            asked = ask(context.resources.agents, request, settings.aggregation)
+            asked = ask(agents, request, settings.aggregation)
             yield dg.MaterializeResult(asset_key=EFFICIENCY_ADVICE, metadata=metadata_of(asked))
 
     return [efficiency_advice]

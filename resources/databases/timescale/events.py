@@ -27,12 +27,16 @@ def record_event(  # noqa: PLR0913 - one argument a column, by name
     details: Mapping[str, object],
     time: datetime,
     run_id: str | None = None,
+    severity: str = "error",
 ) -> None:
-    """Add an event of the platform's own, once per site, type, source and time; the caller commits."""
+    """Add an event of the platform's own (severity info, warning, error), once per site, type, source and time.
+
+    The caller commits.
+    """
     connection.execute(
         "INSERT INTO scada.events (time, event_type, severity, source, message, details, site, run_id) "
-        "VALUES (%s, %s, 'error', %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (time, event_type, source, message, Jsonb(dict(details)), site, run_id),
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (time, event_type, severity, source, message, Jsonb(dict(details)), site, run_id),
     )
 
 
