@@ -22,11 +22,13 @@ from resources.agents.directory import Directory
 from resources.agents.event_listeners import Callback
 from resources.agents.event_topics import EventTopics
 from resources.agents.events import EventRequest, Published
+from resources.agents.guard import sending_rules
 from resources.agents.message import Formatter, Message
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.planner import Planner
 from resources.agents.release import Release
 from resources.agents.requests import Command, Outcome, Request, Result, Skipped
+from resources.agents.sealing import SendingRules
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
@@ -68,12 +70,14 @@ class Broadcaster:
         self._connection: psycopg.Connection | None = None
         self._orchestrator: Orchestrator | None = None
         self._directory: Directory | None = None
+        self._rules: SendingRules | None = None
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         """Connect to the database, and orchestrate if nobody else does."""
         self._connection = connect(self._url, autocommit=True)
         self._connection.execute(f"LISTEN {outbox.DONE_CHANNEL}")
+        self._rules = sending_rules(self._config)
         self._take_over()
         return self
 
@@ -184,6 +188,11 @@ class Broadcaster:
         assert self._connection is not None
         return self._connection
 
+    @property
+    def _sending(self) -> SendingRules:
+        assert self._rules is not None
+        return self._rules
+
     def _open_directory(self) -> Directory:
         if self._directory is None:
             self._directory = self._opened.enter_context(Directory(self._url))
@@ -192,7 +201,10 @@ class Broadcaster:
     def _dry_run(self, request: Request) -> Outcome:
         with self._database.transaction():
             plan = self._planner.plan(self._database, request, now=self._clock.now(), binding=False)
-        message = self._format(replace(request.command, targets=plan.targets))
+        command = replace(request.command, targets=plan.targets)
+        self._refuse_unfit(command)
+        message = self._format(command)
+        self._sending.refuse(message)
         reason = "dry run: nothing was sent"
         results = tuple(Result(agent_id, "queued", 0, reason, None, None, None) for agent_id in sorted(plan.targets))
         return Outcome(message, False, results, plan.skipped, "dry_run", plan.release.needed)
@@ -234,13 +246,14 @@ class Broadcaster:
         return self._store_message(self._format(command), release)
 
     def _store_message(self, message: Message, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
+        self._sending.refuse(message)
         if self._orchestrator is not None and self.orchestrating:
             self._orchestrator.expect(message)
         return outbox.accept(self._database, message, release=release), release
 
     def _refuse_unfit(self, command: Command) -> None:
         if command.check_args:
-            refuse_unfit(self._database, self._format(command))
+            refuse_unfit(self._database, self._format(command), self._sending.role)
 
     def _send(self, accepted: outbox.Accepted, release: Release | None) -> outbox.Accepted:
         if self._orchestrator is not None and self.orchestrating and not accepted.repeated:
