@@ -131,7 +131,7 @@ class SendingRules:
 
     def __init__(self, role: str, permissions: Permissions, keys: PublicKeys, encrypt: EncryptPayloads) -> None:
         """Check for a sender of `role`."""
-        self._role = role
+        self.role = role
         self._permissions = permissions
         self._cipher = PayloadCipher(keys)
         self._encrypt = encrypt
@@ -142,7 +142,7 @@ class SendingRules:
         Raises:
             DataError: The permissions forbid it, a target has no key to encrypt to, or it would be too large encrypted.
         """
-        self._permissions.refuse_sending(message, self._role)
+        self._permissions.refuse_sending(message, self.role)
         if self._encrypt == "never" or message.message_type not in _CONFIDENTIAL:
             return
         without = [agent for agent in message.target_agents if not self._cipher.can_encrypt_to(agent)]
