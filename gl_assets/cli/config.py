@@ -12,6 +12,7 @@ import click
 from pydantic import BaseModel
 
 from gl_assets.cli.state import console
+from resources.agents.roster import load_roster
 from resources.core.errors import ConfigError
 from resources.core.home import config_path
 from resources.core.settings import EnvSecret
@@ -35,6 +36,8 @@ def check(file: Path | None, *, as_json: bool) -> None:
     path = file or config_path() or example_path()
     loaded = load_integrations(path)
     refuse_too_many_partitions(loaded, datetime.now(UTC))
+    if loaded.agents is not None and loaded.agents.roster is not None and loaded.agents.roster.exists():
+        load_roster(loaded.agents.roster)
     missing = [f"{where}: {found} does not exist" for where, found in _walk(loaded, Path) if not found.exists()]
     if loaded.logs.dir is not None:
         missing = [line for line in missing if not line.startswith("logs.dir:")]

@@ -31,21 +31,13 @@ from resources.agents.seen_store import SeenStore
 from resources.core.errors import PlatformError
 from resources.core.logs import setup_logging
 from resources.core.settings import EnvSecret, Name, load_yaml
+from resources.demo_plant.roster import kind_of, name_of
 from resources.transport.broker import BrokerConfig
 
 log = structlog.get_logger(__name__)
 
 USER, PASSWORD_VARIABLE = "agents", "MQTT_AGENTS_PASSWORD"
 """The agents' own user at the demo's broker, where that variable is set."""
-
-KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("boiler", ("status", "optimize", "excess_air", "load_dispatch")),
-    ("furnace", ("status", "optimize", "excess_air")),
-    ("heat_exchanger", ("status", "optimize", "fouling")),
-    ("steam_distribution", ("status", "optimize", "pressure_reset")),
-    ("heat_recovery", ("status", "optimize", "economizer")),
-)
-"""Kind of agent -> its capabilities; the agents take them in turn."""
 
 OPTIMIZE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -90,8 +82,7 @@ class SimulatedAgent:
         """Draw the unit's traits from the seed."""
         draw = random.Random(f"{seed}/{agent_id}")
         self.agent_id = agent_id
-        turn = int(agent_id[-3:]) if agent_id[-3:].isdigit() else 0
-        self.kind, self.capabilities = KINDS[turn % len(KINDS)]
+        self.kind, self.capabilities = kind_of(agent_id)
         self._rating_kw = round(draw.uniform(800, 12_000))
         self._oxygen = draw.uniform(3.5, 6.5)
         self._stack_c = draw.uniform(150, 230)
@@ -150,7 +141,7 @@ class Fleet:
                 broker=broker,
                 private_key=keys / f"{agent_id}.jwk",
                 public_keys=public,
-                agent_name=f"{model.kind.replace('_', ' ')} {agent_id}",
+                agent_name=name_of(agent_id),
                 agent_type=model.kind,
                 capabilities=model.capabilities,
                 orchestrator_id=config.agents.orchestrator_id,

@@ -13,6 +13,7 @@ from resources.demo_plant.addresses import TOPIC_ROOT, node_id, registers, topic
 from resources.demo_plant.erp import systems
 from resources.demo_plant.physics import HEATING_VALUE_KJ_PER_KG
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
+from resources.demo_plant.roster import write_roster
 from resources.demo_plant.tags.tag import Sensor
 
 SITE = "demo"
@@ -29,6 +30,9 @@ ERP_HISTORY = timedelta(days=730)
 
 CLIENT_URI = "urn:gl:platform"
 """Application URI in the platform's OPC UA client certificate."""
+
+ROSTER = "agents.yaml"
+"""File beside the configuration that declares the demo's agents."""
 
 _HEADER = """\
 # The demo plant's configuration: written anew by each `gl up --demo`, so do not edit it here.
@@ -49,7 +53,8 @@ class PlantState:
 
 
 def write_configuration(file: Path, state: PlantState) -> None:
-    """Write the configuration that reads the plant of `state`; certificates and keys are beside `file`."""
+    """Write the configuration that reads the plant of `state`; certificates, keys and agents.yaml are beside `file`."""
+    write_roster(file.parent / ROSTER)
     text = yaml.safe_dump(configuration(file.parent, state), sort_keys=False, allow_unicode=True, width=120)
     file.write_text(_HEADER + text, encoding="utf-8")
 
@@ -84,6 +89,7 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
             "broker": _broker(state),
             "private_key": str(home / "keys" / "GL-001.jwk"),
             "public_keys": str(home / "keys" / "public-keys.jwks"),
+            "roster": str(home / ROSTER),
         },
     }
 
