@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -9,10 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner, Result
 
+from gl_assets.cli.agents import agents as agents_command
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call, CommandError
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.circuits import CircuitRules
@@ -355,3 +361,77 @@ def test_turns_when_the_process_is_killed_after_accepting_then_the_next_orchestr
         found = broadcaster.results(message_id)
     assert fleet.worked == ["GL-007", "GL-006"]
     assert [result.state for result in found] == ["expired"] * 4 + ["answered"] * 2
+
+
+@pytest.fixture
+def gl(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    config = {"site": SITE, "start": "2026-01-01T00:00:00Z", "agents": fleet.plant.config.model_dump(mode="json")}
+    path = tmp_path / "integrations.yaml"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    monkeypatch.setenv("GL_DATABASE_URL", fleet.plant.database_url)
+    return lambda *words: CliRunner().invoke(agents_command, words)
+
+
+def test_gl_agents_send_when_given_a_strategy_then_it_asks_those_and_shows_what_they_come_to(
+    fleet: Fleet, gl: Callable[..., Result]
+) -> None:
+    fleet.behaviour = {agent_id: lambda: {"load": 2} for agent_id in OPTIMIZERS}
+    words = ["--strategy", "capability", "--can", "optimize", "--cannot", "fly", "--quorum", "100%"]
+    asked = gl("query", "work", *words, "--aggregate", "average", "--at", "/load", "--weighted", "--json")
+    assert asked.exit_code == 0, asked.exception
+    told = json.loads(asked.stdout)
+    assert (told["targeted"], told["answered"], told["needed"], told["enough"]) == (3, 3, 3, True)
+    assert told["aggregate"]["value"] == 2
+    shown = gl(
+        "send", "work", "--to", "GL-002", "--to", "GL-003", "--quorum", "1", "--aggregate", "all", "--at", "/load"
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "1 needed; message" in shown.stdout
+    dry = gl("send", "work", "--strategy", "round-robin", "--count", "2", "--first-good", "--dry-run")
+    assert "0 of 2 answered, 1 needed; nothing was sent" in dry.stdout
+    nobody = gl("send", "work", "--strategy", "load-balanced", "--to", "GL-099", "--dry-run", "--seed", "1")
+    assert "it was never heard of" in nobody.stdout
+    failed = gl("send", "other", "--to", "GL-002", "--all-at-once", "--aggregate", "all")
+    assert failed.exit_code == 1
+    assert "GL-002 has no command other" in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--args", "{"], "is not JSON"),
+        (["--args", "[]"], "must be a JSON object"),
+        (["--all-at-once", "--concurrency", "3"], "contradict each other"),
+        (["--all-at-once", "--strategy", "round-robin"], "strategy round_robin: it has no concurrency"),
+        (["--strategy", "capability"], "say which capabilities"),
+    ],
+)
+def test_gl_agents_send_when_misused_then_the_reason(words: list[str], fault: str, gl: Callable[..., Result]) -> None:
+    assert fault in str(gl("send", "work", *words).exception)
+
+
+def test_gl_agents_send_when_the_quorum_is_none_then_exit_code_2(gl: Callable[..., Result]) -> None:
+    for quorum in ("some", "0", "200%"):
+        found = gl("send", "work", "--quorum", quorum)
+        assert (found.exit_code, "neither a number" in found.output) == (2, True)
+
+
+def test_gl_agents_send_when_interrupted_then_withdrawn_and_what_came_is_shown(
+    fleet: Fleet, gl: Callable[..., Result]
+) -> None:
+    fleet.behaviour["GL-003"] = fleet.silent
+    first = "SELECT 1 FROM agents.deliveries WHERE agent_id = 'GL-002' AND state = 'answered' AND message_id = '{}'"
+    message_id = new_id()
+
+    def interrupt() -> None:
+        until(lambda: fleet.plant.rows(first.format(message_id)), "the first answer")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        interrupted = threads.submit(interrupt)
+        found = gl("send", "work", "--to", "GL-002", "--to", "GL-003", "--message-id", message_id, "--json")
+        interrupted.result()
+    assert found.exit_code == 130
+    told = json.loads(found.stdout)
+    assert (told["status"], told["answered"]) == ("cancelled", 1)
