@@ -29,7 +29,7 @@ import structlog
 from resources.agents.bus import Bus, BusCallbacks
 from resources.agents.encryption import EncryptPayloads, PayloadCipher
 from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys
+from resources.agents.keys import PublicKeys, encryption_keys_beside
 from resources.agents.message import Priority
 from resources.agents.network import Network
 from resources.agents.permissions import Permissions
@@ -73,7 +73,7 @@ class AgentSettings:
     """Who may send which command and event, beyond what the commands declare; others are refused."""
     encryption_keys: Path | None = None
     """`<agent_id>.enc.jwks`: encrypted commands are understood then, and answers are encrypted where the receiver
-    has a key for it; None: neither."""
+    has a key for it; None: the file of that name beside the private key, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Agent:
         keys = given if isinstance(given, PublicKeys) else PublicKeys(given)
         signing = SigningKey(settings.private_key)
         self.agent_id, clock = signing.agent_id, clock or SystemClock()
-        cipher = PayloadCipher.of(self.agent_id, settings.encryption_keys, keys)
+        own = settings.encryption_keys or encryption_keys_beside(settings.private_key, self.agent_id)
+        cipher = PayloadCipher.of(self.agent_id, own, keys)
         encrypt: EncryptPayloads = "where_possible" if cipher.can_decrypt else "never"
         sealer = Sealer(signing, settings.site, clock, cipher=cipher, encrypt=encrypt)
         self._voice = Voice(sealer, self.agent_id, settings.site, clock)
@@ -222,7 +223,7 @@ class Agent:
         ended = self._inbox.leave(timeout_s)
         if not ended:
             log.warning("agent_left_with_handlers_running", agent=self.agent_id, waited_s=timeout_s)
-        if self._presence.session:
+        if self._voice.attached:
             self._voice.bus.stop(self._presence.leave())
         if self._owns_runtime:
             self._runtime.executor.shutdown(wait=ended)

@@ -5,12 +5,12 @@ agents' commands, from flooding, and from taking over another's session. Each us
 `gl-{site}-{agent_id}`, so that a broker of the agents alone can tie the two (`use_username_as_clientid true`).
 
 ======================  ===========================================  ===============================================
-role                    may publish                                  may subscribe
+role                    may publish                                  is given
 ======================  ===========================================  ===============================================
 agent                   its own response and heartbeat; the topics   its own command; events
                         of events its permissions allow
 orchestrator            every command; events                        every response and heartbeat; events
-alarm                   every command, its own heartbeat; events     nothing
+alarm                   every command, its own heartbeat; events     every response
 observer                its own heartbeat                            everything of the site
 ======================  ===========================================  ===============================================
 
@@ -29,6 +29,8 @@ from pathlib import Path
 from resources.agents.key_file import replace_file
 from resources.agents.permissions import Permissions
 from resources.core.errors import ConfigError
+from resources.core.settings import EnvSecret
+from resources.transport.broker import BrokerConfig
 
 PASSWORDS_FILE, ACL_FILE = "broker.passwords", "broker.acl"
 """Names of Mosquitto's files in the folder of the keys."""
@@ -57,6 +59,33 @@ def broker_user(site: str, agent_id: str) -> str:
 def password_path(folder: Path, agent_id: str) -> Path:
     """Return where an agent's password lies."""
     return folder / f"{agent_id}.password"
+
+
+class PasswordFile(EnvSecret):
+    """A password in a file of its own; it is read at use, and never printed."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember the path."""
+        super().__init__(str(path))
+        self._path = path
+
+    def reveal(self) -> str:
+        """Return the password.
+
+        Raises:
+            ConfigError: The file cannot be read, is empty, or others can read it.
+        """
+        return read_password(self._path)
+
+    def __repr__(self) -> str:
+        """Name the file, not the secret."""
+        return f"the password in {self._path}"
+
+
+def own_user(broker: BrokerConfig, site: str, agent_id: str, folder: Path) -> BrokerConfig:
+    """Return `broker` with the agent's own user, whose password lies in `folder`."""
+    password = PasswordFile(password_path(folder, agent_id))
+    return broker.model_copy(update={"username": broker_user(site, agent_id), "password": password})
 
 
 def write_broker_access(
@@ -145,7 +174,7 @@ def _entries(site: str, agent_id: str, role: str, events: list[str]) -> list[str
         listen = [f"read {everyone}/response", f"read {everyone}/heartbeat", f"read gl/{site}/events/+"]
         return [f"write {everyone}/command", *publish, *listen]
     if role == "alarm":
-        return [f"write {everyone}/command", f"write {own}/heartbeat", *publish]
+        return [f"write {everyone}/command", f"write {own}/heartbeat", *publish, f"read {everyone}/response"]
     if role == "observer":
         return [f"write {own}/heartbeat", f"read gl/{site}/#"]
     listen = [f"read {own}/command", f"read gl/{site}/events/+"]

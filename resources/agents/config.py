@@ -54,12 +54,6 @@ class AgentsConfig(StrictModel):
     """What an agent did loses half its weight in its performance score in this time."""
     score_latency: Duration = Field(timedelta(seconds=1), gt=timedelta(0))
     """An answer after this time loses half of the 30 % of the score that latency decides."""
-    roster: Path | None = None
-    """agents.yaml: name, type and capabilities of every agent of the site; only who is heard of is known if absent."""
-    score_half_life: Duration = Field(timedelta(hours=1), gt=timedelta(0))
-    """What an agent did loses half its weight in its performance score in this time."""
-    score_latency: Duration = Field(timedelta(seconds=1), gt=timedelta(0))
-    """An answer after this time loses half of the 30 % of the score that latency decides."""
     default_timeout: Duration = timedelta(seconds=30)
     """timeout_seconds of a command that does not say."""
     topics: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")], TopicConfig] = Field(
@@ -73,7 +67,8 @@ class AgentsConfig(StrictModel):
     encrypt_payloads: EncryptPayloads = "never"
     """Whether commands go encrypted: never, where_possible (to agents with a key for it), always."""
     encryption_keys: Path | None = None
-    """`<orchestrator_id>.enc.jwks`, mode 0600: needed to read answers that agents encrypt."""
+    """`<orchestrator_id>.enc.jwks`, mode 0600: reads answers that agents encrypt; if absent, the file of that name
+    beside the private key, where there is one."""
     circuits: CircuitRules = CircuitRules()
     """When an agent that is silent is left alone."""
     limits: AgentLimits = AgentLimits()

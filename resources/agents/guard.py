@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from resources.agents.config import AgentsConfig
 from resources.agents.encryption import PayloadCipher
 from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys
+from resources.agents.keys import PublicKeys, encryption_keys_beside
 from resources.agents.refusal_book import RefusalBook
 from resources.agents.refusals import Refusals
 from resources.agents.sealing import Sealer, SendingRules, SigningKey
@@ -32,7 +32,8 @@ def guard_of(config: AgentsConfig, site: str, clock: Clock) -> Guard:
         ConfigError: A key file is missing or wrong.
     """
     keys = PublicKeys(config.public_keys)
-    cipher = PayloadCipher.of(config.orchestrator_id, config.encryption_keys, keys)
+    own = config.encryption_keys or encryption_keys_beside(config.private_key, config.orchestrator_id)
+    cipher = PayloadCipher.of(config.orchestrator_id, own, keys)
     refusals = Refusals(config.orchestrator_id, clock)
     return Guard(
         Judge(keys, site, clock, permissions=config.permissions, cipher=cipher),

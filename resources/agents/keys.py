@@ -35,6 +35,7 @@ PUBLIC_KEYS_FILE = "public-keys.jwks"
 """Name of the JWKS file that `generate_keys` writes."""
 
 _UNKNOWN_KID_REREAD_S = 1.0
+_CONFIDANTS = ("orchestrator", "agent")
 
 PublicKey = KeyEntry
 """A key of the JWKS file: it verifies, or payloads are encrypted to it."""
@@ -159,6 +160,12 @@ def encryption_keys_path(folder: Path, agent_id: str) -> Path:
     return folder / f"{agent_id}.enc.jwks"
 
 
+def encryption_keys_beside(private_key: Path, agent_id: str) -> Path | None:
+    """Return where an agent's keys for encrypted payloads lie beside the key it signs with; None if there are none."""
+    path = encryption_keys_path(private_key.parent, agent_id)
+    return path if path.exists() else None
+
+
 def generate_keys(
     folder: Path,
     agent_ids: Iterable[str],
@@ -172,8 +179,8 @@ def generate_keys(
 
     Existing keys stay. With `rotate` each named agent gets a new private key with the next number; its former public
     key stays valid until `revoke_keys`. The role is `role`, else that of the agent's former key, else orchestrator for
-    `orchestrator_id` and agent for everyone else. With `encryption` each also gets a key to encrypt payloads to. A
-    private key that an existing JWKS file does not list was revoked: it is not put back, only `rotate` replaces it.
+    `orchestrator_id` and agent for everyone else. With `encryption` the orchestrator and agents also get a key to
+    encrypt payloads to (alarms and observers get nothing that is confidential). A private key that an existing JWKS file does not list was revoked: it is not put back, only `rotate` replaces it.
 
     Raises:
         ConfigError: A file is there and is not what it should be, or an agent id is not one.
@@ -190,7 +197,7 @@ def generate_keys(
                 signing = new_key(agent_id, _next_number(folder, agent_id, known), role=given, use="sig")
                 write_private(private_key_path(folder, agent_id), signing)
                 known.entries[signing.kid] = signing
-            if encryption:
+            if encryption and signing.role in _CONFIDANTS:
                 _add_encryption_key(folder, signing, known, rotate=rotate, relist=is_new)
         known.write(jwks)
     return jwks

@@ -40,7 +40,8 @@ log_type warning
 class BrokerOptions:
     """Who may connect, and how.
 
-    `certificate`, `key`, `authority`: PEM files; all three or none. `acl` is the text of a Mosquitto ACL file.
+    `certificate`, `key`, `authority`: PEM files; all three or none. `acl` is the text of a Mosquitto ACL file, and
+    `hashed_users` that of a Mosquitto password file, whose users are let in beside `users` (Mosquitto).
     `require_client_certificate`: only who shows a certificate of `authority` gets in (Mosquitto).
     """
 
@@ -49,6 +50,7 @@ class BrokerOptions:
     key: Path | None = None
     authority: Path | None = None
     acl: str | None = None
+    hashed_users: str = ""
     insecure_anonymous: bool = False
     require_client_certificate: bool = False
 
@@ -124,7 +126,7 @@ class EmbeddedBroker:
         if self._prefix[:1] == ["unshare"]:
             # inside the namespace mosquitto still believes it may choose its user
             lines.append("user nobody")
-        if options.users:
+        if options.users or options.hashed_users:
             lines.append(f"password_file {self._hashed_passwords()}")
         if options.acl is not None:
             _write_private(self._state / "acl", options.acl)
@@ -147,6 +149,8 @@ class EmbeddedBroker:
             raise PlatformError(
                 f"mosquitto_passwd ended with {done.returncode}: {done.stderr.strip()[-300:]}; the broker cannot start"
             )
+        with file.open("a") as ready:
+            ready.write(self._options.hashed_users)
         return file
 
     def _copied_certificates(self) -> dict[str, Path]:

@@ -68,7 +68,7 @@ def test_key_when_listed_and_revoked_in_one_file_then_it_does_not_count(folder: 
 
 
 def test_public_file_when_lost_then_written_again_from_the_private_keys(folder: Path) -> None:
-    generate_keys(folder, ["GL-002"], encryption=True)
+    generate_keys(folder, ["GL-002", "ALARM-1"], encryption=True)
     (folder / PUBLIC_KEYS_FILE).unlink()
     generate_keys(folder, ["GL-001", "GL-002"], encryption=True)
     assert kids(folder) == {"GL-001:1", "GL-002:1", "GL-002:2", "GL-001:2"}
@@ -200,6 +200,6 @@ def test_acl_when_written_then_each_role_has_its_own_topics_only() -> None:
     }
     assert "topic write gl/s/events/emergency" in found["gl-s-GL-007"]
     assert "topic write gl/s/events/emergency" in found["gl-s-A"]
-    assert not any("read" in entry for entry in found["gl-s-A"])
+    assert [entry for entry in found["gl-s-A"] if "read" in entry] == ["topic read gl/s/agents/+/response"]
     assert found["gl-s-O"] == {"topic write gl/s/agents/O/heartbeat", "topic read gl/s/#"}
     assert "topic write gl/s/agents/+/command" in found["gl-s-GL-001"]
