@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resources.agents.bus import Bus
-from resources.agents.message import Formatter, Message
+from resources.agents.message import Formatter, Message, Priority
 from resources.agents.sealing import Sealer
 from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock
@@ -34,6 +34,11 @@ class Voice:
         return self._bus
 
     @property
+    def attached(self) -> bool:
+        """Whether there is a connection, open or not."""
+        return self._bus is not None
+
+    @property
     def connected(self) -> bool:
         """Whether the broker has this agent connected."""
         return self._bus is not None and self._bus.connected
@@ -52,11 +57,11 @@ class Voice:
 
     def respond(self, response: Message) -> None:
         """Send an answer, signed now."""
-        self.respond_signed(self.sign(response))
+        self.respond_signed(self.sign(response), response.priority)
 
-    def respond_signed(self, token: bytes) -> None:
+    def respond_signed(self, token: bytes, priority: Priority) -> None:
         """Send an answer that was signed."""
-        self.bus.publish(self.topic("response"), token)
+        self.bus.publish(self.topic("response"), token, priority=priority)
 
     def beat(self, heartbeat: Message) -> None:
         """Send a heartbeat, signed now; the next one makes up for one that is lost."""
@@ -65,4 +70,5 @@ class Voice:
     def tell(self, event: Message, on_sent: Callable[[], None]) -> None:
         """Send an event, signed now; `on_sent` is called once a broker has it."""
         assert event.topic is not None
-        self.bus.publish(event_topic(self.site, event.topic), self.sign(event), on_sent=on_sent)
+        topic = event_topic(self.site, event.topic)
+        self.bus.publish(topic, self.sign(event), priority=event.priority, on_sent=on_sent)
