@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import RLock
@@ -13,6 +14,7 @@ from resources.core.clock import Clock
 
 _FIRST_AGAIN_S = 1.0
 _LONGEST_AGAIN_S = 60.0
+_MOST_WITHDRAWN = 10_000
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Schedule:
         self._clock = clock
         self._lock = RLock()
         self._open: dict[str, _OpenMessage] = {}
+        self._withdrawn: OrderedDict[str, None] = OrderedDict()
 
     def add(self, message: Message, attempts: dict[str, int], *, release: Release | None = None, good: int = 0) -> None:
         """Have `message` sent to the agents in `attempts`; a message that is known stays as it is.
@@ -86,7 +89,7 @@ class Schedule:
         """
         now = self._clock.monotonic()
         with self._lock:
-            if message.message_id not in self._open:
+            if message.message_id not in self._open and message.message_id not in self._withdrawn:
                 turns = None if release is None else Turns(release, attempts, good)
                 found = _OpenMessage(message, message.deadline, turns=turns)
                 found.waiting = {a: _Waiting(n, None if found.holds(a) else now) for a, n in attempts.items()}
@@ -113,9 +116,12 @@ class Schedule:
             return Closed(done=True, not_awaited=tuple(found.waiting))
 
     def withdraw(self, message_id: str) -> None:
-        """Forget a message: nothing more is sent of it."""
+        """Forget a message: nothing more is sent of it, also if it is added only now by whoever accepted it."""
         with self._lock:
             self._open.pop(message_id, None)
+            self._withdrawn[message_id] = None
+            while len(self._withdrawn) > _MOST_WITHDRAWN:
+                self._withdrawn.popitem(last=False)
 
     def is_open(self, message_id: str, target: str) -> bool:
         """Return whether a message still has to reach a target, and still can in time."""

@@ -130,11 +130,12 @@ def test_orchestrator_when_the_leading_process_is_killed_then_a_waiting_one_take
         import signal
         from pathlib import Path
         from resources.agents.config import AgentsConfig
+        from resources.agents.dispatcher import Dispatcher
         from resources.agents.orchestrator import Orchestrator
         config = AgentsConfig.model_validate_json(Path({str(config)!r}).read_text())
         orchestrator = Orchestrator(config, site={SITE!r}, database_url={plant.database_url!r})
         # holds the lead and sends nothing, as a process that hangs
-        Orchestrator._send_due = lambda self: None
+        Dispatcher.send_due = lambda self: None
         assert orchestrator.try_start()
         print("leading", flush=True)
         signal.pause()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resources.agents import outbox
+from resources.agents import outbox, tokens
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import TopicConfig
@@ -78,7 +78,7 @@ def leading(broadcaster: Broadcaster) -> Orchestrator:
     return orchestrator
 
 
-def token(plant: Plant, message: Message, *, at: datetime | None = None) -> bytes:
+def token_of(plant: Plant, message: Message, *, at: datetime | None = None) -> bytes:
     key = load_private_key(plant.keys / f"{message.source_agent}.jwk")
     return sign(message, key, SITE, now=at or datetime.now(UTC)).encode()
 
@@ -146,15 +146,15 @@ def test_events_when_received_then_each_is_stored_and_told_once_and_what_may_not
         publish: Callable[[str, bytes], None] = lambda topic, said: reader.bus.publish(  # noqa: E731
             f"gl/{SITE}/events/{topic}", said
         )
-        publish("emergency", token(plant, good))
+        publish("emergency", token_of(plant, good))
         until(lambda: told, "told")
-        publish("emergency", token(plant, good))
-        publish("emergency", token(plant, forged))
-        publish("emergency", token(plant, agent_says("emergency", {})))
-        publish("emergency", token(plant, agent_says("system_status", {})))
-        publish("gossip", token(plant, agent_says("gossip", {})))
-        publish("emergency", token(plant, agent_says("emergency", {"reason": "late"}, at=old), at=old))
-        publish("emergency", token(plant, agent_says("emergency", {"reason": "the last"})))
+        publish("emergency", token_of(plant, good))
+        publish("emergency", token_of(plant, forged))
+        publish("emergency", token_of(plant, agent_says("emergency", {})))
+        publish("emergency", token_of(plant, agent_says("system_status", {})))
+        publish("gossip", token_of(plant, agent_says("gossip", {})))
+        publish("emergency", token_of(plant, agent_says("emergency", {"reason": "late"}, at=old), at=old))
+        publish("emergency", token_of(plant, agent_says("emergency", {"reason": "the last"})))
         until(lambda: len(told) == 2, "told of the last")
         refused = orchestrator.refused()
     assert refused == {"forged_repeat": 1, "unfit_payload": 1, "wrong_topic": 1, "unknown_topic": 1, "expired": 1}
@@ -229,9 +229,23 @@ def test_command_when_cancelled_after_it_was_sent_then_a_late_answer_is_stored_a
         (result,) = broadcaster.results(accepted.message_id)
         assert (result.state, result.reason) == ("expired", "cancelled; it had been sent, so the agent may run it")
         answer = Formatter("GL-002", SystemClock()).response(accepted, "ok", result=5)
-        wire.publish(f"gl/{SITE}/agents/GL-002/response", token(plant, answer))
+        wire.publish(f"gl/{SITE}/agents/GL-002/response", token_of(plant, answer))
         until(lambda: broadcaster.results(accepted.message_id)[0].state == "answered", "the late answer")
         assert outbox.status(broadcaster._database, accepted.message_id) == "cancelled"
+
+
+def test_message_when_it_cannot_be_signed_then_it_ends_with_the_reason_and_the_next_goes_on(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plant.broadcaster() as broadcaster:
+        leading(broadcaster)
+        monkeypatch.setattr(tokens, "LARGEST_TOKEN", 2_000)
+        outcome = broadcaster.broadcast(plant.command(targets=["GL-002"], args={"text": "x" * 3_000}, check_args=False))
+        ((reason,),) = [(result.reason,) for result in outcome.results]
+        assert reason is not None
+        assert reason.startswith("it could not be sent: message")
+        assert broadcaster.publish(EventRequest("emergency", "x" * 3_000, 60)).status == "expired"
+        assert broadcaster.publish(EventRequest("emergency", "x", 60)).status == "done"
 
 
 def test_arguments_when_they_do_not_fit_what_was_declared_then_nothing_is_sent_unless_that_is_asked_for(
