@@ -213,7 +213,8 @@ class Orchestrator:
     def _turn(self) -> None:
         connection = self._connection
         assert connection is not None
-        pause = self._desk.schedule.pause_s(_PAUSE_S)
+        # without a connection what is due stays due: to look again at once would be a busy loop
+        pause = self._desk.schedule.pause_s(_PAUSE_S) if self._bus.connected else _PAUSE_S
         # listed first: the generator holds the connection as long as it lives
         for notification in list(connection.notifies(timeout=pause, stop_after=1)):
             if notification.channel == outbox.CANCELLED_CHANNEL:

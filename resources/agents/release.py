@@ -64,6 +64,11 @@ class Turns:
         """Whether the good answers suffice."""
         return self._release.needed is not None and self._good >= self._release.needed
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether there are agents whose turn has not come yet."""
+        return bool(self._held)
+
     def holds(self, agent_id: str) -> bool:
         """Return whether an agent's turn has not come yet."""
         return agent_id in self._held

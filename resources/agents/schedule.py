@@ -111,7 +111,7 @@ class Schedule:
                 found.turns.closed(agent_id, good=good)
             enough = found.turns is not None and found.turns.enough
             if found.waiting and not enough:
-                return Closed(frees=found.turns is not None)
+                return Closed(frees=found.turns is not None and found.turns.holds_any)
             del self._open[message_id]
             return Closed(done=True, not_awaited=tuple(found.waiting))
 
