@@ -28,6 +28,9 @@ OPC_UA_USER = "collector"
 ERP_HISTORY = timedelta(days=730)
 """How far back the demo's business days go: two years, to try a backfill on; only the latest are pulled unasked."""
 
+ALARM_ID = "alarm-demo"
+"""The collector as it tells the agents of alarms."""
+
 CLIENT_URI = "urn:gl:platform"
 """Application URI in the platform's OPC UA client certificate."""
 
@@ -91,7 +94,19 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
             "public_keys": str(home / "keys" / "public-keys.jwks"),
             "roster": str(home / ROSTER),
         },
+        "alarms": _alarms(home),
     }
+
+
+def _alarms(home: Path) -> dict[str, Any]:
+    """Return the demo's one rule: nothing but the misbehaviour `high` of the meters brings the gas flow there."""
+    rule = {
+        "sensors": ["UTL.GAS.FLOW"],
+        "above": 8000.0,
+        "hysteresis": 500.0,
+        "message": "More gas than both boilers and the furnace can burn: look for a leak",
+    }
+    return {"private_key": str(home / "keys" / f"{ALARM_ID}.jwk"), "rules": {"gas_flow_high": rule}}
 
 
 def _tag(sensor: Sensor, **where: Any) -> dict[str, Any]:

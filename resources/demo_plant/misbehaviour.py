@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 from resources.core.errors import ConfigError
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA
 
-Kind = Literal["drop_connection", "restart", "nan", "garbage", "late", "future"]
+Kind = Literal["drop_connection", "restart", "nan", "garbage", "late", "future", "high"]
 """What goes wrong.
 
 - `drop_connection`: every client's connection is cut; for MQTT the plant's own.
@@ -18,6 +18,8 @@ Kind = Literal["drop_connection", "restart", "nan", "garbage", "late", "future"]
   Modbus: a request is answered with exception 4.
 - `late`: one more reading, 90.5 s older than the others of its second.
 - `future`: a reading 10 minutes ahead. It takes the place of a good one.
+- `high`: a good reading at the upper limit of its sensor. The first of each second is of the source's first sensor: at
+  the meters that is the gas flow, on which the demo has an alarm.
 """
 
 LATE_US: Final = 90_500_000
@@ -26,7 +28,7 @@ LATE_US: Final = 90_500_000
 FUTURE_US: Final = 600_000_000
 """How far ahead a future reading is."""
 
-_READINGS: Final = ("nan", "garbage", "late", "future")
+_READINGS: Final = ("nan", "garbage", "late", "future", "high")
 _POSSIBLE: Final[dict[str, tuple[str, ...]]] = {
     OPC_UA: get_args(Kind),
     MQTT: get_args(Kind),

@@ -15,10 +15,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from resources.agents.keys import generate_keys
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError
 from resources.demo_plant.configuration import (
     AGENTS_USER,
+    ALARM_ID,
     CLIENT_URI,
     PLANT_USER,
     PLATFORM_USER,
@@ -103,6 +105,7 @@ def prepare(
     )
     (home / "plant.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (home / "keys").mkdir(mode=0o700, exist_ok=True)
+    generate_keys(home / "keys", [ALARM_ID], role="alarm")
     write_configuration(home / "integrations.yaml", state)
     return DemoSetup(
         home=home,

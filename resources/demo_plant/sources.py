@@ -84,12 +84,13 @@ class OpcUaSource:
 
     async def send(self, time_us: int, values: Array, take_spoilt: TakeSpoilt) -> None:
         """Write one value to each node."""
-        for column, value in enumerate(values.tolist()):
+        for column, measured in enumerate(values.tolist()):
             kind = take_spoilt()
             if kind is not None:
                 self.counts.misbehaved[kind] += 1
             if kind == "late":
-                await self._write(column, value, time_us - LATE_US)
+                await self._write(column, measured, time_us - LATE_US)
+            value = _shown(OPC_UA, column, measured, kind)
             instant = time_us + FUTURE_US if kind == "future" else time_us
             await self._write(column, math.nan if kind == "nan" else [value] if kind == "garbage" else value, instant)
 
@@ -183,12 +184,13 @@ class MqttSource:
 
     async def send(self, time_us: int, values: Array, take_spoilt: TakeSpoilt) -> None:
         """Publish one message for each sensor."""
-        for column, value in enumerate(values.tolist()):
+        for column, measured in enumerate(values.tolist()):
             kind = take_spoilt()
             if kind is not None:
                 self.counts.misbehaved[kind] += 1
             if kind == "late":
-                self._publish(column, self._payload(column, value, time_us - LATE_US), time_us - LATE_US)
+                self._publish(column, self._payload(column, measured, time_us - LATE_US), time_us - LATE_US)
+            value = _shown(MQTT, column, measured, kind)
             instant = time_us + FUTURE_US if kind == "future" else time_us
             self._publish(column, self._spoilt(kind) or self._payload(column, value, instant), instant)
 
@@ -228,6 +230,10 @@ class MqttSource:
         """Return the counts."""
         extra = {"refused": self._publisher.refused, "connections": self._publisher.connections}
         return self.counts.as_json(pending=self.pending()) | extra
+
+
+def _shown(source: str, column: int, measured: float, kind: str | None) -> float:
+    return SENSORS[source][column].tag.limits[1] if kind == "high" else measured
 
 
 class Measurements:

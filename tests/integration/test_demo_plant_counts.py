@@ -24,6 +24,7 @@ from resources.embedded.ports import free_port
 from resources.embedded.programs import ServerPrograms
 from resources.integrations import Integrations, load_integrations
 from resources.window_buffer.reader import BufferReader
+from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.assembly import Collector, Doors
 
 DEADLINE_S = 60.0
@@ -131,6 +132,21 @@ async def test_counts_when_all_goes_well_then_nothing_is_lost_nor_rejected(
     )
     assert bad == Counter()
     assert deduplicated == Counter()
+    assert alarm_changes(home) == []
+
+
+async def test_alarm_when_the_plant_is_told_a_high_reading_then_raised_and_ended_once(
+    demo: DemoSetup, tmp_path: Path
+) -> None:
+    home = tmp_path / "gl"
+    await collect(demo, home, lambda plant: plant.misbehave("high", MQTT))
+    assert alarm_changes(home) == [("gas_flow_high", "raised", 12_000.0), ("gas_flow_high", "cleared")]
+
+
+def alarm_changes(home: Path) -> list[tuple[object, ...]]:
+    with AlarmJournal(home / STORE_FILE) as journal:
+        changes = [entry.change for entry in journal.oldest(10)]
+    return [(c.rule, c.state, c.value) if c.state == "raised" else (c.rule, c.state) for c in changes]
 
 
 async def test_counts_when_readings_are_spoilt_then_each_is_accounted_for(
