@@ -49,11 +49,16 @@ class DirectoryReader:
 
         Raises:
             UnreachableError, AuthError: No connection.
-            psycopg.OperationalError: The connection broke.
+            psycopg.OperationalError: The connection broke, and the next one too.
             ConfigError: The database has no tables of the agents.
         """
         try:
-            agents = self._put_changed(index)
+            try:
+                agents = self._put_changed(index)
+            except psycopg.OperationalError:
+                # the server may have been restarted since the last look: one new connection tells
+                self.close()
+                agents = self._put_changed(index)
             if agents != len(index):
                 index = DirectoryIndex()
                 self._forget()
