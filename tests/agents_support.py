@@ -67,10 +67,21 @@ class Plant:
             targets=tuple(self.targets),
         )
 
-    def agent(self, agent_id: str, *, clock: Clock | None = None, store_clock: Clock | None = None) -> Agent:
-        """A connected agent whose `count` counts; `store_clock` says when its store was made."""
+    def agent(
+        self,
+        agent_id: str,
+        *,
+        clock: Clock | None = None,
+        store_clock: Clock | None = None,
+        declare: Callable[[Agent], object] = lambda _agent: None,
+        threads: int = 2,
+    ) -> Agent:
+        """A connected agent whose `count` counts.
+
+        `store_clock` says when its store was made; `declare` gives it more to do before it starts; `threads` run it.
+        """
         seen = SeenStore(self.folder / f"{agent_id}.sqlite", store_clock or clock)
-        runtime = AgentRuntime(Network(), PriorityExecutor(2))
+        runtime = AgentRuntime(Network(), PriorityExecutor(threads))
         settings = AgentSettings(
             SITE, self.broker, self.keys / f"{agent_id}.jwk", self.jwks, agent_id, "boiler", ["heat"]
         )
@@ -84,6 +95,8 @@ class Plant:
         @agent.command("emergency", roles=("orchestrator", "alarm"))
         def emergency(_args: dict[str, Any], call: Any) -> Any:
             self.executions.append((agent_id, call.message_id))
+
+        declare(agent)
 
         def close() -> None:
             agent.stop()

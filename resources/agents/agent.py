@@ -112,6 +112,7 @@ class Agent:
         self._voice = Voice(sealer, self.agent_id, settings.site, clock)
         self._runtime = runtime or AgentRuntime(Network(), PriorityExecutor())
         self._owns_runtime = runtime is None
+        self._stopped = False
         self._offers = Offers(self.agent_id)
         self._subscriptions = Subscriptions(self.agent_id)
         judge = Judge(keys, settings.site, clock, permissions=settings.permissions, cipher=cipher)
@@ -219,7 +220,11 @@ class Agent:
         """Leave cleanly: take nothing more, let handlers end and their answers go out, say offline, disconnect.
 
         Commands of the orchestrator whose turn has not come are given back: they are sent again when the agent returns.
+        An agent that left does not start again; make another on the same store.
         """
+        if self._stopped:
+            return
+        self._stopped = True
         ended = self._inbox.leave(timeout_s)
         if not ended:
             log.warning("agent_left_with_handlers_running", agent=self.agent_id, waited_s=timeout_s)

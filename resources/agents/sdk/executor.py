@@ -13,7 +13,7 @@ from resources.agents.message import PRIORITIES, Priority
 
 log = structlog.get_logger(__name__)
 
-Work = Callable[[], None]
+Work = Callable[[], object]
 
 _RANKS = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 
