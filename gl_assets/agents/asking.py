@@ -84,8 +84,8 @@ def metadata_of(asked: Asked) -> dict[str, Any]:
     return told
 
 
-def shown(value: Any) -> dg.MetadataValue[Any]:
-    """Return a value as metadata; what is too large for the event log only says where it is."""
+def shown(value: Any) -> Any:
+    """Return a JSON value as metadata: a number is drawn over time; what is too large only says where it is."""
     if len(json.dumps(value)) > _LARGEST_SHOWN:
         return dg.MetadataValue.text("too large to be shown here; the answers are in agents.responses")
-    return dg.MetadataValue.json(value)
+    return value if isinstance(value, str | int | float) else dg.MetadataValue.json(value)

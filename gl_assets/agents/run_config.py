@@ -232,5 +232,5 @@ class EventConfig(dg.Config):
 @dg.config_mapping
 def query_config(config: QueryConfig) -> dict[str, Any]:
     """Return the configuration of the op that sends, for a query."""
-    given = config.model_dump(exclude_none=True)
-    return {"ops": {"send_command": {"config": {**given, "command": given.pop("query"), "kind": "query"}}}}
+    asked = config.model_dump(exclude={"query"}, exclude_none=True)
+    return {"ops": {"send_command": {"config": {**asked, "command": config.query, "kind": "query"}}}}

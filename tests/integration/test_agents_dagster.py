@@ -46,6 +46,29 @@ def run(
     return definitions.resolve_job_def(job).execute_in_process(ops, instance=instance, raise_on_error=False)
 
 
+def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """What the materialisation says."""
+    assert result.success
+    (made,) = result.asset_materializations_for_node("send_command")
+    return {name: value.value for name, value in made.metadata.items()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed."""
+    assert not result.success
+    return str(next(event for event in result.all_events if event.is_step_failure).event_specific_data)
+
+
+def start_known(plant: Plant) -> None:
+    """Start all agents while somebody orchestrates, and so hears their first heartbeats."""
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster._orchestrator is not None
+        broadcaster._orchestrator.wait_connected()
+        for agent_id in plant.targets:
+            plant.agent(agent_id)
+        until(lambda: plant.rows("SELECT count(*) FROM agents.registry") == [(len(plant.targets),)], "all registered")
+
+
 def test_job_when_run_then_answers_are_stored_and_reported_with_a_passed_check(
     plant: Plant, definitions: dg.Definitions
 ) -> None:
@@ -84,9 +107,109 @@ def test_job_when_agents_are_silent_then_it_reports_them_and_the_check_warns(
         (made,) = result.asset_materializations_for_node("send_command")
         assert made.metadata["expired"].value == 2
         assert "| GL-002 | expired |" in str(made.metadata["not_answered"].value)
-        (check,) = result.get_asset_check_evaluations()
-        assert not check.passed
-        assert check.severity is dg.AssetCheckSeverity.WARN
+        checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+        passed = {name: check.passed for name, check in checks.items()}
+        assert passed == {
+            "agents_answer_commands": False,
+            "agents_answer_fast": True,
+            "answers_come_to_a_value": False,
+        }
+        assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}
+        note = checks["answers_come_to_a_value"].metadata["note"].value
+        assert note == "there is no usable answer: 2 missing"
+
+
+def test_job_when_strategy_and_aggregation_are_configured_then_both_are_followed_and_told(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    start_known(plant)
+    config = {
+        "command": "count",
+        "args": {"n": 4},
+        "capabilities": {"all": ["heat"], "none": ["smoke"]},
+        "strategy": {"name": "capability", "count": 1},
+        "aggregation": {"method": "average", "path": "/n", "missing": "fail"},
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(definitions, "broadcast_command", config, instance=instance)
+        metadata = told(result)
+        assert (metadata["targeted"], metadata["answered"], metadata["kind"]) == (1, 1, "command")
+        assert (metadata["aggregation"], metadata["aggregated"], metadata["value"]) == ("average", True, 4.0)
+        assert metadata["aggregation_details"] == {
+            "answers": 1,
+            "least": 4.0,
+            "greatest": 4.0,
+            "standard_deviation": 0.0,
+        }
+        assert "| supports | 4 |" in metadata["provenance"]
+
+
+def test_query_job_when_run_then_a_query_is_sent_and_a_quorum_ends_it(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    plant.agent("GL-002")
+    config = {"query": "count", "quorum": {"share": 0.5}, "aggregation": {"method": "first"}, "priority": "high"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = definitions.resolve_job_def("query_agents")
+        result = job.execute_in_process(config, instance=instance)
+        metadata = told(result)
+        assert (metadata["kind"], metadata["answered"], metadata["not_awaited"]) == ("query", 1, 1)
+        assert metadata["value"] == {"n": 0}
+        # whom nobody waited for has not failed to answer
+        assert [check.passed for check in result.get_asset_check_evaluations()] == [True] * 3
+    assert plant.rows("SELECT message_type, priority, status FROM agents.messages") == [("query", "high", "done")]
+
+
+def test_event_job_when_run_then_the_event_is_published_signed_and_kept(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    wire = plant.wire()
+    config = {"topic": "energy_efficiency", "payload": {"boiler": "B1", "efficiency": 0.9}, "priority": "low"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = definitions.resolve_job_def("publish_event")
+        assert job.execute_in_process({"ops": {"send_event": {"config": config}}}, instance=instance).success
+    (event,) = until(lambda: wire.messages("event"), "the event")
+    assert (event.topic, event.payload, event.priority) == ("energy_efficiency", config["payload"], "low")
+    assert event.source_agent == "GL-001"
+    row = "SELECT message_id, message_type, topic, status FROM agents.messages"
+    assert plant.rows(row) == [(event.message_id, "event", "energy_efficiency", "done")]
+
+
+def test_event_job_when_it_cannot_be_sent_then_it_fails_saying_why(plant: Plant, definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("publish_event")
+    with dg.DagsterInstance.ephemeral() as instance:
+        wrong = {"ops": {"send_event": {"config": {"topic": "gossip"}}}}
+        assert "no topic gossip" in failure(job.execute_in_process(wrong, instance=instance, raise_on_error=False))
+
+
+def test_event_job_when_the_broker_is_away_until_the_deadline_then_it_fails_saying_so(
+    plant: Plant, definitions: dg.Definitions, broker: EmbeddedBroker
+) -> None:
+    broker.stop()
+    job = definitions.resolve_job_def("publish_event")
+    config = {"ops": {"send_event": {"config": {"topic": "emergency", "timeout_seconds": 0.5}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(config, instance=instance, raise_on_error=False)
+        assert "is expired: the broker had not taken it over" in failure(result)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"strategy": {"name": "parallel", "count": 3}}, "strategy parallel: it has no count"),
+        ({"strategy": {"name": "round_robin", "all_at_once": True}}, "strategy round_robin: it has no concurrency"),
+        ({"strategy": {"concurrency": 3, "all_at_once": True}}, "contradict each other"),
+        ({"strategy": {"name": "capability"}}, "say which capabilities are wanted"),
+        ({"quorum": {"count": 1, "share": 0.5}}, "quorum: give either"),
+        ({"aggregation": {"path": "n"}}, "path 'n' is not a JSON Pointer"),
+    ],
+)
+def test_job_when_its_configuration_contradicts_itself_then_it_fails_for_good_saying_what_to_change(
+    definitions: dg.Definitions, config: dict[str, Any], message: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(definitions, "broadcast_command", config, instance=instance)
+        assert message in failure(result)
 
 
 def test_job_when_coordination_is_off_then_it_fails_saying_what_to_add(database_url: str) -> None:
@@ -97,9 +220,7 @@ def test_job_when_coordination_is_off_then_it_fails_saying_what_to_add(database_
     definitions = dg.Definitions(assets=ASSETS, asset_checks=CHECKS, jobs=JOBS, resources=resources)
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(definitions, "broadcast_command", {}, instance=instance)
-        assert not result.success
-        failure = next(event for event in result.all_events if event.is_step_failure)
-        assert "no block `agents`" in str(failure.event_specific_data)
+        assert "no block `agents`" in failure(result)
 
 
 def test_registry_when_an_agent_is_away_then_the_snapshot_and_its_check_say_so(
