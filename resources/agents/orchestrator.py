@@ -47,6 +47,7 @@ _LOCK = 0x474C_4F52_4348
 
 _PAUSE_S = 0.25
 _RETRY_S = 1.0
+_NOT_SENT = "not sent before the deadline: its turn did not come, or the broker was away"
 
 
 class Orchestrator:
@@ -198,7 +199,7 @@ class Orchestrator:
                 if failures:
                     log.info("orchestrator_database_back", failures=failures)
                     failures = 0
-                self._turn()
+                self._guarded_turn()
             except (psycopg.OperationalError, UnreachableError) as error:
                 failures += 1
                 say = log.warning if failures == 1 else log.debug
@@ -209,6 +210,16 @@ class Orchestrator:
         if not self._stopping.is_set():
             # two sessions of one client id would throw each other out for ever
             self._bus.stop()
+
+    def _guarded_turn(self) -> None:
+        try:
+            self._turn()
+        except (psycopg.OperationalError, UnreachableError):
+            raise
+        except Exception:
+            # the lead is held as long as this process lives: a fault must not leave it held by nobody at work
+            log.exception("orchestrator_turn_failed")
+            self._stopping.wait(_RETRY_S)
 
     def _turn(self) -> None:
         connection = self._connection
@@ -238,7 +249,8 @@ class Orchestrator:
             return
         for agent_id in overdue.sent:
             desk.registry.missed(agent_id)
-        misses = [Miss(message_id, agent, self._miss_reason(agent)) for agent in overdue.agents]
+        reasons = {agent: self._miss_reason(agent) if agent in overdue.sent else _NOT_SENT for agent in overdue.agents}
+        misses = [Miss(message_id, agent, reason) for agent, reason in reasons.items()]
         desk.recorder.missed(misses, done=[message_id], after=after)
 
     def _miss_reason(self, agent_id: str) -> str:
