@@ -12,13 +12,8 @@ from resources.agents.events import EventRequest
 from resources.agents.message import LONGEST_TIMEOUT_S
 from resources.agents.requests import Command, Quorum, Request, Retry
 from resources.agents.strategies.base import Strategy
-from resources.agents.strategies.capability import ByCapability
-from resources.agents.strategies.load_balanced import LoadBalanced
-from resources.agents.strategies.parallel import Parallel
-from resources.agents.strategies.round_robin import RoundRobin
+from resources.agents.strategies.catalog import make_strategy
 from resources.core.errors import DataError
-
-_STRATEGIES: dict[str, type[Any]] = {found.name: found for found in (Parallel, RoundRobin, LoadBalanced, ByCapability)}
 
 _MESSAGE_ID = "UUIDv7 of the message, for repeating it safely; derived from the run if absent."
 _TIMEOUT = "How long answers are awaited; the configuration's default if absent."
@@ -59,18 +54,13 @@ class StrategyConfig(dg.Config):
         Raises:
             DataError: An option is given that the strategy does not have.
         """
-        strategy = _STRATEGIES[self.name]
         options = self.model_dump(exclude={"name", "all_at_once"}, exclude_none=True)
         if self.all_at_once:
             if self.concurrency is not None:
                 raise DataError("strategy: all_at_once and a concurrency contradict each other; give one of them")
             options["concurrency"] = None
         # what is no field is fixed for a strategy: round-robin waits for one agent at a time
-        unknown = sorted(set(options) - set(strategy.__dataclass_fields__))
-        if unknown:
-            raise DataError(f"strategy {self.name}: it has no {', '.join(unknown)}; leave that out")
-        built: Strategy = strategy(**options)
-        return built
+        return make_strategy(self.name, options)
 
 
 class AggregationConfig(dg.Config):

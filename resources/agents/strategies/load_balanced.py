@@ -52,7 +52,7 @@ class LoadBalanced:
         # shuffled before the stable sort: equals in any order
         left = lot.sample(list(candidates), len(candidates))
         left.sort(key=_weight, reverse=True)
-        chosen = []
+        chosen: list[str] = []
         while left and len(chosen) < self.count:
             explores = lot.random() < self.exploration
             chosen.append(left.pop(lot.randrange(len(left)) if explores else 0).agent_id)
