@@ -93,6 +93,10 @@ class Judge:
             self._verdicts[found.value] += 1
         return found
 
+    def role_of(self, agent_id: str) -> str | None:
+        """Return the role of an agent's keys, None if it has none."""
+        return self._keys.role_of(agent_id)
+
     def verdicts(self) -> dict[str, int]:
         """Return verdict -> how many messages got it so far; the refused ones are counted where they are audited."""
         with self._lock:

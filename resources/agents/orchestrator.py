@@ -168,10 +168,18 @@ class Orchestrator:
         try:
             received = self._judge.who(arrived.payload, arrived.topic)
             kind = received.message.message_type
+            if kind == "response" and self._is_for_an_alarm(received.message):
+                # the collector that sent the alarm's command hears it on the same topic
+                arrived.ack()
+                return
             take = {"heartbeat": self._on_heartbeat, "event": self._events.take}.get(kind, self._answers.take)
             take(received, arrived)
         except RefusedError as refused:
             self._refuse(refused, arrived)
+
+    def _is_for_an_alarm(self, message: Message) -> bool:
+        targets = [agent for agent in message.target_agents if agent != self._config.orchestrator_id]
+        return len(message.target_agents) == len(targets) == 1 and self._judge.role_of(targets[0]) == "alarm"
 
     def _refuse(self, refused: RefusedError, arrived: Arrived) -> None:
         self._refusals.add(refused, arrived.topic)
