@@ -20,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
-from resources.agents.config import EVENT_TOPICS, AgentsConfig
+from resources.agents.config import AgentsConfig
 from resources.core.errors import ConfigError
 from resources.core.home import config_path, gl_home
 from resources.core.origins import HISTORY_SUFFIX
@@ -260,13 +261,9 @@ class Integrations(StrictModel):
             raise ValueError("alarms: needs the block agents, for the broker and the public keys")
         try:
             refuse_unwatchable(self.alarms.rules, self.catalog())
+            refuse_unsendable(self.alarms, self.agents, self.catalog())
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        known = {*EVENT_TOPICS, *self.agents.topics}
-        for name, rule in self.alarms.rules.items():
-            for topic in (rule.topic, rule.cleared_topic):
-                if topic is not None and topic not in known:
-                    raise ValueError(f"alarms.rules.{name}: topic {topic} is not one of agents.topics: add it there")
         return self
 
     @model_validator(mode="after")

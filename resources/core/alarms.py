@@ -67,7 +67,7 @@ class AlarmChange:
             time_us=self.at_us,
             received_us=self.noticed_us,
             event_type=f"alarm_command_{self.state}" if of_command else f"alarm_{self.state}",
-            message=self._sentence(),
+            message=self.sentence,
             severity=_SEVERITIES[self.priority] if self.state in {"raised", "unanswered"} else _OVER,
             event_id=f"{self.message_id}/{self.answerer}" if of_command else self.message_id,
             sensor_id=self.sensor_id,
@@ -84,7 +84,9 @@ class AlarmChange:
             },
         )
 
-    def _sentence(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """It in words."""
         if self.answerer is not None:
             came = self.details.get("status") or "no answer"
             why = f": {self.details['error']}" if self.details.get("error") else ""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from resources.agents.orchestrator import Orchestrator
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker
 from sensors.collector.alarms import service
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.alarms.service import Alarms
-from tests.agents_support import plain_broker, until
+from tests.agents_support import SITE, plain_broker, until
 from tests.alarms_support import ALARM_ID, AlarmPlant, reading, rules
 
 COMMAND = {"name": "emergency", "targets": ["GL-002", "GL-003"], "timeout": "60s", "with_alarm": True}
@@ -70,6 +71,25 @@ def test_reading_when_beyond_the_limit_then_agents_get_event_and_command_and_the
         ("raised", None),
     ]
     assert alarms.desk.refused() == {}
+
+
+def test_answer_when_it_is_for_the_collector_then_the_orchestrator_refuses_nothing(
+    plant: AlarmPlant, database_url: str
+) -> None:
+    plant.agents.database_url = database_url
+    plant.agents.agent("GL-002")
+    orchestrator = Orchestrator(plant.agents.config, site=SITE, database_url=database_url)
+    assert orchestrator.try_start()
+    orchestrator.wait_connected()
+    alarms = started(plant.alarms(rules(command={"name": "emergency", "targets": ["GL-002"]})))
+    alarms.watch(reading(12.0))
+    until(lambda: alarms.desk.figures.answers["ok"] == 1, "the answer")
+    with plant.agents.broadcaster() as broadcaster:
+        # its answer comes on the same topic, behind the one to the collector
+        assert broadcaster.broadcast(plant.agents.command(targets=["GL-002"])).answered == 1
+    assert orchestrator.refused() == {}
+    alarms.stop()
+    orchestrator.stop()
 
 
 def test_alarm_when_the_collector_comes_back_then_it_still_stands_and_is_not_told_again(plant: AlarmPlant) -> None:

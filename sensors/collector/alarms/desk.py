@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
+from resources.agents.alarm_messages import messages_of
 from resources.agents.alarms import AlarmRule
 from resources.agents.message import Formatter, new_id
 from resources.core.alarms import AlarmChange
@@ -23,7 +24,6 @@ from resources.core.errors import PlatformError
 from resources.core.tags import SensorCatalog
 from sensors.collector.alarms.evaluator import Crossing
 from sensors.collector.alarms.figures import AlarmFigures
-from sensors.collector.alarms.messages import messages_of
 from sensors.collector.alarms.outbox import AlarmOutbox
 from sensors.collector.alarms.sender import AlarmSender, CommandAnswer, SenderCallbacks, Wire
 from sensors.collector.alarms.store import AlarmStore, Outgoing, Step
@@ -63,7 +63,7 @@ class AlarmDesk:
         """
         self._rules, self._catalog, self._store, self._clock = rules, catalog, store, clock
         self._items: SimpleQueue[_Item | None] = SimpleQueue()
-        self._sender = AlarmSender(wire, SenderCallbacks(self._on_sent, self._on_connected, self._on_answer), clock)
+        self._sender = AlarmSender(wire, SenderCallbacks(self._on_sent, self._on_answer), clock)
         self._formatter = Formatter(self._sender.agent_id, clock)
         self.figures = AlarmFigures(tuple(rules))
         self._outbox = AlarmOutbox(store.outgoing(), self.figures)
@@ -105,7 +105,8 @@ class AlarmDesk:
         return list(self._standing.values())
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; first comes what an earlier run could not send."""
+        self._work.to_send.extend(self._outbox.unsent())
         self._thread.start()
         self._sender.start()
 
@@ -135,10 +136,6 @@ class AlarmDesk:
 
     def _on_sent(self, message_id: str) -> None:
         self._items.put(lambda work: self._outbox.note_sent(message_id, self._clock.monotonic(), work.step))
-
-    def _on_connected(self) -> None:
-        # all that the broker has not taken, signed anew; the ids keep it from being done twice
-        self._items.put(lambda work: work.to_send.extend(self._outbox.unsent()))
 
     def _on_answer(self, answer: CommandAnswer, acknowledge: Callable[[], None]) -> None:
         def item(work: _Work) -> None:
@@ -248,11 +245,8 @@ class AlarmDesk:
         say(f"alarm_{change.state}", rule=change.rule, sensor_id=change.sensor_id, value=change.value)
 
     def _send(self, outgoing: Outgoing) -> None:
-        if not self._sender.connected:
-            # it goes when the broker is there
-            return
         try:
-            self._sender.send(outgoing.message)
+            self._sender.send(outgoing.message, partial(self._outbox.is_open, outgoing.message.message_id))
         except PlatformError as error:
             log.error("alarm_not_sent", rule=outgoing.change.rule, error=str(error))
 

@@ -38,6 +38,10 @@ class AlarmOutbox:
         """Return what the broker has not taken."""
         return [found.outgoing for found in self._waiting.values() if not found.sent]
 
+    def is_open(self, message_id: str) -> bool:
+        """Return whether a message still has to be sent; from any thread."""
+        return message_id in self._waiting
+
     def add(self, outgoing: Outgoing, noticed: float, step: Step) -> None:
         """Take a new message."""
         step.outgoing.append(outgoing)

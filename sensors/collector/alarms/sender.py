@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
+from resources.agents.alarm_messages import ROLE
 from resources.agents.bus import Arrived, Bus, BusCallbacks
+from resources.agents.config import AgentsConfig
+from resources.agents.encryption import PayloadCipher
 from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PublicKeys, load_private_key
+from resources.agents.keys import PublicKeys, encryption_keys_beside
 from resources.agents.message import Message, ResponsePayload
 from resources.agents.network import Network
+from resources.agents.outgoing import Publication
 from resources.agents.refusals import Refusals, RefusedError
-from resources.agents.tokens import sign
-from resources.agents.topics import agent_topic
+from resources.agents.sealing import Sealer, SigningKey
+from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock
 from resources.core.errors import ConfigError
 from resources.transport.broker import BrokerConfig
 
-ROLE = "alarm"
-"""Role of the collector's key."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,10 @@ class Wire:
     """Where the collector publishes, and as whom."""
 
     site: str
+    agents: AgentsConfig
+    """The site's public keys, permissions, and whether payloads are encrypted."""
     broker: BrokerConfig
     private_key: Path
-    public_keys: Path
     answerers: Sequence[str] = ()
     """Agents that the rules send commands to."""
 
@@ -53,7 +58,6 @@ class SenderCallbacks:
 
     on_sent: Callable[[str], None]
     """message_id of a message that the broker has taken, for each of its targets."""
-    on_connected: Callable[[], None]
     on_answer: Callable[[CommandAnswer, Callable[[], None]], None]
     """With what acknowledges it."""
 
@@ -67,22 +71,26 @@ class AlarmSender:
         Raises:
             ConfigError: A key file is missing or wrong, or the key's role is not alarm.
         """
-        self._wire, self._callbacks, self._clock = wire, callbacks, clock
-        self._key = load_private_key(wire.private_key)
-        self.agent_id = self._key.agent_id
-        if self._key.role != ROLE:
+        self._wire, self._callbacks = wire, callbacks
+        key = SigningKey(wire.private_key)
+        self.agent_id = key.agent_id
+        if key.role != ROLE:
             raise ConfigError(
-                f"private key {wire.private_key}: its role is {self._key.role}, and alarms need one of role alarm: "
+                f"private key {wire.private_key}: its role is {key.role}, and alarms need one of role {ROLE}: "
                 "make it with `gl agents keys FOLDER --agent NEW_ID --role alarm`"
             )
-        self._judge = Judge(PublicKeys(wire.public_keys, clock), wire.site, clock)
-        self._refusals = Refusals(self.agent_id)
+        keys, agents = PublicKeys(wire.agents.public_keys, clock), wire.agents
+        own = encryption_keys_beside(wire.private_key, self.agent_id)
+        cipher = PayloadCipher.of(self.agent_id, own, keys)
+        self._sealer = Sealer(key, wire.site, clock, cipher=cipher, encrypt=agents.encrypt_payloads)
+        self._judge = Judge(keys, wire.site, clock, permissions=agents.permissions, cipher=cipher)
+        self._refusals = Refusals(self.agent_id, clock)
         self._network = Network()
         self._bus = Bus(
             wire.broker,
             f"gl-{wire.site}-{self.agent_id}",
             [agent_topic(wire.site, agent, "response") for agent in wire.answerers],
-            BusCallbacks(self._on_message, callbacks.on_connected, lambda: None),
+            BusCallbacks(self._on_message, lambda: None, lambda: None),
             self._network,
         )
 
@@ -104,21 +112,39 @@ class AlarmSender:
         self._bus.stop()
         self._network.close()
 
-    def send(self, message: Message) -> None:
-        """Sign and publish a message to every topic it belongs to; `on_sent` follows.
+    def send(self, message: Message, wanted: Callable[[], bool]) -> None:
+        """Sign a message and have it published on every topic it belongs to, once the broker is there.
+
+        A token lives until the deadline of an alarm's message, so that it need not be signed anew after an outage.
+        `wanted` is asked just before it goes. `on_sent` follows.
 
         Raises:
             DataError: The token would be too large, or the payload has no canonical form.
         """
-        token = sign(message, self._key, self._wire.site, now=self._clock.now()).encode()
-        waiting = set(self._topics(message))
-        for topic in sorted(waiting):
-            self._bus.publish(topic, token, on_sent=partial(self._taken, message.message_id, topic, waiting))
+        packets = self._packets(message)
+        waiting = {topic for topic, _ in packets}
+        for topic, token in packets:
+            self._bus.put(
+                Publication(
+                    topic,
+                    token,
+                    message.priority,
+                    on_sent=partial(self._taken, message.message_id, topic, waiting),
+                    on_refused=partial(log.error, "alarm_refused_by_broker", topic=topic),
+                    wanted=wanted,
+                )
+            )
 
-    def _topics(self, message: Message) -> list[str]:
-        if message.message_type == "event":
-            return [f"gl/{self._wire.site}/events/{message.topic}"]
-        return [agent_topic(self._wire.site, agent, "command") for agent in message.target_agents]
+    def _packets(self, message: Message) -> list[tuple[str, bytes]]:
+        """Return (topic, token) of all that is to be published."""
+        site = self._wire.site
+        if message.topic is not None:
+            return [(event_topic(site, message.topic), self._sealer.token(message))]
+        return [
+            (agent_topic(site, agent, "command"), token)
+            for agents, token in self._sealer.tokens(message, message.target_agents)
+            for agent in agents
+        ]
 
     def _taken(self, message_id: str, topic: str, waiting: set[str]) -> None:
         waiting.discard(topic)

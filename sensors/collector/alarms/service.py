@@ -64,9 +64,9 @@ class Alarms(Collector):
         commands = [rule.command for rule in config.rules.values() if rule.command is not None]
         wire = Wire(
             site=site,
+            agents=agents,
             broker=config.broker or agents.broker,
             private_key=config.private_key,
-            public_keys=agents.public_keys,
             answerers=sorted({agent for command in commands for agent in command.targets}),
         )
         store = AlarmStore(home / STORE_FILE)
