@@ -29,9 +29,14 @@ SELECT c.agent_id, c.failures, c.failed_at, c.probed_at, s.session_id
 FROM agents.circuits c LEFT JOIN agents.sessions s USING (agent_id) WHERE c.agent_id = ANY(%s)
 """
 
+# who is locked is being judged this moment: not waited for, so that claims and judgements never wait for each other
 _CLAIM = """
 UPDATE agents.circuits SET probed_at = %(now)s
-WHERE agent_id = ANY(%(agents)s) AND (probed_at IS NULL OR probed_at <= %(now)s - %(recovery)s)
+WHERE agent_id IN (
+    SELECT agent_id FROM agents.circuits
+    WHERE agent_id = ANY(%(agents)s) AND (probed_at IS NULL OR probed_at <= %(now)s - %(recovery)s)
+    FOR UPDATE SKIP LOCKED
+)
 RETURNING agent_id
 """
 
