@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from threading import Lock
 
 import psycopg
 
@@ -23,6 +24,7 @@ class SeenIds:
         self._judge = judge
         self._clock = clock
         self._kept: dict[str, tuple[bytes, datetime]] = {}
+        self._lock = Lock()
         self._forgot_at = clock.now()
 
     def restore(self, connection: psycopg.Connection) -> None:
@@ -42,7 +44,8 @@ class SeenIds:
         """Keep the id of a message; return what is to be stored with what it caused."""
         message = received.message
         seen = SeenId(message.message_id, received.content_hash, message.deadline + SKEW)
-        self._kept[message.message_id] = (seen.content_hash, seen.keep_until)
+        with self._lock:
+            self._kept[message.message_id] = (seen.content_hash, seen.keep_until)
         return seen
 
     def forget(self, connection: psycopg.Connection) -> bool:
@@ -51,9 +54,7 @@ class SeenIds:
         if now - self._forgot_at < _FORGET_EVERY:
             return False
         self._forgot_at = now
-        # a copy first: the network's thread may keep one more meanwhile
-        for message_id, (_, until) in list(self._kept.items()):
-            if until < now:
-                self._kept.pop(message_id, None)
+        with self._lock:
+            self._kept = {message_id: kept for message_id, kept in self._kept.items() if kept[1] >= now}
         forget_seen(connection, now)
         return True
