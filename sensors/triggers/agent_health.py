@@ -138,7 +138,7 @@ def build_agent_health_sensor(config: Integrations) -> dg.SensorDefinition:
 def record(connection: psycopg.Connection, site: str, change: Change, now: datetime) -> None:
     """Add a change to scada.events and to the log; the caller commits."""
     agent = change.agent
-    event_type, severity = _EVENTS.get(agent.status, ("agent_degraded", "warning"))
+    event_type, severity = _EVENTS[agent.status]
     say = structlog.get_logger(__name__)
     (say.info if severity == "info" else say.warning)(event_type, agent_id=agent.agent_id, before=change.before)
     record_event(
