@@ -54,36 +54,43 @@ class DirectoryReader:
         """
         try:
             try:
-                agents = self._put_changed(index)
+                found = self._fetch()
             except psycopg.OperationalError:
                 # the server may have been restarted since the last look: one new connection tells
                 self.close()
-                agents = self._put_changed(index)
-            if agents != len(index):
-                index = DirectoryIndex()
+                found = self._fetch()
+            if self._known and self._misses_deletions(found):
                 self._forget()
-                self._put_changed(index)
+                found = self._fetch()
         except psycopg.errors.UndefinedTable as error:
             self.close()
             raise ConfigError("the database has no tables of the agents: run `gl up` or migrate it first") from error
         except psycopg.Error:
             self.close()
             raise
+        if not self._known:
+            # everything is read: what is searched meanwhile stays as it is, whole, until the new index is
+            index = DirectoryIndex()
+        self._put(index, found)
         return index
 
-    def _put_changed(self, index: DirectoryIndex) -> int:
+    def _fetch(self) -> list[tuple[Any, ...]]:
         if self._connection is None:
             self._connection = connect(self._url, autocommit=True)
-        found = self._connection.execute(_CHANGED, (self._since,)).fetchall()
-        now, since, agents = found[0][:3]
+        return self._connection.execute(_CHANGED, (self._since,)).fetchall()
+
+    def _misses_deletions(self, found: list[tuple[Any, ...]]) -> bool:
+        added = sum(row[4] is not None and row[4] not in self._known for row in found)
+        return bool(len(self._known) + added != found[0][2])
+
+    def _put(self, index: DirectoryIndex, found: list[tuple[Any, ...]]) -> None:
         rows = []
         for _, _, _, changed_in, agent_id, *values in found:
             if agent_id is not None and self._known.get(agent_id) != changed_in:
                 self._known[agent_id] = changed_in
                 rows.append(self._row(agent_id, values))
-        index.put(rows, now)
-        self._since = since
-        return int(agents)
+        index.put(rows, found[0][0])
+        self._since = found[0][1]
 
     def _forget(self) -> None:
         self._since = "0"
