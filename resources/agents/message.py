@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
-import rfc8785
 import uuid_utils
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, field_validator
 
+from resources.agents.canonical import canonical
 from resources.core.clock import Clock
 
 AGENT_ID_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
@@ -143,7 +143,7 @@ class Message(_Strict):
             rfc8785.CanonicalizationError: The payload has no canonical form (a lone surrogate, for one).
         """
         content = [self.source_agent, self.message_type, self.payload, self.timestamp, self.timeout_seconds]
-        return hashlib.sha256(rfc8785.dumps(content)).digest()
+        return hashlib.sha256(canonical(content)).digest()
 
     def to_wire(self) -> dict[str, Any]:
         """Return the claim `msg`; absent fields are left out."""

@@ -316,8 +316,8 @@ def test_schedule_when_expired_then_again_with_growing_pauses_and_at_once_when_t
     schedule.agent_returned("GL-003")
     assert [s.agents for s in schedule.take_due()] == [("GL-003",)]
     schedule.send_again("unknown", "GL-003")
-    assert not schedule.close(message.message_id, "GL-002")
-    assert not schedule.close("unknown", "GL-002")
+    assert not schedule.close(message.message_id, "GL-002").done
+    assert not schedule.close("unknown", "GL-002").done
     clock.advance(1000)
     assert schedule.take_due() == []
     assert [s.agents for s in schedule.take_overdue()] == [("GL-003",)]
