@@ -150,6 +150,8 @@ class AskConfig(dg.Config):
     timeout_seconds: float | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_S, description=_TIMEOUT)
     priority: PriorityName = Field(default="normal", description="Urgency.")
     message_id: str | None = Field(default=None, description=_MESSAGE_ID)
+    check_args: bool = Field(default=True, description="Refuse arguments that do not fit what the agents declare.")
+    try_silent: bool = Field(default=False, description="Address agents, too, that were silent several times in a row.")
 
 
 class BroadcastConfig(AskConfig):
@@ -172,6 +174,7 @@ class BroadcastConfig(AskConfig):
             self.priority,
             self.message_id or message_id,
             self.kind,
+            check_args=self.check_args,
         )
         return Request(
             command,
@@ -179,6 +182,7 @@ class BroadcastConfig(AskConfig):
             self.capabilities.build(),
             self.quorum.build(),
             Retry(self.retry.times, self.retry.after_seconds),
+            skip_open_circuits=not self.try_silent,
         )
 
 

@@ -89,6 +89,8 @@ def test_request_when_all_is_configured_then_it_carries_all() -> None:
         timeout_seconds=7,
         priority="high",
         message_id="mine",
+        check_args=False,
+        try_silent=True,
     )
     command = request.command
     assert (command.name, command.kind, command.args) == ("optimize", "query", {"objective": "cost"})
@@ -100,6 +102,7 @@ def test_request_when_all_is_configured_then_it_carries_all() -> None:
     )
     assert request.capabilities == CapabilityQuery(("heat",), ("gas", "oil"), ("coal",))
     assert (request.quorum, request.retry) == (Quorum(1), Retry(2, 0.5))
+    assert (command.check_args, request.skip_open_circuits) == (False, False)
 
 
 def test_request_when_little_is_configured_then_defaults_and_the_id_of_the_run() -> None:
