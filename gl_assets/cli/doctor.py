@@ -77,6 +77,8 @@ def examine(config: Integrations) -> Iterator[Finding]:
     looks += [(f"erp {name}", _erp_look(config, name)) for name in config.erp.systems]
     if config.agents is not None:
         looks.append(("agents", _agents_look(config)))
+    if config.alarms is not None:
+        looks.append(("alarms", _alarms_look(config)))
     with ThreadPoolExecutor(max_workers=16) as pool:
         for found in [pool.submit(_guarded, what, look) for what, look in looks]:
             yield from found.result()
@@ -244,6 +246,27 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
             yield Finding(
                 "agents", "ok", f"keys of {len(agents.targets)} agents, private key of {agents.orchestrator_id}"
             )
+
+    return look
+
+
+def _alarms_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
+    def look() -> Iterator[Finding]:
+        from resources.agents.keys import PublicKeys, load_private_key
+
+        alarms, agents = config.alarms, config.agents
+        if alarms is None or agents is None:
+            return
+        key = load_private_key(alarms.private_key)
+        if key.role != "alarm":
+            remedy = "`gl agents keys FOLDER --agent NEW_ID --role alarm`"
+            yield Finding("alarms", "error", f"the key of {key.agent_id} has role {key.role}, not alarm: {remedy}")
+        elif PublicKeys(agents.public_keys).get(key.kid) is None:
+            yield Finding(
+                "alarms", "error", f"{key.kid} is not in {agents.public_keys}: nobody will believe its alarms"
+            )
+        else:
+            yield Finding("alarms", "ok", f"{len(alarms.rules)} rules, published as {key.agent_id}")
 
     return look
 

@@ -80,6 +80,8 @@ class Evaluator:
         self._began_us = np.zeros(count, dtype=np.int64)
         self._due = np.zeros(count)
         self._value = np.zeros(count)
+        self._busy = np.zeros(len(catalog), dtype=np.int64)
+        """Points of each sensor that are not normal."""
         self._last_us = np.full(len(catalog), _NEVER, dtype=np.int64)
         self.late: Counter[str] = Counter()
         """Source -> watched readings that were not live."""
@@ -95,7 +97,7 @@ class Evaluator:
         first = int(self.points.first[sensor_key])
         for point in range(first, first + int(self.points.count[sensor_key])):
             if self.points.rules[point] == rule:
-                self._phase[point] = Phase.RAISED
+                self._set(point, Phase.RAISED)
                 return True
         return False
 
@@ -121,7 +123,7 @@ class Evaluator:
         for point in np.flatnonzero(self._phase == Phase.PENDING).tolist():
             sensor = self._catalog.sensors[int(self.points.sensor_keys[point])]
             if not is_connected(sensor.source):
-                self._phase[point] = Phase.NORMAL
+                self._set(point, Phase.NORMAL)
             elif mark >= self._due[point]:
                 found.append(self._raise(point, now_us, float(self._value[point])))
         return found
@@ -154,18 +156,22 @@ class Evaluator:
         return keys, times, values
 
     def _runs(self, keys: Ints, times: Ints, values: Floats) -> list[_Run]:
-        """Return the rows of the points that matter, runs of the same zone taken together."""
+        """Return the rows of the sensors that matter, by point, runs of the same zone taken together."""
         points = self.points
+        odd = (values > points.upper[keys]) | (values < points.lower[keys]) | (self._busy[keys] > 0)
+        if not odd.any():
+            return []
+        matters = np.zeros(self._busy.size, dtype=np.bool_)
+        matters[keys[odd]] = True
+        chosen = matters[keys]
+        keys, times, values = keys[chosen], times[chosen], values[chosen]
         rows, at = points.of_rows(keys)
         turned = points.sign[at] * values[rows]
-        beyond = turned > points.limits[at]
-        matters = np.zeros(len(points), dtype=np.bool_)
-        matters[at[beyond | (self._phase[at] != Phase.NORMAL)]] = True
-        chosen = matters[at]
-        if not chosen.any():
-            return []
-        rows, at, turned, beyond = rows[chosen], at[chosen], turned[chosen], beyond[chosen]
-        zones = np.where(beyond, _Zone.BEYOND, np.where(turned > points.clears[at], _Zone.BETWEEN, _Zone.CLEAR))
+        zones = np.where(
+            turned > points.limits[at],
+            _Zone.BEYOND,
+            np.where(turned > points.clears[at], _Zone.BETWEEN, _Zone.CLEAR),
+        )
         order = np.lexsort((times[rows], at))
         rows, at, zones = rows[order], at[order], zones[order]
         new = np.ones(at.size, dtype=np.bool_)
@@ -181,9 +187,9 @@ class Evaluator:
         if run.zone == _Zone.BEYOND:
             return self._beyond(run, now_us, mark)
         if phase == Phase.PENDING:
-            self._phase[point] = Phase.NORMAL
+            self._set(point, Phase.NORMAL)
         elif phase == Phase.RAISED and run.zone == _Zone.CLEAR:
-            self._phase[point] = Phase.NORMAL
+            self._set(point, Phase.NORMAL)
             key = int(self.points.sensor_keys[point])
             return [Crossing(self.points.rules[point], key, False, run.first_us, run.first_us, run.first)]
         return []
@@ -193,7 +199,7 @@ class Evaluator:
         if self._phase[point] == Phase.RAISED:
             return []
         if self._phase[point] == Phase.NORMAL:
-            self._phase[point] = Phase.PENDING
+            self._set(point, Phase.PENDING)
             self._began_us[point] = run.first_us
             self._due[point] = mark + (wanted_us - max(0, now_us - run.first_us)) / 1e6
         self._value[point] = run.last
@@ -204,7 +210,13 @@ class Evaluator:
             return [self._raise(point, run.last_us, run.last)]
         return []
 
+    def _set(self, point: int, phase: Phase) -> None:
+        """Put a point into a phase."""
+        change = int(phase != Phase.NORMAL) - int(self._phase[point] != Phase.NORMAL)
+        self._busy[self.points.sensor_keys[point]] += change
+        self._phase[point] = phase
+
     def _raise(self, point: int, time_us: int, value: float) -> Crossing:
-        self._phase[point] = Phase.RAISED
+        self._set(point, Phase.RAISED)
         key = int(self.points.sensor_keys[point])
         return Crossing(self.points.rules[point], key, True, time_us, int(self._began_us[point]), value)

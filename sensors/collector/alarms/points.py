@@ -39,6 +39,10 @@ class WatchPoints:
     """By sensor."""
     count: Ints
     """By sensor."""
+    upper: Floats
+    """By sensor: its lowest limit of `above`."""
+    lower: Floats
+    """By sensor: its highest limit of `below`."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -66,6 +70,10 @@ def watch_points(rules: Mapping[str, AlarmRule], catalog: SensorCatalog) -> Watc
     keys = np.array([key for key, _ in pairs], dtype=np.int64)
     sign = np.array([1.0 if rule.above is not None else -1.0 for rule in of_points])
     limits = sign * np.array([rule.threshold for rule in of_points])
+    above = sign > 0
+    upper, lower = np.full(len(catalog), np.inf), np.full(len(catalog), -np.inf)
+    np.minimum.at(upper, keys[above], limits[above])
+    np.maximum.at(lower, keys[~above], -limits[~above])
     count = np.bincount(keys, minlength=len(catalog)).astype(np.int64)
     return WatchPoints(
         rules=tuple(name for _, name in pairs),
@@ -76,4 +84,6 @@ def watch_points(rules: Mapping[str, AlarmRule], catalog: SensorCatalog) -> Watc
         durations_us=np.array([rule.duration // timedelta(microseconds=1) for rule in of_points], dtype=np.int64),
         first=np.cumsum(count) - count,
         count=count,
+        upper=upper,
+        lower=lower,
     )

@@ -158,6 +158,29 @@ def test_doctor_when_agents_are_configured_then_it_counts_their_keys(
     assert of(findings(1), "agents")[0].level == "error"
 
 
+def test_doctor_when_alarms_are_configured_then_it_looks_at_their_key(
+    config: Path, tmp_path: Path, broker: EmbeddedBroker
+):
+    folder = tmp_path / "keys"
+    public = generate_keys(folder, ["GL-001"])
+    generate_keys(folder, ["alarm-1"], role="alarm")
+    generate_keys(tmp_path / "others", ["alarm-2"], role="alarm")
+    agents = {
+        "broker": mqtt(broker.port)["broker"],
+        "private_key": str(folder / "GL-001.jwk"),
+        "public_keys": str(public),
+        "targets": [],
+    }
+    for key, level, says in (
+        (folder / "alarm-1.jwk", "ok", "0 rules, published as alarm-1"),
+        (folder / "GL-001.jwk", "error", "the key of GL-001 has role orchestrator, not alarm"),
+        (tmp_path / "others" / "alarm-2.jwk", "error", "alarm-2:1 is not in"),
+    ):
+        write(config, agents=agents, alarms={"private_key": str(key)})
+        (found,) = of(findings(0 if level == "ok" else 1), "alarms")
+        assert (found.level, found.says[: len(says)]) == (level, says)
+
+
 def test_doctor_when_a_message_holds_brackets_then_the_table_shows_them(capsys: pytest.CaptureFixture[str]):
     with module.console.capture() as shown:
         module._print([Finding("x", "error", "gone: [Errno 111] refused [/red] [see/here]")])
