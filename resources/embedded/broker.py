@@ -142,6 +142,13 @@ class EmbeddedBroker:
     def _hashed_passwords(self) -> Path:
         file = self._state / "passwords"
         _write_private(file, "".join(f"{user}:{password}\n" for user, password in self._options.users.items()))
+        if self._options.users:
+            self._hash_in_place(file)
+        with file.open("a") as ready:
+            ready.write(self._options.hashed_users)
+        return file
+
+    def _hash_in_place(self, file: Path) -> None:
         done = subprocess.run(
             [str(self._programs.mosquitto_passwd), "-U", str(file)], capture_output=True, text=True, check=False
         )
@@ -149,9 +156,6 @@ class EmbeddedBroker:
             raise PlatformError(
                 f"mosquitto_passwd ended with {done.returncode}: {done.stderr.strip()[-300:]}; the broker cannot start"
             )
-        with file.open("a") as ready:
-            ready.write(self._options.hashed_users)
-        return file
 
     def _copied_certificates(self) -> dict[str, Path]:
         # copied, because the broker's user cannot read the owner's keys
