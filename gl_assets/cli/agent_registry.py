@@ -29,23 +29,23 @@ console = Console(highlight=False)
 
 
 @click.command(name="list")
-@click.option("--all", "every", multiple=True, metavar="CAPABILITY", help="Only agents that have it; repeatable: each.")
-@click.option("--any", "one_of", multiple=True, metavar="CAPABILITY", help="Repeatable: only agents that have one.")
-@click.option("--none", "without", multiple=True, metavar="CAPABILITY", help="Only agents without it; repeatable.")
+@click.option("--can", multiple=True, metavar="CAPABILITY", help="Only agents that can do this; may be repeated.")
+@click.option("--can-any", multiple=True, metavar="CAPABILITY", help="Only agents that can do one of these.")
+@click.option("--cannot", multiple=True, metavar="CAPABILITY", help="Only agents that cannot do this.")
 @click.option("--status", type=click.Choice(tuple(COLOURS)), default=None, help="Only agents that are so.")
 @click.option("--type", "agent_type", default=None, metavar="TYPE", help="Only agents of this type.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_agents_command(
     *,
-    every: tuple[str, ...],
-    one_of: tuple[str, ...],
-    without: tuple[str, ...],
+    can: tuple[str, ...],
+    can_any: tuple[str, ...],
+    cannot: tuple[str, ...],
     status: str | None,
     agent_type: str | None,
     as_json: bool,
 ) -> None:
     """List every agent that agents.yaml declares or that was ever heard of, as it is now."""
-    query = CapabilityQuery(every, one_of, without)
+    query = CapabilityQuery(can, can_any, cannot)
     with databases() as found, connect(found.platform) as connection:
         known = list_agents(connection)
     rows = [

@@ -52,6 +52,9 @@ class AgentRow(NamedTuple):
     commands: tuple[dict[str, Any], ...]
 
 
+_NOBODY = AgentRow("", "", "", (), OFFLINE, None, None, None, ())
+
+
 class DirectoryIndex:
     """The agents of one site; rows are put in, searches are answered. Safe from any thread."""
 
@@ -127,7 +130,7 @@ class DirectoryIndex:
             if at == len(self._entries):
                 self._widen(2 * at)
             self._positions[row.agent_id] = at
-            self._rows.append(row._replace(capabilities=()))
+            self._rows.append(_NOBODY)
         return at
 
     def _widen(self, capacity: int) -> None:

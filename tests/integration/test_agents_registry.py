@@ -209,8 +209,8 @@ def test_gl_agents_list_when_asked_by_capability_status_and_type_then_only_those
         return [row["agent_id"] for row in json.loads(result.stdout)]
 
     assert listed() == ["A-00001", "A-00002", "GL-002", "GL-004"]
-    assert listed("--all", "status", "--none", "optimize") == ["GL-004"]
-    assert listed("--any", "c1", "--any", "optimize") == ["A-00001", "GL-002"]
+    assert listed("--can", "status", "--cannot", "optimize") == ["GL-004"]
+    assert listed("--can-any", "c1", "--can-any", "optimize") == ["A-00001", "GL-002"]
     assert listed("--status", "online") == ["A-00001", "A-00002"]
     assert listed("--type", "furnace") == ["GL-004"]
     table = gl.invoke(agents_command, ["list", "--type", "furnace"]).stdout
