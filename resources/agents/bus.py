@@ -95,6 +95,8 @@ class Bus:
         self._answered = False
         self._refused: str | None = None
         self._outgoing = Outgoing(pace or Pace(), in_flight=_IN_FLIGHT)
+        self.session_lost = False
+        """Whether the broker forgot this client's session while it was away, as one does that was killed."""
         self._paced = False
 
     @property
@@ -240,7 +242,7 @@ class Bus:
             self.drop()
 
     def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
+        self, client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
         self._answered = True
         if reason.is_failure:
@@ -249,6 +251,7 @@ class Bus:
         # MQTT 5: absent means 65,535
         self._outgoing.most_in_flight = min(_IN_FLIGHT, getattr(properties, "ReceiveMaximum", _IN_FLIGHT))
         self._generation += 1
+        self.session_lost = self._generation > 1 and not flags.session_present
         if self._failures:
             log.info("broker_connected_again", broker=self._where, client_id=self.client_id, failures=self._failures)
         self._failures = 0

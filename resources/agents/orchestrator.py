@@ -19,6 +19,7 @@ from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
 from resources.agents.desk import Desk
 from resources.agents.dispatcher import Dispatcher
+from resources.agents.entries import Miss
 from resources.agents.event_listeners import Callback, EventListeners
 from resources.agents.event_topics import EventTopics
 from resources.agents.events import Events
@@ -27,7 +28,7 @@ from resources.agents.judge import Verdict
 from resources.agents.message import Message
 from resources.agents.network import Network
 from resources.agents.pace import Pace
-from resources.agents.recorder import Miss, Recorder
+from resources.agents.recorder import Recorder
 from resources.agents.refusal_book import forget_refusals
 from resources.agents.refusals import RefusedError
 from resources.agents.registry_keeper import RegistryKeeper
@@ -186,6 +187,8 @@ class Orchestrator:
         arrived.ack()
 
     def _on_connected(self) -> None:
+        if self._bus.session_lost:
+            self._desk.schedule.everyone_returned()
         self._dispatcher.send_due()
 
     def _on_heartbeat(self, received: Received, arrived: Arrived) -> None:

@@ -162,6 +162,15 @@ class Schedule:
                 if agent_id in found.waiting and not found.holds(agent_id):
                     found.waiting[agent_id].due = now
 
+    def everyone_returned(self) -> None:
+        """Have everything open sent again now: the broker may have lost commands and answers that it had."""
+        now = self._clock.monotonic()
+        with self._lock:
+            for found in self._open.values():
+                for target, waiting in found.waiting.items():
+                    if waiting.attempts and not found.holds(target):
+                        waiting.due = now
+
     def take_due(self) -> list[Sending]:
         """Return what is to be sent now, critical first, and count it as sent."""
         now, wall = self._clock.monotonic(), self._clock.now()
