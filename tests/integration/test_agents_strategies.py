@@ -10,7 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +332,19 @@ def test_dry_run_when_asked_then_it_says_who_and_nothing_is_stored_or_sent(fleet
     assert fleet.plant.rows("SELECT count(*) FROM agents.messages") == before
     assert fleet.plant.rows("SELECT 1 FROM agents.turns") == []
     assert fleet.worked == []
+
+
+def test_turn_when_several_processes_take_one_then_each_has_its_own_and_a_refused_command_takes_none(
+    fleet: Fleet,
+) -> None:
+    with fleet.broadcaster() as broadcaster, pytest.raises(DataError, match="262144 are allowed"):
+        broadcaster.run(
+            replace(fleet.request(RoundRobin(count=1)), command=fleet.plant.command("work", args={"x": "x" * 300_000}))
+        )
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = list(threads.map(fleet.run, [RoundRobin(count=1)] * 4))
+    assert [outcome.answered for outcome in outcomes] == [1] * 4
+    assert sorted(fleet.worked) == list(AGENTS[:4])
 
 
 def test_turns_when_the_process_is_killed_after_accepting_then_the_next_orchestrator_keeps_to_them(

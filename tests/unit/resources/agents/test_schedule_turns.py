@@ -64,7 +64,8 @@ def test_schedule_when_the_deadline_comes_then_it_tells_who_was_never_sent_it() 
     clock.advance(10)
     assert due(schedule) == []
     (overdue,) = schedule.take_overdue()
-    assert (overdue.agents, overdue.sent) == ((A, B, C), {A})
+    assert overdue.agents == (A, B, C)
+    assert overdue.sent == {A}
 
 
 def test_schedule_when_another_orchestrator_goes_on_then_the_sent_are_sent_again_and_the_turns_kept() -> None:

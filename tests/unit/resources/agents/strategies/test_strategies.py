@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from resources.agents.strategies.base import Candidate, Strategy
 from resources.agents.strategies.capability import ByCapability
+from resources.agents.strategies.catalog import make_strategy
 from resources.agents.strategies.load_balanced import LoadBalanced
 from resources.agents.strategies.parallel import Parallel
 from resources.agents.strategies.round_robin import RoundRobin
@@ -130,6 +131,8 @@ def test_capability_when_chosen_then_the_best_first_and_equals_by_id() -> None:
         (lambda: LoadBalanced(0), "count of 0"),
         (lambda: LoadBalanced(exploration=1.5), "1.5 is no share"),
         (lambda: LoadBalanced(concurrency=0), "concurrency of 0"),
+        (lambda: make_strategy("loudest", {}), "there are parallel, round_robin, load_balanced, capability"),
+        (lambda: make_strategy("parallel", {"count": 3}), "it has no count; it has concurrency, only_online"),
         (lambda: ByCapability(0), "count of 0"),
         (lambda: ByCapability(concurrency=0), "concurrency of 0"),
     ],
