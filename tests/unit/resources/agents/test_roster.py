@@ -12,6 +12,8 @@ from resources.agents.roster import RosterFile, load_roster
 from resources.core.errors import ConfigError
 from resources.demo_plant.roster import AGENT_IDS, write_roster
 
+REPOSITORY = Path(__file__).resolve().parents[4]
+
 GOOD = """\
 agents:
   GL-002:
@@ -107,3 +109,10 @@ def test_roster_file_when_it_changes_then_read_again_and_while_broken_the_last_g
     assert watched.roster == found
     replace(file, GOOD + "  GL-004: {name: New, type: boiler}\n# a remark changes nothing\n")
     assert watched.take_changed() is None
+
+
+def test_roster_of_the_how_to_when_copied_then_it_is_right(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "how-to" / "agents-registry.md").read_text()
+    file = tmp_path / "agents.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0])
+    assert list(load_roster(file).agents) == ["GL-002", "GL-003"]
