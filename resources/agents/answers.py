@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from resources.agents import outbox
 from resources.agents.bus import Arrived
 from resources.agents.desk import Desk
+from resources.agents.entries import Answer
 from resources.agents.judge import Verdict
 from resources.agents.message import PRIORITIES, Message, ResponsePayload
-from resources.agents.recorder import Answer
 from resources.agents.refusals import RefusedError
 from resources.agents.tokens import Received
 

@@ -10,9 +10,9 @@ import structlog
 from resources.agents import outbox
 from resources.agents.bus import Bus
 from resources.agents.desk import Desk
+from resources.agents.entries import Miss, Sent
 from resources.agents.message import Message
 from resources.agents.outgoing import Publication
-from resources.agents.recorder import Miss, Sent
 from resources.agents.schedule import Sending
 from resources.agents.sealing import Sealer
 from resources.agents.tokens import LIFETIME_S

@@ -7,9 +7,9 @@ from threading import Lock
 
 import psycopg
 
+from resources.agents.entries import SeenId
 from resources.agents.judge import SKEW, Judge, Verdict
 from resources.agents.memory import forget_seen, load_seen
-from resources.agents.recorder import SeenId
 from resources.agents.tokens import Received
 from resources.core.clock import Clock
 

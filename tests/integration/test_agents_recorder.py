@@ -1,0 +1,74 @@
+"""The recorder on a real database: what can never be written is left out, and everything else of its batch is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from resources.agents import outbox
+from resources.agents.entries import Answer, Miss, SeenId
+from resources.agents.message import Formatter, Message, new_id
+from resources.agents.recorder import Recorder
+from resources.core.clock import SystemClock
+from resources.databases.timescale.connection import connect
+
+FORMATTER = Formatter("GL-001", SystemClock())
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    with connect(database_url, autocommit=True) as opened:
+        yield opened
+
+
+def accepted(connection: psycopg.Connection, targets: list[str]) -> Message:
+    return outbox.accept(connection, FORMATTER.command("x", {}, targets=targets, timeout_s=60)).message
+
+
+def answer(command: Message, agent_id: str, reason: str | None = None) -> tuple[Answer, SeenId]:
+    message_id, now = new_id(), datetime.now(UTC)
+    made = Answer(message_id, command.message_id, agent_id, "answered", {"status": "ok", "result": 1}, now, reason)
+    return made, SeenId(message_id, b"hash", now + timedelta(hours=1))
+
+
+def test_batch_when_single_entries_can_never_be_written_then_the_others_are_and_all_are_acknowledged(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    recorder = Recorder(database_url)
+    command = accepted(connection, ["GL-002", "GL-003", "GL-004"])
+    good_event = FORMATTER.event("emergency", {"n": 1}, timeout_s=60)
+    bad_event = FORMATTER.event("emergency", {"n": 2}, timeout_s=60).model_copy(update={"topic": "a\0b"})
+    called = threading.Semaphore(0)
+    after = [called.release]
+    # gathered before it starts: one transaction
+    recorder.answered(*answer(command, "GL-002"), done=False, after=after)
+    recorder.answered(*answer(command, "GL-003", reason="a\0b"), done=False, after=after)
+    seen = SeenId(good_event.message_id, b"hash", datetime.now(UTC) + timedelta(hours=1))
+    recorder.event(bad_event, SeenId(bad_event.message_id, b"hash", seen.keep_until), after=after)
+    recorder.event(good_event, seen, after=after)
+    recorder.missed([Miss(command.message_id, "GL-004", "silent")], done=[command.message_id], after=after)
+    recorder.start()
+    for _ in range(5):
+        assert called.acquire(timeout=60)
+    recorder.close()
+    deliveries = connection.execute("SELECT agent_id, state FROM agents.deliveries ORDER BY 1").fetchall()
+    assert deliveries == [("GL-002", "answered"), ("GL-003", "queued"), ("GL-004", "expired")]
+    # U+0000 in a topic is written as U+FFFD: such an event is never received, but the row does no harm
+    events = connection.execute("SELECT payload->>'n' FROM agents.messages WHERE message_type = 'event' ORDER BY 1")
+    assert events.fetchall() == [("1",), ("2",)]
+    assert outbox.status(connection, command.message_id) == "done"
+    assert connection.execute("SELECT count(*) FROM agents.responses").fetchone() == (1,)
+
+
+def test_recorder_when_closed_while_the_database_is_away_then_nothing_is_acknowledged() -> None:
+    recorder = Recorder("postgresql://nobody@127.0.0.1:1/none")
+    acknowledged = threading.Event()
+    recorder.start()
+    recorder.barrier(acknowledged.set)
+    recorder.published(new_id())
+    recorder.close()
+    assert not acknowledged.is_set()
