@@ -7,6 +7,7 @@ import threading
 
 import click
 
+from gl_assets.cli.agent_events import cancel, publish
 from gl_assets.cli.agent_keys import keys
 from gl_assets.cli.agent_refusals import refused
 from gl_assets.cli.agent_registry import health, list_agents_command, watch
@@ -39,6 +40,8 @@ agents.add_command(keys)
 agents.add_command(refused)
 agents.add_command(send)
 agents.add_command(query)
+agents.add_command(publish)
+agents.add_command(cancel)
 
 
 @agents.command()

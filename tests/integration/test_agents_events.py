@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from gl_assets.cli.agents import agents as agents_command
 from resources.agents import outbox, tokens
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.bus import Arrived, Bus, BusCallbacks
@@ -264,3 +268,29 @@ def test_arguments_when_they_do_not_fit_what_was_declared_then_nothing_is_sent_u
         assert {result.state for result in outcome.results} == {"failed"}
         assert broadcaster.broadcast(plant.command(args={"n": 4})).answered == 2
     assert len(plant.executions) == 2
+
+
+def test_gl_agents_publish_and_cancel_when_called_then_they_say_what_became_of_it(
+    plant: Plant, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"site": SITE, "start": "2026-01-01T00:00:00Z", "agents": plant.config.model_dump(mode="json")}
+    path = plant.folder / "integrations.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    monkeypatch.setenv("GL_DATABASE_URL", plant.database_url)
+    gl = CliRunner()
+    publish = ["publish", "emergency", "--payload", '{"reason": "drum level"}', "--priority", "critical"]
+    done = json.loads(gl.invoke(agents_command, [*publish, "--json"]).stdout)
+    assert (done["status"], done["repeated"]) == ("done", False)
+    again = gl.invoke(agents_command, [*publish, "--message-id", done["message_id"]])
+    assert again.stdout.strip() == f"event {done['message_id']} on emergency: the broker has it"
+    assert "not JSON" in str(gl.invoke(agents_command, ["publish", "emergency", "--payload", "{"]).exception)
+    until(lambda: reader.events, "on the wire")
+    ended = gl.invoke(agents_command, ["cancel", done["message_id"]])
+    assert (ended.exit_code, ended.stdout.strip()) == (1, f"{done['message_id']} had ended before: done")
+    assert "there is none of that id" in str(gl.invoke(agents_command, ["cancel", new_id()]).exception)
+    with plant.broadcaster() as broadcaster:
+        open_id = broadcaster.accept(plant.command(targets=["GL-003"])).message.message_id
+        withdrawn = gl.invoke(agents_command, ["cancel", open_id])
+        assert (withdrawn.exit_code, withdrawn.stdout.strip()) == (0, f"{open_id} is withdrawn")
+        assert broadcaster._wait_done(open_id, 30) == "cancelled"
