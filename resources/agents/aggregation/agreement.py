@@ -56,6 +56,22 @@ def agreeing(numbers: Floats, row: int, tolerance: float, relative: float) -> ND
     return np.asarray(close.all(axis=1))
 
 
+def remoteness(numbers: Floats) -> Floats:
+    """Return for each row the sum of its distances to all others, each column as a share of its spread."""
+    rows = len(numbers)
+    total = np.zeros(rows)
+    for column in numbers.T:
+        scaled = column / max(1.0, float(np.abs(column).max()))
+        order = np.argsort(scaled, kind="stable")
+        ascending = scaled[order] - scaled[order[0]]
+        if ascending[-1] > 0:
+            below = np.cumsum(ascending)
+            ranks = np.arange(1, rows + 1)
+            # to the left: rank times itself less their sum; to the right: their sum less the others times itself
+            total[order] += (ascending * (2 * ranks - rows) - 2 * below + below[-1]) / ascending[-1]
+    return total
+
+
 def spreads(numbers: Floats) -> Floats:
     """Return for each column how far its least and its greatest number are apart."""
     with np.errstate(over="ignore"):

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resources.agents.aggregation.agreement import Floats, agreeing, as_rows, neighbours, spreads, take_apart
+from resources.agents.aggregation.agreement import (
+    Floats,
+    agreeing,
+    as_rows,
+    neighbours,
+    remoteness,
+    spreads,
+    take_apart,
+)
 from resources.agents.aggregation.ballots import Ballot
 from resources.agents.aggregation.finding import Finding
 from resources.agents.aggregation.model import Aggregation
@@ -52,7 +60,7 @@ def consensus(ballots: Sequence[Ballot], aggregation: Aggregation) -> Finding:
         widest = float(spread.max(initial=0.0))
         details = {"spread": widest}
         if _is_unanimous(group, spread, aggregation):
-            centre = _leader(group, aggregation)[0]
+            centre = _ranked(group, remoteness(group.numbers))[0]
             return Finding(group.ballots[centre].value, everyone, details)
         reason = f"the answers differ: their numbers are up to {widest:g} apart"
     else:
@@ -76,26 +84,27 @@ def _votes(ballots: Sequence[Ballot], aggregation: Aggregation) -> list[tuple[Ba
 
 def _votes_within(group: _Group, aggregation: Aggregation) -> Iterator[tuple[Ballot, list[Ballot]]]:
     """Yield the answers of one shape that details may name, each with those near it that are near no earlier one."""
-    left = group
-    for _ in range(_MOST_NAMED):
-        if not left.ballots:
-            return
-        centre, close = _leader(left, aggregation)
-        near, far = ([b for b, is_near in zip(left.ballots, close, strict=True) if is_near == side] for side in (1, 0))
-        yield left.ballots[centre], near
-        left = _Group(far, left.numbers[~close])
-
-
-def _leader(group: _Group, aggregation: Aggregation) -> tuple[int, NDArray[np.bool_]]:
-    """Return the row of a group that the most weight agrees with, and which rows agree with it."""
     tolerance, relative = aggregation.tolerance, aggregation.relative_tolerance
     support, distance = neighbours(group.numbers, tolerance, relative, group.weights)
-    # the same answer whatever order the ballots are in
-    best = min(
-        range(len(group.ballots)),
-        key=lambda row: (-support[row], distance[row], tuple(group.numbers[row]), group.ballots[row].agent_id),
-    )
-    return best, agreeing(group.numbers, best, tolerance, relative)
+    free = np.ones(len(group.ballots), dtype=np.bool_)
+    named = 0
+    for centre in _ranked(group, -support, distance):
+        if free[centre]:
+            near = agreeing(group.numbers, centre, tolerance, relative) & free
+            yield group.ballots[centre], [group.ballots[row] for row in np.flatnonzero(near)]
+            free &= ~near
+            named += 1
+        if named == _MOST_NAMED:
+            return
+
+
+def _ranked(group: _Group, *keys: Floats) -> list[int]:
+    """Return the rows by these keys, equal ones by their numbers and their agents: the same in whatever order."""
+
+    def key(row: int) -> tuple[Any, ...]:
+        return (*(values[row] for values in keys), tuple(group.numbers[row]), group.ballots[row].agent_id)
+
+    return sorted(range(len(group.ballots)), key=key)
 
 
 def _groups(ballots: Sequence[Ballot]) -> list[_Group]:
