@@ -98,6 +98,8 @@ class Bus:
         self.session_lost = False
         """Whether the broker forgot this client's session while it was away, as one does that was killed."""
         self._paced = False
+        self._watching_writes = False
+        self._asked_to_write = False
 
     @property
     def connected(self) -> bool:
@@ -184,19 +186,21 @@ class Bus:
             sock = client.socket()
 
     def on_writable(self) -> None:
-        """Write what waits; stop watching the socket for writing once nothing does.
-
-        paho's own book-keeping loses a wake-up when another thread publishes between its last look at the queue and
-        its unregistering; the packet would then lie there until the next ping. So the queue is looked at once more.
-        """
+        """Write what waits; what the socket does not take is written once it says that it can."""
         client = self._client
+        # before the queue is looked at: what is put in after the look asks again
+        self._asked_to_write = False
         client.loop_write()
         sock = client.socket()
-        if sock is None or client.want_write():
+        if sock is None:
             return
-        self._network.want_write(sock, self, wanted=False)
-        if client.want_write():
-            self._network.want_write(sock, self, wanted=True)
+        waits = client.want_write()
+        if waits != self._watching_writes:
+            self._watching_writes = waits
+            self._network.want_write(sock, self, wanted=waits)
+        if not waits and client.want_write():
+            # put in while it still looked as if the socket was watched
+            self._network.write_soon(self)
 
     def on_second(self) -> None:
         """Send a ping when one is due."""
@@ -215,8 +219,8 @@ class Bus:
         client.on_publish = self._on_publish
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = lambda _client, _data, sock: self._network.unwatch(sock)
-        client.on_socket_register_write = lambda _client, _data, sock: self._network.want_write(sock, self, wanted=True)
-        # `on_writable` decides when to stop watching; this only keeps paho from writing in the publisher's thread
+        client.on_socket_register_write = self._on_waiting
+        # `on_writable` decides what is watched; this only keeps paho from writing in the publisher's thread
         client.on_socket_unregister_write = lambda _client, _data, _sock: None
         return client
 
@@ -369,9 +373,15 @@ class Bus:
             log.error("publication_refused", client_id=self.client_id, topic=publication.topic, reason=reason.getName())
         _guarded(publication.on_refused if reason.is_failure else publication.on_sent, self.client_id)
 
+    def _on_waiting(self, _client: paho.Client, _data: Any, _sock: Any) -> None:
+        if not (self._watching_writes or self._asked_to_write):
+            self._asked_to_write = True
+            self._network.write_soon(self)
+
     def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
         # without it Nagle's algorithm holds small messages back for up to 40 ms
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._watching_writes = False
         self._network.watch(sock, self)
 
 

@@ -50,6 +50,7 @@ class Network:
         self._connections: set[Connection] = set()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._soon: deque[Callable[[], None]] = deque()
+        self._to_write: deque[Connection] = deque()
         self._awake = False
         self._numbers = itertools.count()
         self._connectors = ThreadPoolExecutor(connecting_threads, thread_name_prefix="mqtt-connect")
@@ -92,6 +93,15 @@ class Network:
         """Run `call`, which must not block, in the network's thread as soon as it has served what is there."""
         self._soon.append(call)
         self._wake()
+
+    def write_soon(self, connection: Connection) -> None:
+        """Call a connection's `on_writable` as soon as what is there has been served, without asking the kernel first.
+
+        Almost always the socket takes it; that spares two system calls and a turn of the loop for each packet.
+        """
+        self._to_write.append(connection)
+        if threading.current_thread() is not self._thread:
+            self._wake()
 
     def watch(self, sock: Any, connection: Connection) -> None:
         """Watch a socket for reading."""
@@ -143,6 +153,7 @@ class Network:
                 self._serve(key.data, mask)
             self._run_soon()
             self._run_timers()
+            self._write_what_waits()
             if time.monotonic() - second >= _MISC_EVERY_S:
                 second = time.monotonic()
                 with self._lock:
@@ -161,7 +172,7 @@ class Network:
             _guarded(connection.on_writable)
 
     def _pause(self) -> float:
-        if self._soon:
+        if self._soon or self._to_write:
             return 0.0
         with self._lock:
             due = self._timers[0][0] if self._timers else None
@@ -171,6 +182,10 @@ class Network:
         # what these calls ask for themselves has its turn after the sockets
         for _ in range(len(self._soon)):
             _guarded(self._soon.popleft())
+
+    def _write_what_waits(self) -> None:
+        for _ in range(len(self._to_write)):
+            _guarded(self._to_write.popleft().on_writable)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

@@ -6,12 +6,12 @@ commit (`sdk/journal.py`).
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import orjson
 import uuid_utils
 
 from resources.agents.judge import SKEW
@@ -32,6 +32,13 @@ CREATE INDEX IF NOT EXISTS seen_keep_until ON seen (keep_until_us);
 CREATE TABLE IF NOT EXISTS outgoing (
     agent_id TEXT NOT NULL, message_id TEXT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (agent_id, message_id)
 ) WITHOUT ROWID;
+"""
+_BEGIN = """
+INSERT OR REPLACE INTO seen (agent_id, message_id, content_hash, keep_until_us, command) VALUES {rows}
+"""
+_FINISH = """
+UPDATE seen SET response = done.column1 FROM (VALUES {rows}) AS done
+WHERE agent_id = done.column2 AND message_id = done.column3
 """
 _NO_ANSWER = "null"
 """In place of a response: what asks for none (an event) was done."""
@@ -102,13 +109,17 @@ class SeenStore:
         self._prune()
         keep_until = command.deadline + SKEW
         self._seen[agent_id, command.message_id] = Seen(content_hash, keep_until, command, None)
-        parameters = (agent_id, command.message_id, content_hash, to_micros(keep_until), json.dumps(command.to_wire()))
-        self._journal.put("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, NULL)", parameters, on_durable)
+        kept = command
+        if len(command.target_agents) > 1:
+            # the others are nobody's business here, and without them a page of the file holds many rows
+            kept = command.model_copy(update={"target_agents": [agent_id]})
+        parameters = (agent_id, command.message_id, content_hash, to_micros(keep_until), _text(kept))
+        self._journal.put(_BEGIN, parameters, on_durable)
 
     def finish(self, agent_id: str, response: Message, on_durable: OnDurable) -> None:
         """Record the answer to a command that was begun."""
         assert response.correlation_id is not None
-        self._finish((agent_id, response.correlation_id), response, json.dumps(response.to_wire()), on_durable)
+        self._finish((agent_id, response.correlation_id), response, _text(response), on_durable)
 
     def finish_unanswered(self, agent_id: str, message_id: str, on_durable: OnDurable | None = None) -> None:
         """Record that what asks for no answer was done."""
@@ -130,7 +141,7 @@ class SeenStore:
     def keep_outgoing(self, agent_id: str, event: Message) -> None:
         """Record an event that is to be sent; durable on return."""
         self._outgoing[agent_id, event.message_id] = event
-        parameters = (agent_id, event.message_id, json.dumps(event.to_wire()))
+        parameters = (agent_id, event.message_id, _text(event))
         self._journal.put_and_wait("INSERT OR REPLACE INTO outgoing VALUES (?, ?, ?)", parameters)
 
     def outgoing(self, agent_id: str) -> list[Message]:
@@ -150,9 +161,7 @@ class SeenStore:
         seen = self._seen.get(key)
         if seen is not None:
             self._seen[key] = replace(seen, response=response, finished=True)
-        self._journal.put(
-            "UPDATE seen SET response = ? WHERE agent_id = ? AND message_id = ?", (text, *key), on_durable
-        )
+        self._journal.put(_FINISH, (text, *key), on_durable)
 
     def _prune(self) -> None:
         now = self._clock.now()
@@ -190,8 +199,12 @@ class SeenStore:
         return {(agent_id, message_id): _message(event) for agent_id, message_id, event in rows}
 
 
+def _text(message: Message) -> str:
+    return orjson.dumps(message.to_wire()).decode()
+
+
 def _message(text: str) -> Message:
-    return Message.model_validate(json.loads(text))
+    return Message.model_validate(orjson.loads(text))
 
 
 def _after(session_id: str) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,6 +19,15 @@ import structlog
 log = structlog.get_logger(__name__)
 
 _COMMIT_RETRY_S = 1.0
+
+_MOST_ROWS = 500
+"""In one statement; SQLite allows 32,766 parameters."""
+
+ROWS = "{rows}"
+"""Where a statement takes the rows of many changes at once: `(?, ?), (?, ?)`.
+
+Until a change without it comes, those of one statement are executed together, whatever came between them.
+"""
 
 OnDurable = Callable[[], None]
 
@@ -99,13 +109,37 @@ class Journal:
     def _commit(self, batch: list[_Change]) -> None:
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            for change in batch:
-                self._database.execute(change.statement, change.parameters)
+            for statement, parameters in _merged(batch):
+                self._database.execute(statement, parameters)
             self._database.execute("COMMIT")
         except sqlite3.Error:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+
+
+def _merged(batch: list[_Change]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield what to execute: changes whose statement holds ROWS as few statements of many rows, the others one by one.
+
+    Each statement gives up the interpreter's lock, and in a busy process may wait milliseconds to get it back.
+    """
+    gathered: dict[str, list[tuple[Any, ...]]] = {}
+    for change in batch:
+        if ROWS in change.statement:
+            gathered.setdefault(change.statement, []).append(change.parameters)
+            continue
+        yield from _of_many_rows(gathered)
+        gathered = {}
+        yield change.statement, change.parameters
+    yield from _of_many_rows(gathered)
+
+
+def _of_many_rows(gathered: dict[str, list[tuple[Any, ...]]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for statement, rows in gathered.items():
+        row = f"({', '.join('?' * len(rows[0]))})"
+        for first in range(0, len(rows), _MOST_ROWS):
+            some = rows[first : first + _MOST_ROWS]
+            yield statement.replace(ROWS, ", ".join([row] * len(some))), tuple(chain.from_iterable(some))
 
 
 def _call_all(batch: list[_Change]) -> None:
