@@ -13,7 +13,9 @@ import psycopg
 import pytest
 import yaml
 from click.testing import CliRunner
+from rich.console import Console
 
+from gl_assets.cli import agent_registry
 from gl_assets.cli.agents import agents as agents_command
 from resources.agents.directory import CapabilityQuery, Directory
 from resources.agents.orchestrator import Orchestrator
@@ -232,7 +234,9 @@ def test_gl_agents_health_when_agents_answered_or_are_unknown_then_scores_and_re
     assert "never heard of" in gl.invoke(agents_command, ["health", "--hours", "1"]).stdout
 
 
-def test_gl_agents_watch_when_agents_come_and_go_then_each_change_is_a_line(plant: Plant, gl: CliRunner) -> None:
+def test_gl_agents_watch_when_agents_come_and_go_then_each_change_is_a_line(
+    plant: Plant, gl: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with orchestrating(plant):
         plant.agent("GL-002")
         until(lambda: len(registered(plant)) == 1, "heard of")
@@ -246,3 +250,10 @@ def test_gl_agents_watch_when_agents_come_and_go_then_each_change_is_a_line(plan
         assert shown.exit_code == 0, shown.output
         assert "1 agents:  0 online  0 degraded  1 offline" in shown.stdout
         assert "it left, or its connection was lost" in shown.stdout
+        monkeypatch.setattr(agent_registry, "console", Console(force_terminal=True, width=120))
+        live = gl.invoke(agents_command, ["watch", "--for", "0.2", "--every", "0.1"])
+        assert live.exit_code == 0, live.output
+        entered, left = live.stdout.index("\x1b[?1049h"), live.stdout.index("\x1b[?1049l")
+        assert "GL-002" in live.stdout[entered:left]
+        # the terminal is as it was, with the last look below
+        assert "GL-002" in live.stdout[left:]

@@ -93,3 +93,13 @@ def test_check_when_the_windows_are_too_many_for_the_ui_names_one_that_fits(file
 
 def test_check_when_the_file_is_missing_says_how_it_is_named(tmp_path: Path):
     assert "GL_CONFIG names the configuration file" in str(_check(str(tmp_path / "none.yaml")).exception)
+
+
+def test_check_when_the_roster_of_the_agents_is_wrong_names_its_file_line_and_key(file: Path, tmp_path: Path):
+    roster = tmp_path / "agents.yaml"
+    roster.write_text("agents:\n  GL-002:\n    name: Boiler\n")
+    agents = f"agents: {{broker: {{host: localhost}}, private_key: a.jwk, public_keys: b.jwks, roster: {roster}}}\n"
+    file.write_text(GOOD + agents)
+    assert str(_check(str(file)).exception) == "agents.yaml:2: agents.GL-002.type: Field required"
+    roster.unlink()
+    assert f"agents.roster: {roster} does not exist" in json.loads(_check(str(file), "--json").stdout)["missing_files"]
