@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import psycopg
 
@@ -27,7 +27,7 @@ from resources.agents.message import Formatter, Message
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.planner import Planner
 from resources.agents.release import Release
-from resources.agents.requests import Command, Outcome, Request, Result, Skipped
+from resources.agents.requests import Command, Outcome, OutcomeStatus, Request, Result, Skipped
 from resources.agents.sealing import SendingRules
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
@@ -114,13 +114,7 @@ class Broadcaster:
         sent = self._find_repeated(request.command) or self._accept_planned(request)
         message_id = sent.message.message_id
         status = self._wait_done(message_id, request.wait_s, known=sent.repeated)
-        outcome = Outcome(sent.message, sent.repeated, self.results(message_id), sent.skipped)
-        outcome = replace(outcome, status=status, needed=sent.release.needed)  # type: ignore[arg-type]
-        not_awaited = status == "cancelled" or (status == "done" and sent.release.needed is not None and outcome.enough)
-        if not not_awaited:
-            return outcome
-        results = (replace(result, awaited=result.state != "expired") for result in outcome.results)
-        return replace(outcome, results=tuple(results))
+        return self._outcome(sent, status)
 
     def accept(self, command: Command) -> outbox.Accepted:
         """Put a command into the outbox and have it sent to all its targets at once; from here on it survives a crash.
@@ -138,8 +132,8 @@ class Broadcaster:
             DataError: As `accept`.
         """
         accepted = self.accept(command)
-        self._wait_done(accepted.message.message_id, known=accepted.repeated)
-        return Outcome(accepted.message, accepted.repeated, self.results(accepted.message.message_id))
+        status = self._wait_done(accepted.message.message_id, known=accepted.repeated)
+        return self._outcome(_Sent(accepted.message, accepted.repeated, Release()), status)
 
     def publish(self, event: EventRequest, *, wait_s: float | None = None) -> Published:
         """Put an event into the outbox, and return when the broker has it, its deadline or `wait_s` has passed.
@@ -208,6 +202,14 @@ class Broadcaster:
         reason = "dry run: nothing was sent"
         results = tuple(Result(agent_id, "queued", 0, reason, None, None, None) for agent_id in sorted(plan.targets))
         return Outcome(message, False, results, plan.skipped, "dry_run", plan.release.needed)
+
+    def _outcome(self, sent: _Sent, status: str) -> Outcome:
+        results, needed = self.results(sent.message.message_id), sent.release.needed
+        found = Outcome(sent.message, sent.repeated, results, sent.skipped, cast("OutcomeStatus", status), needed)
+        if status == "cancelled" or (status == "done" and needed is not None and found.enough):
+            left = (replace(result, awaited=result.state != "expired") for result in results)
+            return replace(found, results=tuple(left))
+        return found
 
     def _find_repeated(self, command: Command) -> _Sent | None:
         """Return the message of a command whose id was accepted before."""

@@ -141,6 +141,9 @@ class Request:
     """Say who would be addressed; nothing is stored or sent."""
 
 
+OutcomeStatus = Literal["accepted", "done", "cancelled", "dry_run"]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a command at all of its targets."""
@@ -152,7 +155,7 @@ class Outcome:
     """One per agent addressed, by agent id."""
     skipped: tuple[Skipped, ...] = ()
     """Candidates that were not addressed, by agent id."""
-    status: Literal["accepted", "done", "cancelled", "dry_run"] = "done"
+    status: OutcomeStatus = "done"
     """accepted: the wait ended before the command; what is still open goes on."""
     needed: int | None = None
     """Good answers that were enough, where there was a quorum."""
