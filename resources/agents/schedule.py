@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -33,6 +34,33 @@ class _OpenMessage:
     waiting: dict[str, _Waiting] = field(default_factory=dict)
     turns: Turns | None = None
     """Who may have it now; None: everyone."""
+    soonest: float = math.inf
+    """No target is due before this: a message that waits for answers is not looked through at every turn."""
+
+    def make_due(self, target: str, at: float) -> None:
+        """Have a target sent the message at `at`."""
+        self.waiting[target].due = at
+        self.soonest = min(self.soonest, at)
+
+    def take_due(self, now: float) -> tuple[str, ...]:
+        """Return the targets that are due, and count them as sent."""
+        for target in self.turns.take(now) if self.turns is not None else ():
+            self.make_due(target, now)
+        if self.soonest > now:
+            return ()
+        due = tuple(
+            target for target, waiting in self.waiting.items() if waiting.due is not None and waiting.due <= now
+        )
+        for target in due:
+            waiting = self.waiting[target]
+            waiting.due, waiting.sent = None, now
+            waiting.attempts += 1
+            if self.turns is not None:
+                self.turns.sent(target, now)
+        self.soonest = min(
+            (waiting.due for waiting in self.waiting.values() if waiting.due is not None), default=math.inf
+        )
+        return due
 
     def holds(self, agent_id: str) -> bool:
         """Return whether an agent's turn has not come yet."""
@@ -93,6 +121,7 @@ class Schedule:
                 turns = None if release is None else Turns(release, attempts, good)
                 found = _OpenMessage(message, message.deadline, turns=turns)
                 found.waiting = {a: _Waiting(n, None if found.holds(a) else now) for a, n in attempts.items()}
+                found.soonest = now
                 self._open[message.message_id] = found
 
     def knows(self, message_id: str) -> bool:
@@ -134,7 +163,7 @@ class Schedule:
         with self._lock:
             found = self._open.get(message_id)
             if found is not None and target in found.waiting:
-                found.waiting[target].due = self._clock.monotonic()
+                found.make_due(target, self._clock.monotonic())
 
     def latency_ms(self, message_id: str, agent_id: str) -> float | None:
         """Return how long ago a message was last sent to a target that has not answered; None if there is none such."""
@@ -150,9 +179,9 @@ class Schedule:
         with self._lock:
             found = self._open.get(message_id)
             waiting = found.waiting.get(agent_id) if found is not None else None
-            if waiting is not None and waiting.due is None:
+            if found is not None and waiting is not None and waiting.due is None:
                 pause = min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** min(waiting.attempts - 1, 10))
-                waiting.due = self._clock.monotonic() + random.uniform(pause / 2, pause)
+                found.make_due(agent_id, self._clock.monotonic() + random.uniform(pause / 2, pause))
 
     def agent_returned(self, agent_id: str) -> None:
         """Have everything open for an agent sent again now: it is connected anew."""
@@ -160,7 +189,7 @@ class Schedule:
         with self._lock:
             for found in self._open.values():
                 if agent_id in found.waiting and not found.holds(agent_id):
-                    found.waiting[agent_id].due = now
+                    found.make_due(agent_id, now)
 
     def everyone_returned(self) -> None:
         """Have everything open sent again now: the broker may have lost commands and answers that it had."""
@@ -169,7 +198,7 @@ class Schedule:
             for found in self._open.values():
                 for target, waiting in found.waiting.items():
                     if waiting.attempts and not found.holds(target):
-                        waiting.due = now
+                        found.make_due(target, now)
 
     def take_due(self) -> list[Sending]:
         """Return what is to be sent now, critical first, and count it as sent."""
@@ -179,18 +208,9 @@ class Schedule:
             for open_message in self._open.values():
                 if open_message.deadline <= wall:
                     continue
-                turns = open_message.turns
-                for agent in turns.take(now) if turns is not None else ():
-                    open_message.waiting[agent].due = now
-                due = [a for a, w in open_message.waiting.items() if w.due is not None and w.due <= now]
-                for agent in due:
-                    open_message.waiting[agent].due = None
-                    open_message.waiting[agent].sent = now
-                    open_message.waiting[agent].attempts += 1
-                    if turns is not None:
-                        turns.sent(agent, now)
+                due = open_message.take_due(now)
                 if due:
-                    found.append(Sending(open_message.message, tuple(due)))
+                    found.append(Sending(open_message.message, due))
         return sorted(found, key=lambda sending: PRIORITIES.index(sending.message.priority))
 
     def take_overdue(self) -> list[Overdue]:
@@ -215,8 +235,7 @@ class Schedule:
         pause = longest
         with self._lock:
             for found in self._open.values():
-                pause = min(pause, (found.deadline - wall).total_seconds())
-                pause = min([pause, *(w.due - now for w in found.waiting.values() if w.due is not None)])
+                pause = min(pause, (found.deadline - wall).total_seconds(), found.soonest - now)
                 turn_at = None if found.turns is None else found.turns.due_at(now)
                 pause = pause if turn_at is None else min(pause, turn_at - now)
         return max(0.0, pause)
