@@ -106,6 +106,7 @@ class Agent:
         signing = SigningKey(settings.private_key)
         self.agent_id, clock = signing.agent_id, clock or SystemClock()
         own = settings.encryption_keys or encryption_keys_beside(settings.private_key, self.agent_id)
+        self._role = signing.role
         cipher = PayloadCipher.of(self.agent_id, own, keys)
         encrypt: EncryptPayloads = "where_possible" if cipher.can_decrypt else "never"
         sealer = Sealer(signing, settings.site, clock, cipher=cipher, encrypt=encrypt)
@@ -164,7 +165,8 @@ class Agent:
         """Publish an event and return its message_id; it is durable on return, and sent once a broker is there.
 
         Raises:
-            DataError: The payload is not JSON, or too large; or topic, priority or timeout are outside the wire's.
+            DataError: The payload is not JSON, or too large; topic, priority or timeout are outside the wire's; or the
+                permissions do not allow it.
         """
         try:
             event = self._voice.formatter.event(topic, payload, timeout_s=timeout_s, priority=priority)
@@ -172,6 +174,8 @@ class Agent:
             raise DataError(
                 f"agent {self.agent_id}: event {topic}: not a topic, priority or timeout of the wire: {error}"
             ) from error
+        if self._settings.permissions is not None:
+            self._settings.permissions.refuse_sending(event, self._role)
         self._outgoing.put(event)
         return event.message_id
 

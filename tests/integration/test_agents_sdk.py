@@ -13,6 +13,7 @@ import pytest
 from resources.agents.agent import Agent, AgentSettings, Call
 from resources.agents.keys import generate_keys
 from resources.agents.message import Formatter, Message
+from resources.agents.permissions import PermissionRule, Permissions
 from resources.agents.seen_store import SeenStore
 from resources.core.clock import Clock, ManualClock, SystemClock
 from resources.core.errors import ConfigError, DataError
@@ -148,6 +149,20 @@ def test_event_when_published_before_there_is_a_connection_then_sent_by_whoever_
     agent.stop()
     again.close()
     assert [(e.message_id, e.payload) for e in heard] == [(message_id, "kept")]
+
+
+def test_event_when_the_permissions_do_not_allow_the_agent_to_publish_it_then_not_accepted(plant: Plant) -> None:
+    store = SeenStore(plant.folder / "store.sqlite")
+    permissions = Permissions(events={"emergency": PermissionRule(roles=("alarm",))})
+    key = plant.keys / "GL-002.jwk"
+    settings = AgentSettings(SITE, plant.broker, key, plant.jwks, "GL-002", "boiler", permissions=permissions)
+    agent = Agent(settings, store)
+    with pytest.raises(DataError, match="GL-002 with role agent may not send it"):
+        agent.publish("emergency", "fire")
+    agent.publish("system_status", "running")
+    assert [event.topic for event in store.outgoing("GL-002")] == ["system_status"]
+    agent.stop()
+    store.close()
 
 
 def test_commands_when_they_wait_then_critical_at_once_and_the_others_by_priority(plant: Plant) -> None:

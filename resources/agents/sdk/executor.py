@@ -107,22 +107,33 @@ class Jobs:
         self._leaving = False
 
     def submit(self, priority: Priority, run: Work, give_back: Work) -> None:
-        """Have `run` called in a thread, or `give_back` if `leave` was called before its turn came."""
+        """Have `run` called in a thread, or `give_back` if `leave` was called before its turn came.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+        """
 
         def work() -> None:
             try:
                 (give_back if self._leaving else run)()
             finally:
-                with self._idle:
-                    self._open -= 1
-                    self._idle.notify_all()
+                self._end_one()
 
         with self._idle:
             self._open += 1
-        self._executor.submit(priority, work)
+        try:
+            self._executor.submit(priority, work)
+        except RuntimeError:
+            self._end_one()
+            raise
 
     def leave(self, timeout_s: float) -> bool:
         """Give back what has not begun and wait for what has; return whether it ended in time."""
         self._leaving = True
         with self._idle:
             return self._idle.wait_for(lambda: self._open == 0, timeout_s)
+
+    def _end_one(self) -> None:
+        with self._idle:
+            self._open -= 1
+            self._idle.notify_all()

@@ -44,6 +44,7 @@ class Inbox:
         self._offers, self._subscriptions = does
         self._created_at = store.created_at(voice.agent_id)
         self._expired_told: dict[str, float] = {}
+        self._telling = threading.Lock()
         self._leaving = False
         self._unasked: list[Message] = []
         self.refusals = Refusals(voice.agent_id)
@@ -174,8 +175,9 @@ class Inbox:
 
     def _answer_expired(self, message: Message, error: str) -> None:
         now = self._voice.clock.monotonic()
-        if now - self._expired_told.get(message.message_id, -math.inf) < EXPIRED_AGAIN_S:
-            return
-        self._expired_told = {k: at for k, at in self._expired_told.items() if now - at < EXPIRED_AGAIN_S}
-        self._expired_told[message.message_id] = now
+        with self._telling:
+            if now - self._expired_told.get(message.message_id, -math.inf) < EXPIRED_AGAIN_S:
+                return
+            self._expired_told = {k: at for k, at in self._expired_told.items() if now - at < EXPIRED_AGAIN_S}
+            self._expired_told[message.message_id] = now
         self._voice.respond(self._voice.formatter.response(message, "expired", error=error))

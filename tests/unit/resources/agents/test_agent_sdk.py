@@ -93,6 +93,15 @@ def test_jobs_when_left_then_what_has_not_begun_is_given_back_and_the_rest_is_wa
     assert blocked.end() == ["given back", "another's"]
 
 
+def test_jobs_when_the_executor_is_shut_down_then_an_error_and_nothing_to_wait_for() -> None:
+    executor = PriorityExecutor(1)
+    executor.shutdown()
+    jobs = Jobs(executor)
+    with pytest.raises(RuntimeError, match="shut down"):
+        jobs.submit("normal", lambda: None, lambda: None)
+    assert jobs.leave(0.0)
+
+
 def test_offer_when_declared_wrongly_then_said_what() -> None:
     offers = Offers("GL-002")
     offers.declare("a", None, ("orchestrator",))(lambda _args, _call: None)
