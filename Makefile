@@ -1,4 +1,5 @@
 # make run | test | check | setup  (README.md); everything is installed into .venv on first use.
+SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,13 +50,23 @@ check: setup
 	$(BIN)/interrogate -q resources gl_assets sensors benchmarks
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit -m "not slow"
 
+# Three parts. Tests that start the whole platform need the machine to themselves: two at once starve each other, and
+# what runs beside them; only the soak, which mostly waits, runs at the same time (GL_SOAK_S: its seconds, 120). The
+# rest waits much of its time, too, for servers and for time to pass: four workers keep two cores busy.
+TEST_WORKERS ?= 4
+PYTEST := $(BIN)/coverage run -m pytest
+# what failed, said once more at the end, where people look first
+FAILED := grep -hE '^(FAILED|ERROR) |^E  ' .gl/tests-*.log | cut -c1-400 | tail -n 60
+
 test: setup node
-	rm -f .coverage .coverage.*
-	@# in the order of the folders: the files that take minutes come early, and no worker is left alone with one at the end
-	@# the soak mostly waits: beside the others it takes hardly any time of its own (GL_SOAK_S: its seconds, 120)
-	@mkdir -p .gl; $(BIN)/coverage run -m pytest tests/soak >.gl/soak.log 2>&1 & soak=$$!; \
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/soak; tests=$$?; \
-	wait $$soak; soaked=$$?; tail -n 40 .gl/soak.log; exit $$((tests + soaked))
+	rm -f .coverage .coverage.* .gl/tests-*.log
+	@mkdir -p .gl; $(PYTEST) tests/soak >.gl/tests-soak.log 2>&1 & soak=$$!; \
+	set -o pipefail; \
+	$(PYTEST) -m platform tests/e2e tests/faults 2>&1 | tee .gl/tests-platform.log; platform=$$?; \
+	wait $$soak; soaked=$$?; tail -n 5 .gl/tests-soak.log; \
+	$(PYTEST) -m "not platform" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/soak 2>&1 \
+		| tee .gl/tests-rest.log; rest=$$?; \
+	failed=$$((platform + soaked + rest)); [ $$failed -eq 0 ] || $(FAILED); exit $$failed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
 	@for package in $(PACKAGES); do \

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
@@ -27,24 +25,8 @@ os.environ["COLUMNS"] = "250"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TEMPLATE = "gl_template"
-_WHOLE_PLATFORM = ("tests/e2e/", "tests/faults/test_platform_faults.py")
-"""Tests that start everything there is: two at once would starve each other on a small machine."""
 
 _numbers = itertools.count(1)
-
-
-class FilesOnePlatformAtATime(LoadFileScheduling):
-    """A file is one worker's, and so are all those that start the whole platform."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "the whole platform" if file.startswith(_WHOLE_PLATFORM) else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """Take the scheduler above where files are spread."""
-    return FilesOnePlatformAtATime(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

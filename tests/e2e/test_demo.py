@@ -15,7 +15,7 @@ import pytest
 from gl_assets.erp.tables import TABLES
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import pytest
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(1800)]
 
 
 class Running:

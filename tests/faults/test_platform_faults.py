@@ -22,7 +22,7 @@ from gl_assets.cli.platform import Options, Platform
 from gl_assets.cli.supervision import Supervision
 from resources.embedded.programs import ServerPrograms
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(3600)]
 
 _DOWN_S = 60
 _SOURCES = 4
