@@ -5,10 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from resources.agents.agent import Agent
+from resources.agents.keys import load_private_key
+from resources.agents.message import Formatter
 from resources.agents.orchestrator import Orchestrator
+from resources.agents.tokens import sign
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker
@@ -47,13 +52,21 @@ def levels(alarms: Alarms) -> dict[str, str]:
 def test_reading_when_beyond_the_limit_then_agents_get_event_and_command_and_their_answers_are_noted(
     plant: AlarmPlant,
 ) -> None:
-    for agent_id in ("GL-002", "GL-003"):
-        plant.agents.agent(agent_id)
+    events: list[tuple[str, Any]] = []
+
+    def subscribe(agent: Agent) -> None:
+        @agent.event("emergency")
+        def emergency(payload: Any, call: Any) -> None:
+            events.append((call.sender, payload["alarm"]))
+
+    plant.agents.agent("GL-002", declare=subscribe)
+    plant.agents.agent("GL-003")
     listener, alarms = plant.listen(), started(plant.alarms(rules(command=COMMAND)))
     assert levels(alarms) == {"alarms": "green"}
     alarms.watch(reading(12.0))
     until(lambda: len(plant.agents.executions) == 2, "both agents run the command")
     until(lambda: listener.told() == [RAISED], "the event")
+    until(lambda: events == [(ALARM_ID, "overpressure")], "the agent's own handler of the event")
     assert set(listener.roles) == {"alarm"}
     event = listener.events[0]
     assert (event.source_agent, event.priority, event.payload["message"]) == (ALARM_ID, "critical", "Open the valve")
@@ -171,6 +184,35 @@ def test_command_when_nobody_answers_before_the_deadline_then_that_is_noted(plan
     alarms.stop()
     assert plant.agents.executions == []
     assert journal(plant) == [("raised", None), ("unanswered", "GL-002")]
+
+
+def test_answer_when_it_is_not_what_an_agent_may_say_then_refused_and_counted(plant: AlarmPlant) -> None:
+    wire = plant.agents.wire("GL-002")
+    alarms = started(plant.alarms(rules(command={"name": "emergency", "targets": ["GL-002"]})))
+    alarms.watch(reading(12.0))
+    topic = f"gl/{SITE}/agents/GL-002/response"
+    key = load_private_key(plant.agents.keys / "GL-002.jwk")
+    command = Formatter(ALARM_ID, SystemClock()).command("emergency", {}, targets=["GL-002"], timeout_s=60)
+    answer = Formatter("GL-002", SystemClock()).response(command, "ok")
+    malformed = answer.model_copy(update={"payload": {"said": "ok"}})
+    elsewhere = answer.model_copy(update={"target_agents": ["GL-001"]})
+    late = Formatter("GL-002", SystemClock()).response(command, "expired")
+    for message in (malformed, elsewhere, late, answer):
+        wire.publish(topic, sign(message, key, SITE, now=SystemClock().now()).encode())
+    wire.publish(topic, b"no token")
+    until(lambda: alarms.desk.refused() == {"malformed": 1, "not_a_token": 1}, "both are refused")
+    # it answers a command that is not open: nothing is noted of it
+    assert alarms.desk.figures.answers == {}
+    alarms.stop()
+
+
+def test_command_when_it_is_too_large_for_a_token_then_the_event_goes_all_the_same(plant: AlarmPlant) -> None:
+    command = {"name": "emergency", "targets": ["GL-002"], "args": {"plan": "x" * 300_000}, "timeout": "1s"}
+    listener, alarms = plant.listen(), started(plant.alarms(rules(command=command)))
+    alarms.watch(reading(12.0))
+    until(lambda: listener.told() == [RAISED], "the event")
+    until(lambda: alarms.desk.figures.answers["unanswered"] == 1, "the deadline")
+    alarms.stop()
 
 
 def test_message_when_its_deadline_passes_while_the_broker_is_away_then_given_up_and_counted(

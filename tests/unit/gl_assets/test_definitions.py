@@ -9,6 +9,7 @@ import gl_assets.definitions
 from gl_assets.definitions import build_definitions
 from gl_assets.instance import PlatformInstance
 from resources.core.errors import ConfigError
+from resources.integrations import Integrations
 from resources.wiring import build_resources, source_key
 from tests.integration.dagster_plant import configuration
 
@@ -69,6 +70,15 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "every_source_sent_readings",
         "every_gap_is_filled",
     }
+
+
+def test_sensors_when_alarms_are_configured_then_there_is_one_that_records_them():
+    keys = {"broker": {"host": "broker.example"}, "private_key": "GL-001.jwk", "public_keys": "keys.jwks"}
+    config = Integrations.model_validate(
+        {**configuration().model_dump(), "agents": keys, "alarms": {"private_key": "alarm-1.jwk"}}
+    )
+    names = {sensor.name for sensor in build_definitions(config).get_repository_def().sensor_defs}
+    assert "alarm_events_sensor" in names
 
 
 def test_definitions_when_a_resource_is_given_then_it_replaces_the_wired_one():
