@@ -9,6 +9,9 @@ from resources.agents.agent_list import list_agents
 from resources.agents.coordination_config import AgentLimits
 
 _MOST_NAMED = 20
+_RECENT = 20
+"""Materialisations among which a run looks for its own."""
+
 _NOTHING_YET = "no command was sent yet"
 
 
@@ -95,9 +98,12 @@ def _limits(context: dg.AssetCheckExecutionContext) -> AgentLimits:
 
 
 def _last_report(context: dg.AssetCheckExecutionContext) -> dict[str, Any]:
-    """Return what the last materialisation of the results says, nothing if there was none."""
-    event = context.instance.get_latest_materialization_event(COMMAND_RESULTS)
-    made = None if event is None else event.asset_materialization
+    """Return what this run's materialisation of the results says, or else the last one; nothing if there was none."""
+    records = context.instance.fetch_materializations(COMMAND_RESULTS, limit=_RECENT).records
+    # another run may have reported since
+    own = (record for record in records if record.run_id == context.run.run_id)
+    found = next(own, records[0] if records else None)
+    made = None if found is None else found.asset_materialization
     return {} if made is None else {name: value.value for name, value in made.metadata.items()}
 
 

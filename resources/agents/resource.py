@@ -43,7 +43,7 @@ class AgentsResource(dg.ConfigurableResource[Any]):
     @property
     def limits(self) -> AgentLimits:
         """The limits of the checks; the defaults where coordination is off."""
-        return AgentLimits() if self.settings is None else self.config.limits
+        return self.config.limits if self.settings else AgentLimits()
 
     @contextmanager
     def broadcaster(self) -> Iterator[Broadcaster]:
