@@ -43,6 +43,9 @@ WHERE agent_id = done.column2 AND message_id = done.column3
 _NO_ANSWER = "null"
 """In place of a response: what asks for none (an event) was done."""
 
+_OLDEST_SQLITE = (3, 33)
+"""The first that has UPDATE FROM."""
+
 _PRUNE_EVERY = timedelta(seconds=60)
 
 
@@ -66,9 +69,14 @@ class SeenStore:
         """Open or make the file.
 
         Raises:
-            ConfigError: The file cannot be opened, or is not such a store.
+            ConfigError: The file cannot be opened, or is not such a store; or SQLite is too old.
         """
         self._clock = clock or SystemClock()
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ConfigError(
+                f"agent store {path}: this Python has SQLite {sqlite3.sqlite_version}, 3.33 or newer is needed: use "
+                "another Python"
+            )
         try:
             self._journal = Journal(path, _SCHEMA)
             self._agents = self._load_agents()

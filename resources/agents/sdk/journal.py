@@ -16,6 +16,8 @@ from typing import Any
 
 import structlog
 
+from resources.core.errors import DataError
+
 log = structlog.get_logger(__name__)
 
 _COMMIT_RETRY_S = 1.0
@@ -71,10 +73,16 @@ class Journal:
         self._changes.put(_Change(statement, parameters, on_durable))
 
     def put_and_wait(self, statement: str, parameters: tuple[Any, ...]) -> None:
-        """Return when the change is durable; never from the writer's thread."""
+        """Return when the change is durable; never from the writer's thread.
+
+        Raises:
+            DataError: The journal was closed before it was.
+        """
         durable = threading.Event()
         self.put(statement, parameters, durable.set)
-        durable.wait()
+        while not durable.wait(_COMMIT_RETRY_S):
+            if not self._writer.is_alive() and not durable.is_set():
+                raise DataError(f"agent store {self.path}: closed, so that nothing more can be recorded")
 
     def close(self) -> None:
         """Make everything durable and close the file."""
