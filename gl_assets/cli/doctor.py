@@ -229,13 +229,16 @@ def _by_reading(what: str, client: ErpClient, system: SystemConfig) -> Iterator[
 def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
         from resources.agents.keys import PublicKeys, load_private_key
+        from resources.agents.roster import load_roster
 
         agents = config.agents
         if agents is None:
             return
         load_private_key(agents.private_key)
         known = PublicKeys(agents.public_keys)
-        missing = [agent for agent in (agents.orchestrator_id, *agents.targets) if known.role_of(agent) is None]
+        declared = load_roster(agents.roster).agents if agents.roster is not None else {}
+        everyone = dict.fromkeys((agents.orchestrator_id, *agents.targets, *declared))
+        missing = [agent for agent in everyone if known.role_of(agent) is None]
         if missing:
             yield Finding(
                 "agents",
@@ -244,7 +247,7 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
             )
         else:
             yield Finding(
-                "agents", "ok", f"keys of {len(agents.targets)} agents, private key of {agents.orchestrator_id}"
+                "agents", "ok", f"keys of {len(everyone) - 1} agents, private key of {agents.orchestrator_id}"
             )
 
     return look

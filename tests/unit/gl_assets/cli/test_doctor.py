@@ -154,6 +154,11 @@ def test_doctor_when_agents_are_configured_then_it_counts_their_keys(
     assert found.level == "warning"
     assert "among them GL-003" in found.says
 
+    roster = tmp_path / "agents.yaml"
+    roster.write_text("agents:\n  GL-002: {name: A, type: b}\n  GL-009: {name: A, type: b}\n")
+    write(config, agents=agents | {"roster": str(roster)})
+    (found,) = of(findings(0), "agents")
+    assert found.says == "1 agents have no public key, among them GL-009: `gl agents keys`"
     write(config, agents=agents | {"private_key": str(tmp_path / "none.jwk")})
     assert of(findings(1), "agents")[0].level == "error"
 
