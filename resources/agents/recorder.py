@@ -1,12 +1,14 @@
 """The orchestrator's pen: answers, sendings, misses and heartbeats, written in bulk by group commit.
 
-While one transaction commits, the next entries gather; 99 answers are one insert. What cannot be written is kept and
-tried again, and its messages stay unacknowledged at the broker.
+While one transaction commits, the next entries gather, and those that nobody waits for yet gather a little longer. What
+cannot be written is kept and tried again, and its messages stay unacknowledged at the broker.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import psycopg
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 LAZY_S = 0.2
 """How long what nobody waits for (sendings, heartbeats) gathers before it is written."""
 
+GATHER_S = 0.01
+"""How long answers gather while their message waits for others; the last one is written at once, with what is there."""
+
 _RETRY_S = 1.0
 
 
@@ -39,7 +44,7 @@ class Recorder:
         self._url = url
         self._changed = threading.Condition()
         self._entries = Entries()
-        self._urgent = False
+        self._due = math.inf
         self._closing = False
         self._connection: psycopg.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="agents-recorder", daemon=True)
@@ -69,14 +74,14 @@ class Recorder:
             if enough:
                 self._entries.enough.append(answer.correlation_id)
             self._entries.after.extend(after)
-            self._wake()
+            self._write_within(0.0 if done or enough else GATHER_S)
 
     def saw(self, seen: SeenId, after: Callable[[], None]) -> None:
         """Store an id soon."""
         with self._changed:
             self._entries.seen.append(seen)
             self._entries.after.append(after)
-            self._wake()
+            self._write_within(0.0)
 
     def missed(self, misses: Iterable[Miss], *, done: Iterable[str], after: Iterable[Callable[[], None]] = ()) -> None:
         """Store misses soon."""
@@ -84,13 +89,13 @@ class Recorder:
             self._entries.misses.extend(misses)
             self._entries.done.extend(done)
             self._entries.after.extend(after)
-            self._wake()
+            self._write_within(0.0)
 
     def sent(self, sent: Sent) -> None:
         """Store a sending within LAZY_S."""
         with self._changed:
             self._entries.sent.append(sent)
-            self._changed.notify()
+            self._write_within(LAZY_S)
 
     def heard(self, state: AgentState, after: Callable[[], None] | None = None) -> None:
         """Store an agent's state within LAZY_S."""
@@ -98,20 +103,20 @@ class Recorder:
             self._entries.agents[state.agent_id] = state
             if after is not None:
                 self._entries.after.append(after)
-            self._changed.notify()
+            self._write_within(LAZY_S)
 
     def scored(self, scores: Mapping[str, Score]) -> None:
         """Store scores within LAZY_S."""
         if scores:
             with self._changed:
                 self._entries.scores.update(scores)
-                self._changed.notify()
+                self._write_within(LAZY_S)
 
     def declared(self, roster: Roster, site: str) -> None:
         """Store within LAZY_S which agents a site declares."""
         with self._changed:
             self._entries.roster = (roster, site)
-            self._changed.notify()
+            self._write_within(LAZY_S)
 
     def event(self, event: Message, seen: SeenId, *, after: Iterable[Callable[[], None]]) -> None:
         """Store a received event soon."""
@@ -119,32 +124,35 @@ class Recorder:
             self._entries.events.append(event)
             self._entries.seen.append(seen)
             self._entries.after.extend(after)
-            self._wake()
+            self._write_within(0.0)
 
     def published(self, message_id: str, *, lapsed: bool = False, after: Iterable[Callable[[], None]] = ()) -> None:
         """Store soon that the broker has an event of ours, or (`lapsed`) that it came too late for that."""
         with self._changed:
             (self._entries.lapsed if lapsed else self._entries.done).append(message_id)
             self._entries.after.extend(after)
-            self._wake()
+            self._write_within(0.0)
 
     def barrier(self, after: Callable[[], None]) -> None:
         """Call `after` once everything given so far is durable."""
         with self._changed:
             self._entries.after.append(after)
-            self._wake()
+            self._write_within(0.0)
 
-    def _wake(self) -> None:
-        self._urgent = True
-        self._changed.notify()
+    def _write_within(self, seconds: float) -> None:
+        """Have what was added written in time; woken only by what is more urgent than all before it."""
+        due = time.monotonic() + seconds
+        if due < self._due:
+            self._due = due
+            self._changed.notify()
 
     def _run(self) -> None:
         ended = False
         while not ended:
             with self._changed:
-                self._changed.wait_for(lambda: self._entries or self._closing)
-                self._changed.wait_for(lambda: self._urgent or self._closing, LAZY_S)
-                entries, self._entries, self._urgent = self._entries, Entries(), False
+                while not self._closing and (left := self._due - time.monotonic()) > 0:
+                    self._changed.wait(None if left == math.inf else left)
+                entries, self._entries, self._due = self._entries, Entries(), math.inf
                 ended = self._closing
             self._write_until_done(entries)
 

@@ -72,3 +72,16 @@ def test_recorder_when_closed_while_the_database_is_away_then_nothing_is_acknowl
     recorder.published(new_id())
     recorder.close()
     assert not acknowledged.is_set()
+
+
+def test_answer_when_its_message_waits_for_others_then_it_is_stored_without_them(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    recorder, stored = Recorder(database_url), threading.Event()
+    command = accepted(connection, ["GL-002", "GL-003"])
+    recorder.start()
+    recorder.answered(*answer(command, "GL-002"), done=False, after=[stored.set])
+    assert stored.wait(60)
+    recorder.close()
+    deliveries = connection.execute("SELECT agent_id, state FROM agents.deliveries ORDER BY 1").fetchall()
+    assert deliveries == [("GL-002", "answered"), ("GL-003", "queued")]
