@@ -13,6 +13,8 @@ import pytest
 import structlog.testing
 
 from resources.agents.sdk.journal import Journal
+from resources.agents.seen_store import SeenStore
+from resources.core.errors import ConfigError, DataError
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (text TEXT)"
 INSERT = "INSERT INTO kept VALUES (?)"
@@ -88,6 +90,19 @@ def test_journal_when_a_callback_fails_then_the_others_are_called_and_it_goes_on
     written.close()
     assert [entry["event"] for entry in logs] == ["agent_store_callback_failed"]
     assert stored(tmp_path / "j.sqlite") == ["a", "b", "c"]
+
+
+def test_journal_when_closed_then_nobody_waits_for_what_can_not_become_durable(tmp_path: Path) -> None:
+    written = journal(tmp_path / "j.sqlite")
+    written.close()
+    with pytest.raises(DataError, match="closed"):
+        written.put_and_wait(INSERT, ("late",))
+
+
+def test_store_when_sqlite_is_too_old_then_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    with pytest.raises(ConfigError, match=r"3\.33 or newer"):
+        SeenStore(tmp_path / "s.sqlite")
 
 
 def test_journal_when_the_file_is_no_database_then_an_error(tmp_path: Path) -> None:
