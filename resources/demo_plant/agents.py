@@ -23,6 +23,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call
+from resources.agents.broker_access import own_user, password_path
 from resources.agents.config import AgentsConfig
 from resources.agents.keys import PublicKeys
 from resources.agents.network import Network
@@ -37,7 +38,7 @@ from resources.transport.broker import BrokerConfig
 log = structlog.get_logger(__name__)
 
 USER, PASSWORD_VARIABLE = "agents", "MQTT_AGENTS_PASSWORD"
-"""The agents' own user at the demo's broker, where that variable is set."""
+"""The one user of all agents at a broker without users of their own, where that variable is set."""
 
 OPTIMIZE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -132,13 +133,12 @@ class Fleet:
         self._runtime = AgentRuntime(Network(), self._executor)
         self._store = SeenStore(home / "agents.sqlite")
         public = PublicKeys(config.agents.public_keys)
-        broker = _own_user(config.agents.broker)
         self.agents: dict[str, Agent] = {}
         for agent_id in config.agents.targets:
             model = SimulatedAgent(agent_id, seed)
             settings = AgentSettings(
                 site=config.site,
-                broker=broker,
+                broker=_own_user(config, agent_id, keys),
                 private_key=keys / f"{agent_id}.jwk",
                 public_keys=public,
                 agent_name=name_of(agent_id),
@@ -190,7 +190,11 @@ class Fleet:
             self._ending.wait(self._wrong.slow[agent_id])
 
 
-def _own_user(broker: BrokerConfig) -> BrokerConfig:
+def _own_user(config: FleetConfig, agent_id: str, keys: Path) -> BrokerConfig:
+    """Return how one agent logs in: as itself where it has a password, else as the user of them all."""
+    broker = config.agents.broker
+    if password_path(keys, agent_id).exists():
+        return own_user(broker, config.site, agent_id, keys)
     if not os.environ.get(PASSWORD_VARIABLE):
         return broker
     return broker.model_copy(update={"username": USER, "password": EnvSecret(PASSWORD_VARIABLE)})
