@@ -193,23 +193,19 @@ def test_event_job_when_the_broker_is_away_until_the_deadline_then_it_fails_sayi
         assert "is expired: the broker had not taken it over" in failure(result)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"strategy": {"name": "parallel", "count": 3}}, "strategy parallel: it has no count"),
-        ({"strategy": {"name": "round_robin", "all_at_once": True}}, "strategy round_robin: it has no concurrency"),
-        ({"strategy": {"concurrency": 3, "all_at_once": True}}, "contradict each other"),
-        ({"strategy": {"name": "capability"}}, "say which capabilities are wanted"),
-        ({"quorum": {"count": 1, "share": 0.5}}, "quorum: give either"),
-        ({"aggregation": {"path": "n"}}, "path 'n' is not a JSON Pointer"),
-    ],
-)
 def test_job_when_its_configuration_contradicts_itself_then_it_fails_for_good_saying_what_to_change(
-    definitions: dg.Definitions, config: dict[str, Any], message: str
+    definitions: dg.Definitions,
 ) -> None:
+    wrong: dict[str, dict[str, Any]] = {
+        "strategy parallel: it has no count": {"strategy": {"name": "parallel", "count": 3}},
+        "say which capabilities are wanted": {"strategy": {"name": "capability"}},
+        "quorum: give either": {"quorum": {"count": 1, "share": 0.5}},
+        "path 'n' is not a JSON Pointer": {"aggregation": {"path": "n"}},
+    }
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run(definitions, "broadcast_command", config, instance=instance)
-        assert message in failure(result)
+        for message, config in wrong.items():
+            result = run(definitions, "broadcast_command", config, instance=instance)
+            assert message in failure(result)
 
 
 def test_job_when_coordination_is_off_then_it_fails_saying_what_to_add(database_url: str) -> None:
