@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -294,3 +295,25 @@ def test_gl_agents_publish_and_cancel_when_called_then_they_say_what_became_of_i
         withdrawn = gl.invoke(agents_command, ["cancel", open_id])
         assert (withdrawn.exit_code, withdrawn.stdout.strip()) == (0, f"{open_id} is withdrawn")
         assert broadcaster._wait_done(open_id, 30) == "cancelled"
+
+
+def test_orchestrator_when_a_turn_fails_then_it_goes_on_with_the_next(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plant.broadcaster() as broadcaster:
+        orchestrator = leading(broadcaster)
+        failed = threading.Event()
+        look_around = orchestrator._desk.registry.look_around
+
+        def fail_once() -> None:
+            if not failed.is_set():
+                failed.set()
+                raise RuntimeError("a fault of ours")
+            look_around()
+
+        monkeypatch.setattr(orchestrator._desk.registry, "look_around", fail_once)
+        assert failed.wait(30)
+        # its deadline is noticed by the thread that had failed
+        (result,) = broadcaster.broadcast(plant.command(targets=["GL-003"], timeout_s=0.2)).results
+        assert result.state == "expired"
+        assert orchestrator.leading

@@ -5,15 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from resources.agents import outbox
+from resources.agents.delivery_rows import write_seen
 from resources.agents.entries import Answer, Miss, SeenId
+from resources.agents.judge import Judge, Verdict
+from resources.agents.keys import PublicKeys, generate_keys
 from resources.agents.message import Formatter, Message, new_id
 from resources.agents.recorder import Recorder
-from resources.core.clock import SystemClock
+from resources.agents.seen_ids import SeenIds
+from resources.agents.tokens import Received
+from resources.core.clock import ManualClock, SystemClock
 from resources.databases.timescale.connection import connect
 
 FORMATTER = Formatter("GL-001", SystemClock())
@@ -85,3 +91,30 @@ def test_answer_when_its_message_waits_for_others_then_it_is_stored_without_them
     recorder.close()
     deliveries = connection.execute("SELECT agent_id, state FROM agents.deliveries ORDER BY 1").fetchall()
     assert deliveries == [("GL-002", "answered"), ("GL-003", "queued")]
+
+
+def test_seen_ids_when_a_minute_has_passed_then_those_that_no_longer_count_are_forgotten_everywhere(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    judge = Judge(PublicKeys(generate_keys(tmp_path, ["GL-001"])), "test", clock)
+    seen = SeenIds(judge, clock)
+    short, long = (Formatter("GL-001", clock).event("emergency", {}, timeout_s=n) for n in (1, 600))
+    times = (clock.now(), clock.now() + timedelta(seconds=1))
+    for message in (short, long):
+        received = Received(message, "GL-001:1", "orchestrator", *times, message.content_hash())
+        assert seen.verdict(received) is Verdict.NEW
+        kept = seen.keep(received)
+        assert seen.verdict(received) is Verdict.REPEATED
+        write_seen(connection, [kept])
+    clock.advance(59)
+    assert not seen.forget(connection)
+    clock.advance(2)
+    assert seen.forget(connection)
+    assert connection.execute("SELECT message_id FROM agents.seen_ids").fetchall() == [(long.message_id,)]
+    again = SeenIds(judge, clock)
+    again.restore(connection)
+    for ids in (seen, again):
+        assert ids.verdict(received) is Verdict.REPEATED
+        expired = Received(short, "GL-001:1", "orchestrator", *times, short.content_hash())
+        assert ids.verdict(expired) is Verdict.EXPIRED
