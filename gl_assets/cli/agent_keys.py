@@ -23,6 +23,7 @@ from resources.agents.keys import (
     unlisted_keys,
 )
 from resources.agents.message import ROLES
+from resources.agents.roster import load_roster
 from resources.core.errors import ConfigError
 from resources.integrations import Integrations, load_integrations
 
@@ -38,7 +39,8 @@ class _Site:
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        return (self.agents.orchestrator_id, *self.agents.targets)
+        declared = load_roster(self.agents.roster).agents if self.agents.roster is not None else ()
+        return tuple(dict.fromkeys((self.agents.orchestrator_id, *self.agents.targets, *declared)))
 
     @property
     def topics(self) -> tuple[str, ...]:
