@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from resources.core.clock import Clock, SystemClock, to_micros
+from resources.core.errors import ConfigError
 from resources.core.logs import performance_log
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
@@ -140,11 +141,7 @@ class Collector:
         reports = ReportFilter.if_any(config.tags(), catalog, _frame(config))
         if reports is not None:
             reports.know(self.buffer.last_known())
-        self.alarms = (
-            Alarms(config.alarms, config.agents, site=config.site, home=home, catalog=catalog, clock=self.clock)
-            if config.alarms is not None and config.agents is not None
-            else None
-        )
+        self.alarms = self._make_alarms(catalog)
         self.pipeline = Pipeline(
             self.buffer,
             flow=self.flow,
@@ -187,6 +184,25 @@ class Collector:
         if self.mirror is not None:
             self.mirror.events = self.events
 
+    def _make_alarms(self, catalog: SensorCatalog) -> Alarms | None:
+        """Return what raises alarms, None where none are configured.
+
+        Raises:
+            ConfigError: A key is missing or wrong; the buffer is closed again.
+        """
+        config = self.config
+        if config.alarms is None or config.agents is None:
+            return None
+        try:
+            return Alarms(
+                config.alarms, config.agents, site=config.site, home=self._home, catalog=catalog, clock=self.clock
+            )
+        except ConfigError:
+            self.buffer.close()
+            if self.events is not None:
+                self.events.close()
+            raise
+
     async def run(
         self,
         stop: asyncio.Event,
@@ -205,6 +221,8 @@ class Collector:
         asyncio.get_running_loop().set_default_executor(threads)
         try:
             async with AsyncExitStack() as ending:
+                if self.alarms is not None:
+                    ending.push_async_callback(asyncio.to_thread, self.alarms.stop)
                 if doors.serve:
                     await self._open_doors(doors, ending)
                 release_unused()
@@ -213,7 +231,6 @@ class Collector:
                     ending.push_async_callback(asyncio.to_thread, self.mirror.stop)
                 if self.alarms is not None:
                     self.alarms.start()
-                    ending.push_async_callback(asyncio.to_thread, self.alarms.stop)
                 await self._collect(stop, progress)
                 closed = await self.pipeline.on_disk(self.buffer.close_all) if close_windows else []
                 counts = since(self._before, self.buffer.counts())
