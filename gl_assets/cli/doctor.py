@@ -228,6 +228,7 @@ def _by_reading(what: str, client: ErpClient, system: SystemConfig) -> Iterator[
 
 def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
+        from resources.agents.guard import encryption_faults
         from resources.agents.keys import PublicKeys, load_private_key
         from resources.agents.roster import load_roster
 
@@ -238,6 +239,7 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
         known = PublicKeys(agents.public_keys)
         declared = load_roster(agents.roster).agents if agents.roster is not None else {}
         everyone = dict.fromkeys((agents.orchestrator_id, *agents.targets, *declared))
+        yield from (Finding("agents", "warning", fault) for fault in encryption_faults(agents, everyone))
         missing = [agent for agent in everyone if known.role_of(agent) is None]
         if missing:
             yield Finding(

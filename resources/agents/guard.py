@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from resources.agents.config import AgentsConfig
 from resources.agents.encryption import PayloadCipher
 from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys, encryption_keys_beside
+from resources.agents.keys import PublicKeys, encryption_keys_beside, load_encryption_keys
 from resources.agents.refusal_book import RefusalBook
 from resources.agents.refusals import Refusals
 from resources.agents.sealing import Sealer, SendingRules, SigningKey
@@ -41,6 +42,31 @@ def guard_of(config: AgentsConfig, site: str, clock: Clock) -> Guard:
         refusals,
         RefusalBook(refusals, site=site, home=gl_home()),
     )
+
+
+def encryption_faults(config: AgentsConfig, agents: Iterable[str]) -> list[str]:
+    """Return what keeps encrypted payloads from being read, here or at `agents`; nothing if none are wanted.
+
+    Raises:
+        ConfigError: A key file is missing or wrong.
+    """
+    keys, me = PublicKeys(config.public_keys), config.orchestrator_id
+    own = config.encryption_keys or encryption_keys_beside(config.private_key, me)
+    held = {} if own is None else load_encryption_keys(own, me)
+    published = keys.encryption_key_of(me)
+    faults = []
+    if published is not None and published.kid not in held:
+        faults.append(
+            f"agents encrypt their answers to {published.kid}, whose private key is not here: bring {me}.enc.jwks "
+            f"beside {config.private_key}, or revoke {published.kid}"
+        )
+    without = [agent for agent in agents if agent != me and keys.encryption_key_of(agent) is None]
+    if config.encrypt_payloads == "always" and without:
+        faults.append(
+            f"{len(without)} agents have no key to encrypt to, among them {without[0]}, and get no commands: "
+            "`gl agents keys FOLDER --encryption`"
+        )
+    return faults
 
 
 def sending_rules(config: AgentsConfig) -> SendingRules:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import OKPKey
 
+from resources.agents.config import AgentsConfig
 from resources.agents.encryption import PayloadCipher
+from resources.agents.guard import encryption_faults
 from resources.agents.judge import Judge, Verdict
 from resources.agents.keys import PrivateKey, PublicKeys, encryption_keys_path, generate_keys, load_private_key
 from resources.agents.message import CommandOffer, Formatter, Message, rfc3339
@@ -26,6 +28,7 @@ from resources.agents.sealing import Sealer, SendingRules, SigningKey
 from resources.agents.tokens import open_token, sign
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError, DataError
+from resources.transport.broker import BrokerConfig
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 EVERYONE = ("GL-001", "GL-002", "GL-003")
@@ -440,3 +443,28 @@ def test_refusals_when_they_flood_then_counted_by_few_kinds_and_none_is_lost() -
     assert sum(count.number for count in again) == 501
     assert {rfc3339(count.kind.minute)[:16] for count in again} == {"2026-11-22T10:15", "2026-11-22T10:16"}
     assert refusals.counts() == {"unknown_key": 501}
+
+
+@pytest.mark.parametrize(
+    ("encrypt", "bring", "faults"),
+    [
+        ("never", True, []),
+        ("always", True, ["2 agents have no key to encrypt to, among them GL-003"]),
+        ("never", False, ["agents encrypt their answers to GL-001:2, whose private key is not here"]),
+    ],
+)
+def test_encryption_when_somebody_could_not_read_then_said(
+    tmp_path: Path, encrypt: Any, bring: bool, faults: list[str]
+) -> None:
+    jwks = generate_keys(tmp_path, ["GL-001", "GL-002"], encryption=True)
+    generate_keys(tmp_path, ["GL-003", "GL-004"])
+    if not bring:
+        encryption_keys_path(tmp_path, "GL-001").unlink()
+    config = AgentsConfig(
+        broker=BrokerConfig(host="broker.example"),
+        private_key=tmp_path / "GL-001.jwk",
+        public_keys=jwks,
+        encrypt_payloads=encrypt,
+    )
+    found = encryption_faults(config, ["GL-001", "GL-002", "GL-003", "GL-004"])
+    assert [fault[: len(expected)] for fault, expected in zip(found, faults, strict=True)] == faults
