@@ -18,6 +18,7 @@ from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker
 from sensors.collector.alarms import service
+from sensors.collector.alarms.evaluator import Evaluator
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.alarms.service import Alarms
 from tests.agents_support import SITE, plain_broker, until
@@ -249,6 +250,22 @@ async def test_alarm_when_a_duration_runs_out_without_a_reading_then_raised_by_t
             await asyncio.sleep(0.01)
     ticking.cancel()
     await asyncio.gather(ticking, return_exceptions=True)
+    alarms.stop()
+
+
+def test_watch_when_judging_fails_then_the_readings_go_on_and_so_do_the_alarms(
+    plant: AlarmPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[Any]:
+        raise IndexError("a fault")
+
+    alarms = plant.alarms(rules())
+    alarms.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "judge", fail)
+        alarms.watch(reading(12.0))
+    alarms.watch(reading(13.0))
+    until(alarms.desk.standing, "the alarm of the next reading")
     alarms.stop()
 
 

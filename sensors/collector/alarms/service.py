@@ -20,7 +20,7 @@ from resources.core.errors import ConfigError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
 from sensors.collector.alarms.desk import AlarmDesk
-from sensors.collector.alarms.evaluator import Evaluator
+from sensors.collector.alarms.evaluator import Crossing, Evaluator
 from sensors.collector.alarms.figures import counter
 from sensors.collector.alarms.journal import STORE_FILE
 from sensors.collector.alarms.points import watch_points
@@ -93,15 +93,21 @@ class Alarms(Collector):
 
     def watch(self, batch: ReadingBatch) -> None:
         """Judge a batch; what it raises is on its way when this returns."""
-        for crossing in self._evaluator.judge(batch):
-            self.desk.notice(crossing)
+        self._notice(lambda: self._evaluator.judge(batch))
 
     async def tick_forever(self, is_connected: Callable[[str], bool]) -> None:
         """Look, again and again, at what lasts without new readings."""
         while True:
-            for crossing in self._evaluator.tick(is_connected):
-                self.desk.notice(crossing)
+            self._notice(lambda: self._evaluator.tick(is_connected))
             await asyncio.sleep(TICK_S)
+
+    def _notice(self, judge: Callable[[], list[Crossing]]) -> None:
+        try:
+            for crossing in judge():
+                self.desk.notice(crossing)
+        except Exception:
+            # a fault in a rule must neither lose the readings nor silence the other rules for good
+            log.exception("alarm_judging_failed")
 
     async def durable(self) -> None:
         """Return once all that was noticed is durable, or at once while the disk does not take it.
