@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import random
 import socket
-import ssl
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,10 +21,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from resources.agents.message import Priority
-from resources.agents.mqtt_client import make_client, open_connection, tls_context
+from resources.agents.mqtt_client import SessionClient, make_client, open_connection, tls_context
 from resources.agents.network import Network
-from resources.agents.outgoing import Outgoing, Publication, nothing
+from resources.agents.outgoing import Publication, nothing
 from resources.agents.pace import Pace
+from resources.agents.pump import Pump, guarded
 from resources.core.errors import UnreachableError
 from resources.transport.broker import BrokerConfig
 
@@ -35,8 +34,6 @@ log = structlog.get_logger(__name__)
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 15.0
 _CONNACK_TIMEOUT_S = 5.0
-_IN_FLIGHT = 20
-"""What brokers allow unless they say less; beyond the broker's limit MQTT 5 makes it end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,6 @@ class Bus:
         self._network = network
         self._tls = tls_context(broker)
         self._protocol = MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = self._make_client()
         self._connected = threading.Event()
         self._ended = threading.Event()
         self._stopping = False
@@ -94,10 +90,10 @@ class Bus:
         self._failures = 0
         self._answered = False
         self._refused: str | None = None
-        self._outgoing = Outgoing(pace or Pace(), in_flight=_IN_FLIGHT)
+        self._pump = Pump(client_id, network, pace or Pace(), self._sending_client)
+        self._client = self._make_client()
         self.session_lost = False
         """Whether the broker forgot this client's session while it was away, as one does that was killed."""
-        self._paced = False
         self._watching_writes = False
         self._asked_to_write = False
 
@@ -132,7 +128,7 @@ class Bus:
     @property
     def waiting(self) -> int:
         """How many publications the broker has not taken over yet."""
-        return len(self._outgoing)
+        return len(self._pump)
 
     def publish(
         self,
@@ -154,8 +150,7 @@ class Bus:
 
     def put(self, publication: Publication) -> None:
         """Have this sent when it is its turn, and again over reconnects of this process until the broker has it."""
-        self._outgoing.add(publication)
-        self._network.call_soon(self._pump)
+        self._pump.put(publication)
 
     def stop(self, farewell: Will | None = None, *, timeout_s: float = 5.0) -> None:
         """Publish a farewell if given and connected, disconnect cleanly, and stay disconnected."""
@@ -177,13 +172,8 @@ class Bus:
             cast("socket.socket", sock).shutdown(socket.SHUT_RDWR)
 
     def on_readable(self) -> None:
-        """Read what is there; with TLS, also what is already decrypted."""
-        client = self._client
-        client.loop_read()
-        sock = client.socket()
-        while sock is not None and isinstance(sock, ssl.SSLSocket) and sock.pending():
-            client.loop_read()
-            sock = client.socket()
+        """Read what is there."""
+        self._client.read()
 
     def on_writable(self) -> None:
         """Write what waits; what the socket does not take is written once it says that it can."""
@@ -210,13 +200,13 @@ class Bus:
     def _where(self) -> str:
         return f"{self._broker.host}:{self._broker.port}"
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> SessionClient:
         client = make_client(self._broker, self.client_id, self._protocol, self._tls)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_publish = self._on_publish
+        client.on_publish = self._pump.on_publish
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = lambda _client, _data, sock: self._network.unwatch(sock)
         client.on_socket_register_write = self._on_waiting
@@ -252,8 +242,7 @@ class Bus:
         if reason.is_failure:
             self._on_refused(reason)
             return
-        # MQTT 5: absent means 65,535
-        self._outgoing.most_in_flight = min(_IN_FLIGHT, getattr(properties, "ReceiveMaximum", _IN_FLIGHT))
+        self._pump.greeted(properties)
         self._generation += 1
         self.session_lost = self._generation > 1 and not flags.session_present
         if self._failures:
@@ -276,8 +265,8 @@ class Bus:
 
     def _ready(self) -> None:
         self._connected.set()
-        self._network.call_soon(self._pump)
-        _guarded(self._callbacks.on_connected, self.client_id)
+        self._pump.wake()
+        guarded(self._callbacks.on_connected, self.client_id)
 
     def _on_refused(self, reason: ReasonCode) -> None:
         if self._protocol is MQTTProtocolVersion.MQTTv5 and reason.getName() == "Unsupported protocol version":
@@ -303,7 +292,7 @@ class Bus:
         fell_back = self._protocol is not client.protocol
         if fell_back:
             self._client = self._make_client()
-            self._outgoing.call_back()
+            self._pump.call_back()
         self._retry(at_once=fell_back)
 
     def _try_other_version(self) -> None:
@@ -335,43 +324,12 @@ class Bus:
             # paho would leave its state half way through the packet; not acknowledged, so the message comes again
             log.exception("bus_callback_failed", client_id=self.client_id)
 
-    def _pump(self) -> None:
-        """Send what may go now; in the network's thread."""
-        while self._connected.is_set():
-            publication, again_s = self._outgoing.next(time.monotonic())
-            if publication is None:
-                if again_s is not None and not self._paced:
-                    self._paced = True
-                    self._network.call_after(again_s, self._pump_again)
-                return
-            self._send(publication)
-
-    def _pump_again(self) -> None:
-        self._paced = False
-        self._pump()
-
-    def _send(self, publication: Publication) -> None:
-        try:
-            info = self._client.publish(publication.topic, publication.payload, qos=1)
-        except ValueError as error:
-            # a topic or payload that MQTT has no form for: it would fail for ever, and nothing may wait behind it
-            log.error("publication_impossible", client_id=self.client_id, topic=publication.topic, error=str(error))
-            _guarded(publication.on_refused, self.client_id)
-            return
-        self._outgoing.flies(info.mid, publication)
+    def _sending_client(self) -> paho.Client | None:
+        return self._client if self._connected.is_set() else None
 
     def _publish_now(self, topic: str, payload: bytes) -> None:
         if self._connected.is_set():
             self._client.publish(topic, payload, qos=0)
-
-    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
-        publication = self._outgoing.landed(mid)
-        if publication is None:
-            return
-        self._network.call_soon(self._pump)
-        if reason.is_failure:
-            log.error("publication_refused", client_id=self.client_id, topic=publication.topic, reason=reason.getName())
-        _guarded(publication.on_refused if reason.is_failure else publication.on_sent, self.client_id)
 
     def _on_waiting(self, _client: paho.Client, _data: Any, _sock: Any) -> None:
         if not (self._watching_writes or self._asked_to_write):
@@ -383,11 +341,3 @@ class Bus:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watching_writes = False
         self._network.watch(sock, self)
-
-
-def _guarded(call: Callable[[], None], client_id: str) -> None:
-    try:
-        call()
-    except Exception:
-        # paho would leave its state half way through the packet
-        log.exception("bus_callback_failed", client_id=client_id)

@@ -1,11 +1,15 @@
-"""A paho client as the bus uses it: a session that outlives connections, acknowledgements by hand, verified TLS."""
+"""A paho client as the bus uses it: a session that outlives connections, acknowledgements by hand, verified TLS.
+
+paho asks its socket for each packet four times, for a byte or two at first; here it is asked once for many packets.
+That overrides one private method of paho (`_sock_recv`, 2.x); should it go, packets are read as paho does it.
+"""
 
 from __future__ import annotations
 
 import ssl
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -17,13 +21,43 @@ SESSION_EXPIRY_S = 604_800
 
 _CONNECT_TIMEOUT_S = 10.0
 _RECEIVE_MAXIMUM = 1000
+_READ_AHEAD = 16 * 1024
+
+
+class SessionClient(paho.Client):
+    """Reads ahead of the packets that it takes apart."""
+
+    _ahead = b""
+    _taken = 0
+
+    def read(self) -> None:
+        """Take apart all that has come; with TLS, also what is already decrypted."""
+        self.loop_read()
+        while (sock := self.socket()) is not None and (
+            self._taken < len(self._ahead) or (isinstance(sock, ssl.SSLSocket) and sock.pending())
+        ):
+            self.loop_read()
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect again; what was left of the former connection's bytes is nobody's."""
+        self._ahead, self._taken = b"", 0
+        return super().reconnect()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self._taken == len(self._ahead):
+            if bufsize >= _READ_AHEAD:
+                return super()._sock_recv(bufsize)
+            self._ahead, self._taken = super()._sock_recv(_READ_AHEAD), 0
+        piece = self._ahead[self._taken : self._taken + bufsize]
+        self._taken += len(piece)
+        return piece
 
 
 def make_client(
     broker: BrokerConfig, client_id: str, protocol: MQTTProtocolVersion, tls: ssl.SSLContext | None
-) -> paho.Client:
+) -> SessionClient:
     """Return a client with user, password and TLS set, and without callbacks."""
-    client = paho.Client(
+    client = SessionClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=None if protocol is MQTTProtocolVersion.MQTTv5 else False,
