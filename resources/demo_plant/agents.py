@@ -145,6 +145,7 @@ class Fleet:
                 agent_type=model.kind,
                 capabilities=model.capabilities,
                 orchestrator_id=config.agents.orchestrator_id,
+                permissions=config.agents.permissions,
             )
             agent = Agent(settings, self._store, runtime=self._runtime)
             self._declare(agent, model)
