@@ -12,6 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -40,6 +41,9 @@ WILL_LIFETIME_S = LONGEST_TIMEOUT_S
 ALGORITHM = "EdDSA"
 
 _COMPACT = re.compile(rb"[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+")
+_USUAL_HEADER = 256
+"""Longer headers are not remembered: what strangers send must not fill the memory."""
+
 _FORBIDDEN = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c"})
 
 
@@ -152,6 +156,19 @@ def open_token(token: bytes, keys: PublicKeys, site: str, cipher: PayloadCipher 
 
 def _key_of(token: bytes, keys: PublicKeys) -> PublicKey:
     segment = token.partition(b".")[0]
+    # a sender's header is the same in all of its tokens; the key is looked up each time, since it may be revoked
+    kid = _kid_of(segment) if len(segment) <= _USUAL_HEADER else _kid_of.__wrapped__(segment)
+    key = keys.get(kid)
+    if key is None:
+        raise RefusedError(
+            "unknown_key", "no public key with that kid; it was never there, or it was revoked", claimed=kid
+        )
+    return key
+
+
+@lru_cache(maxsize=4096)
+def _kid_of(segment: bytes) -> str:
+    """Return the kid of a header, in base64, that asks for nothing but what is allowed; faults are not remembered."""
     try:
         header = loads(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
     except (StrictJsonError, binascii.Error) as error:
@@ -166,12 +183,7 @@ def _key_of(token: bytes, keys: PublicKeys) -> PublicKey:
     kid = header.get("kid")
     if not isinstance(kid, str):
         raise RefusedError("unknown_key", "the header has no kid")
-    key = keys.get(kid)
-    if key is None:
-        raise RefusedError(
-            "unknown_key", "no public key with that kid; it was never there, or it was revoked", claimed=kid
-        )
-    return key
+    return kid
 
 
 def _json(body: bytes, claimed: str) -> dict[str, Any]:
