@@ -214,6 +214,18 @@ def test_command_when_delivered_again_while_it_runs_then_run_once_and_answered_o
     assert len(wire.responses(message.message_id)) == 1
 
 
+def test_command_when_its_result_is_too_large_for_a_token_then_answered_with_an_error(plant: Plant) -> None:
+    def declare(agent: Agent) -> None:
+        agent.command("trend")(lambda _args, _call: "x" * 300_000)
+
+    plant.agent("GL-002", declare=declare)
+    wire, message = plant.wire(), orchestrator_says(name="trend")
+    wire.send(message, to="GL-002")
+    answer = until(lambda: wire.responses(message.message_id), "answer")[0]
+    assert answer.payload["status"] == "error"
+    assert "262144" in answer.payload["error"]
+
+
 def test_agent_when_its_handler_degrades_it_then_said_at_once_and_taken_back(plant: Plant) -> None:
     def declare(agent: Agent) -> None:
         @agent.command("trip")
