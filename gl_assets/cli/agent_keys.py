@@ -14,14 +14,8 @@ from rich.table import Table
 
 from resources.agents.broker_access import BrokerAccess, broker_user, write_broker_access
 from resources.agents.config import EVENT_TOPICS, AgentsConfig
-from resources.agents.keys import (
-    PUBLIC_KEYS_FILE,
-    PublicKeys,
-    former_keys,
-    generate_keys,
-    revoke_keys,
-    unlisted_keys,
-)
+from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
+from resources.agents.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
 from resources.agents.message import ROLES
 from resources.agents.roster import load_roster
 from resources.core.errors import ConfigError

@@ -8,10 +8,12 @@ Source: RFC 7517 (JWK), RFC 8037 (Ed25519, X25519).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,11 @@ class KeyEntry:
     role: str
     use: str
     key: OKPKey
+
+    @property
+    def number(self) -> int:
+        """The number in the kid: the greater, the newer."""
+        return int(self.kid.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,14 @@ def write_private(path: Path, entry: KeyEntry) -> None:
 def write_private_set(path: Path, entries: Iterable[KeyEntry]) -> None:
     """Write several private keys, mode 0600."""
     replace_file(path, {"keys": [entry.key.as_dict(private=True) for entry in entries]}, 0o600)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second maker of keys out: the JWKS file is read, changed and written."""
+    with (folder / ".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def replace_file(path: Path, content: dict[str, Any] | str, mode: int) -> None:

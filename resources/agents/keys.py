@@ -6,9 +6,7 @@ it. How the files look is in `key_file`.
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -19,6 +17,7 @@ from joserfc.jwk import OKPKey
 from resources.agents.key_file import (
     KeyEntry,
     KeySetFile,
+    alone,
     new_key,
     read_private,
     read_private_set,
@@ -116,7 +115,7 @@ class PublicKeys:
         """Return the newest key that payloads for an agent are encrypted to, None if it has none."""
         entries = self._current(None).entries.values()
         found = [entry for entry in entries if entry.agent_id == agent_id and entry.use == "enc"]
-        return max(found, key=_number, default=None)
+        return max(found, key=lambda entry: entry.number, default=None)
 
     def role_of(self, agent_id: str) -> str | None:
         """Return the role of an agent's keys, None if it has none."""
@@ -180,14 +179,15 @@ def generate_keys(
     Existing keys stay. With `rotate` each named agent gets a new private key with the next number; its former public
     key stays valid until `revoke_keys`. The role is `role`, else that of the agent's former key, else orchestrator for
     `orchestrator_id` and agent for everyone else. With `encryption` the orchestrator and agents also get a key to
-    encrypt payloads to (alarms and observers get nothing that is confidential). A private key that an existing JWKS file does not list was revoked: it is not put back, only `rotate` replaces it.
+    encrypt payloads to (alarms and observers get nothing that is confidential). A private key that an existing JWKS
+    file does not list was revoked: it is not put back, only `rotate` replaces it.
 
     Raises:
         ConfigError: A file is there and is not what it should be, or an agent id is not one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jwks = folder / PUBLIC_KEYS_FILE
-    with _alone(folder):
+    with alone(folder):
         is_new = not jwks.exists()
         known = KeySetFile({}) if is_new else read_public(jwks)
         for agent_id in agent_ids:
@@ -201,52 +201,6 @@ def generate_keys(
                 _add_encryption_key(folder, signing, known, rotate=rotate, relist=is_new)
         known.write(jwks)
     return jwks
-
-
-def revoke_keys(folder: Path, kids: Iterable[str]) -> Path:
-    """Take keys out of the JWKS file in `folder` for good, and return its path.
-
-    Raises:
-        ConfigError: A kid is not in the file, or the file cannot be read.
-    """
-    jwks = folder / PUBLIC_KEYS_FILE
-    with _alone(folder):
-        known = read_public(jwks)
-        named = set(kids)
-        unknown = sorted(named - known.entries.keys() - known.revoked)
-        if unknown:
-            raise ConfigError(
-                f"public keys {jwks}: has no key {', '.join(unknown)}; `gl agents keys FOLDER --show` lists them"
-            )
-        left = {kid: entry for kid, entry in known.entries.items() if kid not in named}
-        KeySetFile(left, known.revoked | named).write(jwks)
-    return jwks
-
-
-def former_keys(folder: Path, agent_ids: Iterable[str]) -> list[str]:
-    """Return the kids of `agent_ids` that a newer key of the same agent and use has replaced.
-
-    Raises:
-        ConfigError: The JWKS file cannot be read.
-    """
-    wanted = set(agent_ids)
-    newest: dict[tuple[str, str], KeyEntry] = {}
-    found = [entry for entry in read_public(folder / PUBLIC_KEYS_FILE).entries.values() if entry.agent_id in wanted]
-    for entry in sorted(found, key=_number):
-        newest[entry.agent_id, entry.use] = entry
-    return [entry.kid for entry in found if newest[entry.agent_id, entry.use] is not entry]
-
-
-def unlisted_keys(folder: Path, agent_ids: Iterable[str]) -> list[str]:
-    """Return the kids of private keys in `folder` that its JWKS file does not list: they were revoked.
-
-    Raises:
-        ConfigError: A file cannot be read.
-    """
-    listed = read_public(folder / PUBLIC_KEYS_FILE).entries
-    paths = [private_key_path(folder, agent_id) for agent_id in agent_ids]
-    kids = [load_private_key(path).kid for path in paths if path.exists()]
-    return [kid for kid in kids if kid not in listed]
 
 
 def _signing_key(
@@ -284,22 +238,10 @@ def _next_number(folder: Path, agent_id: str, known: KeySetFile) -> int:
     """Return a number that no key of the agent ever had, as far as the folder can tell."""
     numbers = known.numbers(agent_id)
     if (path := private_key_path(folder, agent_id)).exists():
-        numbers.append(_number(read_private(path)))
+        numbers.append(read_private(path).number)
     if (path := encryption_keys_path(folder, agent_id)).exists():
-        numbers += [_number(entry) for entry in read_private_set(path)]
+        numbers += [entry.number for entry in read_private_set(path)]
     return max(numbers, default=0) + 1
-
-
-def _number(entry: KeyEntry) -> int:
-    return int(entry.kid.rpartition(":")[2])
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second maker of keys out: the JWKS file is read, changed and written."""
-    with (folder / ".lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

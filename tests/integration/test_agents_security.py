@@ -20,7 +20,8 @@ from resources.agents.broker_access import own_user, write_broker_access
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import EVENT_TOPICS
 from resources.agents.events import EventRequest
-from resources.agents.keys import PublicKeys, generate_keys, revoke_keys
+from resources.agents.key_revocation import revoke_keys
+from resources.agents.keys import PublicKeys, generate_keys
 from resources.agents.message import Formatter
 from resources.agents.network import Network
 from resources.agents.permissions import PermissionRule, Permissions

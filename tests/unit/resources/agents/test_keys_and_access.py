@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from resources.agents.broker_access import acl_text, hash_password, password_path, read_password, write_broker_access
+from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
 from resources.agents.keys import (
     PUBLIC_KEYS_FILE,
     PublicKeys,
     encryption_keys_path,
-    former_keys,
     generate_keys,
     load_encryption_keys,
     load_private_key,
-    revoke_keys,
-    unlisted_keys,
 )
 from resources.agents.permissions import PermissionRule, Permissions
 from resources.core.errors import ConfigError
