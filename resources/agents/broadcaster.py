@@ -19,7 +19,7 @@ from resources.agents import outbox
 from resources.agents.config import AgentsConfig
 from resources.agents.declared_commands import refuse_unfit
 from resources.agents.directory import Directory
-from resources.agents.event_listeners import Callback
+from resources.agents.event_listeners import Callback, EventListeners
 from resources.agents.event_topics import EventTopics
 from resources.agents.events import EventRequest, Published
 from resources.agents.guard import sending_rules
@@ -66,6 +66,7 @@ class Broadcaster:
         self._clock = clock or SystemClock()
         self._formatter = Formatter(config.orchestrator_id, self._clock)
         self._topics = EventTopics(config.topics)
+        self._listeners = EventListeners()
         self._planner = Planner(config.targets, config.circuits, self._open_directory)
         self._connection: psycopg.Connection | None = None
         self._orchestrator: Orchestrator | None = None
@@ -90,6 +91,7 @@ class Broadcaster:
         if self._orchestrator is not None:
             self._orchestrator.stop()
             self._orchestrator = None
+        self._listeners.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -156,14 +158,12 @@ class Broadcaster:
         status = self._wait_done(message.message_id, wait_s, known=accepted.repeated)
         return Published(accepted.message, accepted.repeated, status)
 
-    def subscribe(self, topic: str, callback: Callback) -> Callable[[], None] | None:
+    def subscribe(self, topic: str, callback: Callback) -> Callable[[], None]:
         """Have `callback` called with each event of `topic` while this process orchestrates; return what ends that.
 
-        None if another process orchestrates: that one receives the events, and notifies EVENT_CHANNEL of each.
+        While another process does, that one receives the events: it stores them and notifies EVENT_CHANNEL of each.
         """
-        if self._orchestrator is None or not self.orchestrating:
-            return None
-        return self._orchestrator.subscribe(topic, callback)
+        return self._listeners.subscribe(topic, callback)
 
     def cancel(self, message_id: str) -> bool:
         """Withdraw a command: nothing more is sent of it, and whoever waits for it returns; False if it had ended.
@@ -297,7 +297,9 @@ class Broadcaster:
         if self._orchestrator is not None:
             self._orchestrator.stop()
             self._orchestrator = None
-        orchestrator = Orchestrator(self._config, site=self._site, database_url=self._url, clock=self._clock)
+        orchestrator = Orchestrator(
+            self._config, site=self._site, database_url=self._url, clock=self._clock, listeners=self._listeners
+        )
         if orchestrator.try_start():
             self._orchestrator = orchestrator
         else:

@@ -54,8 +54,16 @@ _NOT_SENT = "not sent before the deadline: its turn did not come, or the broker 
 class Orchestrator:
     """GL-001 on the wire; `try_start` says whether this process is the one."""
 
-    def __init__(self, config: AgentsConfig, *, site: str, database_url: str, clock: Clock | None = None) -> None:
-        """Read the keys; nothing is opened yet.
+    def __init__(
+        self,
+        config: AgentsConfig,
+        *,
+        site: str,
+        database_url: str,
+        clock: Clock | None = None,
+        listeners: EventListeners | None = None,
+    ) -> None:
+        """Read the keys; nothing is opened yet. `listeners` that are given outlive this orchestrator.
 
         Raises:
             ConfigError: A key file is missing or wrong.
@@ -76,7 +84,8 @@ class Orchestrator:
             RegistryKeeper(config, site=site, recorder=recorder, clock=self._clock),
             SeenIds(guard.judge, self._clock),
         )
-        self._listeners = EventListeners()
+        self._listeners = listeners or EventListeners()
+        self._owns_listeners = listeners is None
         self._events = Events(EventTopics(config.topics), self._desk.seen, recorder, self._listeners)
         self._stopping = threading.Event()
         self._leading = False
@@ -126,7 +135,8 @@ class Orchestrator:
             self._thread.join()
         self._desk.registry.write_scores()
         self._desk.recorder.close()
-        self._listeners.close()
+        if self._owns_listeners:
+            self._listeners.close()
         self._network.close()
         if self._connection is not None:
             with contextlib.suppress(psycopg.OperationalError):

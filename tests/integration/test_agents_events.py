@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_event_when_published_then_all_read_it_once_and_its_row_is_done(plant: P
     second: list[Event] = []
     with broadcaster_of(plant, topics={"emergency": REASON}) as broadcaster:
         for told in (first, second):
-            assert broadcaster.subscribe("emergency", told.append) is not None
+            broadcaster.subscribe("emergency", told.append)
         request = EventRequest("emergency", {"reason": "drum level"}, 60, "critical", message_id=new_id())
         published = broadcaster.publish(request)
         assert (published.status, published.repeated) == ("done", False)
@@ -120,7 +121,7 @@ def test_event_when_published_then_all_read_it_once_and_its_row_is_done(plant: P
             broadcaster.publish(EventRequest("gossip", {}, 60))
         with broadcaster_of(plant) as follower:
             # another process: it accepts, the first one publishes
-            assert follower.subscribe("emergency", first.append) is None
+            follower.subscribe("emergency", first.append)
             assert follower.publish(EventRequest("system_status", {"load": 0.7}, 60)).status == "done"
         until(lambda: len(reader.events) == 2, "both events on the wire")
     assert [(event.topic, event.payload, event.priority) for event in reader.events] == [
@@ -168,6 +169,21 @@ def test_events_when_received_then_each_is_stored_and_told_once_and_what_may_not
         ("emergency", "GL-002", {"reason": "a\ufffdb"}, "received", []),
         ("emergency", "GL-002", {"reason": "the last"}, "received", []),
     ]
+
+
+def test_subscriber_when_its_process_takes_over_the_lead_then_it_hears_the_events_from_then_on(plant: Plant) -> None:
+    told: list[Event] = []
+    with ExitStack() as first:
+        leading(first.enter_context(plant.broadcaster()))
+        with plant.broadcaster() as second:
+            second.subscribe("emergency", told.append)
+            assert not second.orchestrating
+            first.close()
+            # whoever waits for a message looks whether it has to take over
+            assert second.publish(EventRequest("emergency", {"n": 1}, 60)).status == "done"
+            assert second.orchestrating
+            until(lambda: told, "told after taking over")
+    assert [event.payload for event in told] == [{"n": 1}]
 
 
 def test_event_when_its_sender_is_killed_after_accepting_then_the_next_one_publishes(
