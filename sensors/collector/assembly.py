@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -30,7 +30,6 @@ from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
-from sensors.collector.alarms.service import Alarms
 from sensors.collector.certificates import CertificateWatch
 from sensors.collector.database import DatabaseMirror, Origin
 from sensors.collector.discovery_watch import findings, watches
@@ -44,6 +43,9 @@ from sensors.collector.pipeline import Pipeline
 from sensors.collector.sources import build_clients
 from sensors.collector.state import SourceState
 from sensors.collector.supervisor import SourceSupervisor, Surroundings
+
+if TYPE_CHECKING:
+    from sensors.collector.alarms.service import Alarms
 
 log = structlog.get_logger(__name__)
 
@@ -193,6 +195,9 @@ class Collector:
         config = self.config
         if config.alarms is None or config.agents is None:
             return None
+        # what signs and verifies takes memory that a collector without alarms need not have
+        from sensors.collector.alarms.service import Alarms
+
         try:
             return Alarms(
                 config.alarms, config.agents, site=config.site, home=self._home, catalog=catalog, clock=self.clock
