@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+import structlog
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.registry import HeaderParameter
 
+from resources.agents.key_file import file_stamp
 from resources.agents.keys import PublicKeys, load_encryption_keys
 from resources.agents.message import Message
 from resources.agents.refusals import RefusedError
 from resources.agents.strict_json import StrictJsonError, loads
-from resources.core.errors import DataError
+from resources.core.errors import ConfigError, DataError
+
+log = structlog.get_logger(__name__)
 
 KEY_AGREEMENT, CONTENT_ENCRYPTION = "ECDH-ES", "A256GCM"
 """The only algorithms."""
@@ -57,6 +62,9 @@ class PayloadCipher:
         """Encrypt to the keys of the JWKS file, decrypt with `own` (kid -> private key)."""
         self._keys = keys
         self._own = dict(own or {})
+        self._load: Callable[[], dict[str, OKPKey]] | None = None
+        self._path: Path | None = None
+        self._stamp: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, agent_id: str, private_keys: Path | None, keys: PublicKeys) -> PayloadCipher:
@@ -65,7 +73,12 @@ class PayloadCipher:
         Raises:
             ConfigError: The file is missing, readable by others, or holds other keys.
         """
-        return cls(keys, None if private_keys is None else load_encryption_keys(private_keys, agent_id))
+        if private_keys is None:
+            return cls(keys)
+        stamp, load = file_stamp(private_keys), partial(load_encryption_keys, private_keys, agent_id)
+        made = cls(keys, load())
+        made._path, made._stamp, made._load = private_keys, stamp, load
+        return made
 
     @property
     def can_decrypt(self) -> bool:
@@ -110,7 +123,7 @@ class PayloadCipher:
         if header.get("iss") != issuer or header.get("jti") != message_id:
             raise RefusedError("undecryptable", "enc was made by another, or for another message", claimed=issuer)
         kid = header.get("kid")
-        key = self._own.get(kid) if isinstance(kid, str) else None
+        key = self._private_key(kid) if isinstance(kid, str) else None
         if key is None:
             raise RefusedError("undecryptable", "enc is not for a key of this agent", claimed=issuer)
         try:
@@ -118,6 +131,18 @@ class PayloadCipher:
             return loads(found.plaintext or b"")
         except (JoseError, ValueError, TypeError) as error:
             raise RefusedError("undecryptable", "enc cannot be decrypted, or is not JSON", claimed=issuer) from error
+
+    def _private_key(self, kid: str) -> OKPKey | None:
+        """Return the key of a kid; the file is read again for an unknown one if it was replaced."""
+        if kid not in self._own and self._load is not None and self._path is not None:
+            stamp = file_stamp(self._path)
+            if stamp != self._stamp:
+                self._stamp = stamp
+                try:
+                    self._own = self._load()
+                except ConfigError as error:
+                    log.error("private_key_unreadable", path=str(self._path), error=str(error), keeps=len(self._own))
+        return self._own.get(kid)
 
 
 def _header_of(enc: str, issuer: str) -> dict[str, Any]:

@@ -141,6 +141,15 @@ def write_private_set(path: Path, entries: Iterable[KeyEntry]) -> None:
     replace_file(path, {"keys": [entry.key.as_dict(private=True) for entry in entries]}, 0o600)
 
 
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to; empty if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Keep a second maker of keys out: the JWKS file is read, changed and written."""

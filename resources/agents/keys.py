@@ -18,6 +18,7 @@ from resources.agents.key_file import (
     KeyEntry,
     KeySetFile,
     alone,
+    file_stamp,
     new_key,
     read_private,
     read_private_set,
@@ -98,7 +99,7 @@ class PublicKeys:
         self._path = path
         self._clock = clock or SystemClock()
         self._lock = Lock()
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
         self._file = read_public(path)
         self._reread_at = self._clock.monotonic()
         self._broken = False
@@ -126,7 +127,7 @@ class PublicKeys:
         return list(self._current(None).entries.values())
 
     def _current(self, kid: str | None) -> KeySetFile:
-        stamp = _stamp(self._path)
+        stamp = file_stamp(self._path)
         if stamp != self._stamp:
             self._reread(stamp)
         unknown = kid is not None and kid not in self._file.entries
@@ -190,33 +191,33 @@ def generate_keys(
     with alone(folder):
         is_new = not jwks.exists()
         known = KeySetFile({}) if is_new else read_public(jwks)
+        made: list[KeyEntry] = []
         for agent_id in agent_ids:
-            signing = _signing_key(folder, agent_id, known, rotate=rotate, relist=is_new, role=role)
-            if signing is None:
+            signing = _signing_key(folder, agent_id, known, relist=is_new)
+            if signing is None or rotate:
+                # the role is the key's: one that was made for alarms must not come back as an agent's
                 given = role or ("orchestrator" if agent_id == orchestrator_id else "agent")
+                given = signing.role if signing is not None and role is None else given
                 signing = new_key(agent_id, _next_number(folder, agent_id, known), role=given, use="sig")
-                write_private(private_key_path(folder, agent_id), signing)
+                made.append(signing)
                 known.entries[signing.kid] = signing
             if encryption and signing.role in _CONFIDANTS:
                 _add_encryption_key(folder, signing, known, rotate=rotate, relist=is_new)
         known.write(jwks)
+        # published first: whoever runs here may sign with it as soon as it is there
+        for entry in made:
+            write_private(private_key_path(folder, entry.agent_id), entry)
     return jwks
 
 
-def _signing_key(
-    folder: Path, agent_id: str, known: KeySetFile, *, rotate: bool, relist: bool, role: str | None
-) -> KeyEntry | None:
-    """Return the key that signs for an agent if it stays or was replaced here; None if it never had one."""
+def _signing_key(folder: Path, agent_id: str, known: KeySetFile, *, relist: bool) -> KeyEntry | None:
+    """Return the key that signs for an agent so far, None if it has none; listed again where the list was lost."""
     path = private_key_path(folder, agent_id)
     if not path.exists():
         return None
     load_private_key(path)
     held = read_private(path)
-    if rotate:
-        # the role is the key's: one that was made for alarms must not come back as an agent's
-        held = new_key(agent_id, _next_number(folder, agent_id, known), role=role or held.role, use="sig")
-        write_private(path, held)
-    if (relist or rotate) and held.kid not in known.revoked:
+    if relist:
         known.entries[held.kid] = held
     return held
 
@@ -226,7 +227,8 @@ def _add_encryption_key(folder: Path, signing: KeyEntry, known: KeySetFile, *, r
     held = read_private_set(path) if path.exists() else []
     if not held or rotate:
         number = _next_number(folder, signing.agent_id, known)
-        # the former stays beside the new one: what was encrypted to it may still be on its way
+        # the former stays beside the new one: what was encrypted to it may still be on its way; written before it is
+        # published, because others encrypt to it from then on
         held = [*held[-1:], new_key(signing.agent_id, number, role=signing.role, use="enc")]
         write_private_set(path, held)
         known.entries[held[-1].kid] = held[-1]
@@ -242,11 +244,3 @@ def _next_number(folder: Path, agent_id: str, known: KeySetFile) -> int:
     if (path := encryption_keys_path(folder, agent_id)).exists():
         numbers += [entry.number for entry in read_private_set(path)]
     return max(numbers, default=0) + 1
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return (status.st_ino, status.st_mtime_ns, status.st_size)

@@ -13,6 +13,7 @@ from threading import Lock
 import structlog
 
 from resources.agents.encryption import EncryptPayloads, PayloadCipher
+from resources.agents.key_file import file_stamp
 from resources.agents.keys import PrivateKey, PublicKeys, load_private_key
 from resources.agents.message import Message
 from resources.agents.permissions import Permissions
@@ -37,7 +38,7 @@ class SigningKey:
         """
         self._path = path
         self._lock = Lock()
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
         self._key = load_private_key(path)
 
     @property
@@ -52,7 +53,7 @@ class SigningKey:
 
     def current(self) -> PrivateKey:
         """Return the key to sign with now; the last good one if the file turned unreadable, which is logged once."""
-        stamp = _stamp(self._path)
+        stamp = file_stamp(self._path)
         if stamp != self._stamp:
             with self._lock:
                 self._stamp = stamp
@@ -166,11 +167,3 @@ def _refuse_too_large(message: Message) -> None:
             f"{message.message_type} {message.message_id}: its token would have about {size} bytes encrypted, "
             f"{LARGEST_TOKEN} are allowed; send a reference to the data in its place"
         )
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return (status.st_ino, status.st_mtime_ns, status.st_size)

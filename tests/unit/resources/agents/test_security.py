@@ -338,6 +338,27 @@ def test_signing_key_when_its_file_is_replaced_then_the_new_one_signs_and_a_brok
     assert key.current().kid == "GL-001:2"
 
 
+def test_encryption_keys_when_replaced_then_the_new_and_the_former_are_read_and_a_broken_file_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    jwks = generate_keys(tmp_path, ["GL-002"], encryption=True)
+    reader, message = PayloadCipher.of("GL-002", encryption_keys_path(tmp_path, "GL-002"), PublicKeys(jwks)), command()
+
+    def read(enc: str | None) -> Any:
+        return reader.decrypt(enc, issuer="GL-001", message_id=message.message_id)
+
+    former = PayloadCipher(PublicKeys(jwks)).encrypt(message, "GL-002")
+    generate_keys(tmp_path, ["GL-002"], encryption=True, rotate=True)
+    newer = PayloadCipher(PublicKeys(jwks)).encrypt(message, "GL-002")
+    assert read(former) == read(newer) == read(former) == message.payload
+    generate_keys(tmp_path, ["GL-002"], encryption=True, rotate=True)
+    encryption_keys_path(tmp_path, "GL-002").write_text("{")
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="not for a key of this agent"):
+            read(PayloadCipher(PublicKeys(jwks)).encrypt(message, "GL-002"))
+    assert read(newer) == message.payload
+
+
 RULES = Permissions(
     commands={"emergency_stop": PermissionRule(roles=("alarm",))},
     events={"emergency": PermissionRule(roles=("orchestrator", "alarm"), agents=("GL-007",))},
