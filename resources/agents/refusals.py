@@ -20,13 +20,15 @@ class RefusedError(DataError):
     """A received message must not have any effect.
 
     `reason` is a fixed word to count by; `claimed` is who the message says it is from, which nobody has proven.
+    `sealed_for` is whom an encrypted message is for, where that is all that is wrong with it: its signature holds.
     """
 
-    def __init__(self, reason: str, detail: str, *, claimed: str = "") -> None:
+    def __init__(self, reason: str, detail: str, *, claimed: str = "", sealed_for: str = "") -> None:
         """Keep the word beside the sentence."""
         super().__init__(detail)
         self.reason = reason
         self.claimed = claimed
+        self.sealed_for = sealed_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,10 +213,19 @@ def _decrypted(claims: dict[str, Any], key: PublicKey, cipher: PayloadCipher | N
         return content, False
     if "payload" in content:
         raise RefusedError("malformed", "msg has both payload and enc", claimed=key.agent_id)
-    if cipher is None:
-        raise RefusedError("undecryptable", "enc cannot be read here: there is no key for it", claimed=key.agent_id)
-    payload = cipher.decrypt(content["enc"], issuer=key.agent_id, message_id=content.get("message_id"))
+    try:
+        if cipher is None:
+            raise RefusedError("undecryptable", "enc cannot be read here: there is no key for it", claimed=key.agent_id)
+        payload = cipher.decrypt(content["enc"], issuer=key.agent_id, message_id=content.get("message_id"))
+    except RefusedError as refused:
+        refused.sealed_for = _only_target(content)
+        raise
     return {**content, "payload": payload}, True
+
+
+def _only_target(content: dict[str, Any]) -> str:
+    targets = content.get("target_agents")
+    return targets[0] if isinstance(targets, list) and len(targets) == 1 and isinstance(targets[0], str) else ""
 
 
 def _instant(claims: dict[str, Any], name: str, key: PublicKey) -> datetime:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from resources.agents.agent import Agent
-from resources.agents.keys import load_private_key
+from resources.agents.broadcaster import Broadcaster
+from resources.agents.keys import generate_keys, load_private_key
 from resources.agents.message import Formatter
 from resources.agents.orchestrator import Orchestrator
 from resources.agents.tokens import sign
@@ -22,7 +23,7 @@ from sensors.collector.alarms.evaluator import Evaluator
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.alarms.service import Alarms
 from tests.agents_support import SITE, plain_broker, until
-from tests.alarms_support import ALARM_ID, AlarmPlant, reading, rules
+from tests.alarms_support import ALARM_ID, CATALOG, AlarmPlant, reading, rules
 
 COMMAND = {"name": "emergency", "targets": ["GL-002", "GL-003"], "timeout": "60s", "with_alarm": True}
 RAISED, CLEARED = ("emergency", "raised", "b1.p", 12.0), ("system_status", "cleared", "b1.p", 9.0)
@@ -104,6 +105,32 @@ def test_answer_when_it_is_for_the_collector_then_the_orchestrator_refuses_nothi
     assert orchestrator.refused() == {}
     alarms.stop()
     orchestrator.stop()
+
+
+def test_command_when_payloads_are_encrypted_then_the_agent_runs_it_and_nobody_refuses_what_is_for_others(
+    plant: AlarmPlant, database_url: str
+) -> None:
+    generate_keys(plant.agents.keys, ["GL-001", "GL-002"], encryption=True)
+    plant.agents.agent("GL-002")
+    config = plant.agents.config.model_copy(update={"encrypt_payloads": "always"})
+    alarms = Alarms(
+        plant.config(rules(command={"name": "emergency", "targets": ["GL-002"]})),
+        config,
+        site=SITE,
+        home=plant.home,
+        catalog=CATALOG,
+        clock=SystemClock(),
+    )
+    started(alarms).watch(reading(12.0))
+    until(lambda: alarms.desk.figures.answers["ok"] == 1, "the answer")
+    with Broadcaster(config, site=SITE, database_url=database_url) as broadcaster:
+        # its answer is encrypted for GL-001, and comes to the collector as well
+        assert broadcaster.broadcast(plant.agents.command(targets=["GL-002"])).answered == 1
+    alarms.watch(reading(9.0))
+    alarms.watch(reading(12.0))
+    until(lambda: alarms.desk.figures.answers["ok"] == 2, "the answer behind it")
+    assert alarms.desk.refused() == {}
+    alarms.stop()
 
 
 def test_alarm_when_the_collector_comes_back_then_it_still_stands_and_is_not_told_again(plant: AlarmPlant) -> None:
