@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS agent (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (
     agent_id TEXT NOT NULL, message_id TEXT NOT NULL, content_hash BLOB NOT NULL, keep_until_us INTEGER NOT NULL,
-    command TEXT NOT NULL, response TEXT, PRIMARY KEY (agent_id, message_id)
+    command TEXT NOT NULL, response TEXT, PRIMARY KEY (message_id, agent_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_keep_until ON seen (keep_until_us);
 CREATE TABLE IF NOT EXISTS outgoing (
