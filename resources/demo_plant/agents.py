@@ -129,7 +129,8 @@ class Fleet:
         """Make the agents of `config.agents.targets`; nothing is opened yet."""
         self._wrong = wrong or Misbehaviour()
         self._ending = threading.Event()
-        self._executor = PriorityExecutor(8 + len(self._wrong.silent) + len(self._wrong.slow))
+        # the model only calculates: more threads than processors would stand in each other's way
+        self._executor = PriorityExecutor(2 + len(self._wrong.silent) + len(self._wrong.slow))
         self._runtime = AgentRuntime(Network(), self._executor)
         self._store = SeenStore(home / "agents.sqlite")
         public = PublicKeys(config.agents.public_keys)
