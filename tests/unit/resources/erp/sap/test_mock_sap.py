@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from resources.core.errors import AuthError, ProtocolError
+from resources.embedded.ports import free_port
 from resources.erp.connector import Day, Part, Whole
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
@@ -30,9 +31,7 @@ SECRET_VARIABLE = "MOCK_SAP_SECRET"
 
 @pytest.fixture(scope="module")
 def mock_sap() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ["--port", str(port), "--oauth", "gl:mock-secret", "--token-ttl", "3", "--quiet"]
     process = subprocess.Popen([sys.executable, "-m", "mocksap", *arguments])
     try:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from resources.embedded.ports import free_port
+
 
 @contextmanager
 def mock_sap(*options: str) -> Iterator[str]:
     """Run it with `options`; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "mocksap", "--port", str(port), "--quiet", *options])
     try:
         deadline = time.monotonic() + 60
