@@ -18,6 +18,11 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __ty
   ... on RunConfigValidationInvalid { errors { message } } } }
 """
 _RUNS = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status jobName } } }"
+_FAILURES = """
+query($id: ID!) { logsForRun(runId: $id) { __typename ... on EventConnection { events { __typename
+  ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } }
+  ... on RunFailureEvent { message error { message causes { message } } } } } } }
+"""
 _CHECKS = """
 query { assetNodes { assetChecksOrError { __typename
   ... on AssetChecks { checks { name executionForLatestMaterialization { status evaluation { success } } } } } } }
@@ -27,6 +32,7 @@ query($job: String!) { runsOrError(limit: 1, filter: { pipelineName: $job,
   statuses: [QUEUED, NOT_STARTED, MANAGED, STARTING, STARTED, CANCELING] }) { __typename
   ... on Runs { results { runId } } } }
 """
+_LONGEST_REASON = 500
 _ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _SELECTOR = {"repositoryLocationName": "gl", "repositoryName": "__repository__"}
 
@@ -83,8 +89,22 @@ class DagsterClient:
             raise PlatformError(f"Dagster does not know the runs {', '.join(unknown)}: were they deleted?")
         failed = [run for run, found in runs.items() if found["status"] in ("FAILURE", "CANCELED")]
         if failed:
-            raise PlatformError(f"runs that failed: {', '.join(failed)}; open them in the Dagster UI for the reason")
+            told = "; ".join(f"{runs[run]['jobName']} ({run}): {self._reason(run)}" for run in failed)
+            raise PlatformError(f"runs that failed: {told}; the Dagster UI shows more")
         return [f"{found['jobName']}: {found['status']}" for found in runs.values() if found["status"] not in _ENDED]
+
+    def _reason(self, run_id: str) -> str:
+        """Return in which step a run failed and why, in its own words."""
+        events = self._read(_FAILURES, {"id": run_id})["logsForRun"].get("events", [])
+        steps = [event for event in events if event["__typename"] == "ExecutionStepFailureEvent"]
+        runs = [event for event in events if event["__typename"] == "RunFailureEvent"]
+        for event in (*steps, *runs):
+            error = event["error"] or {"message": event.get("message", ""), "causes": []}
+            # the last of the causes is what went wrong, the others say where Dagster noticed
+            words = [error, *error["causes"]][-1]["message"]
+            where = f"step {event['stepKey']}: " if "stepKey" in event else ""
+            return f"{where}{words.strip()[:_LONGEST_REASON]}"
+        return "it does not say why"
 
     def is_idle(self, job: str) -> bool:
         """Return whether no run of this job is queued or running."""

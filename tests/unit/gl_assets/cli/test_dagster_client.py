@@ -110,7 +110,7 @@ def test_launch_when_the_job_is_there_then_the_run_ends_and_checks_are_counted(c
 def test_unfinished_when_a_run_fails_then_it_is_named(client: DagsterClient):
     run = client.launch("answer_job", config={"ops": {"answer": {"config": {"number": 41}}}})
 
-    with pytest.raises(PlatformError, match=f"runs that failed: {run}"):
+    with pytest.raises(PlatformError, match=rf"runs that failed: answer_job \({run}\): step answer: AssertionError"):
         until(lambda: not client.unfinished([run]), 600)
 
 
