@@ -37,6 +37,15 @@ _ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 _SELECTOR = {"repositoryLocationName": "gl", "repositoryName": "__repository__"}
 
 
+class FailedRunsError(PlatformError):
+    """Runs failed; the message says in which steps and why."""
+
+    def __init__(self, message: str, runs: tuple[str, ...]) -> None:
+        """Keep the ids of the runs beside the message."""
+        super().__init__(message)
+        self.runs = runs
+
+
 class DagsterClient:
     """One Dagster webserver."""
 
@@ -80,7 +89,8 @@ class DagsterClient:
         """Return those of these runs that have not ended, as `job: STATUS`.
 
         Raises:
-            PlatformError: One of them failed, or Dagster does not know it.
+            FailedRunsError: Some of them failed.
+            PlatformError: Dagster does not know one of them.
             UnreachableError: Nothing answers there.
         """
         runs = {run: self._read(_RUNS, {"id": run})["runOrError"] for run in run_ids}
@@ -90,7 +100,7 @@ class DagsterClient:
         failed = [run for run, found in runs.items() if found["status"] in ("FAILURE", "CANCELED")]
         if failed:
             told = "; ".join(f"{runs[run]['jobName']} ({run}): {self._reason(run)}" for run in failed)
-            raise PlatformError(f"runs that failed: {told}; the Dagster UI shows more")
+            raise FailedRunsError(f"runs that failed: {told}; the Dagster UI shows more", tuple(failed))
         return [f"{found['jobName']}: {found['status']}" for found in runs.values() if found["status"] not in _ENDED]
 
     def _reason(self, run_id: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 
 from gl_assets.cli import counts
 from gl_assets.cli.dagster_client import DagsterClient
+from gl_assets.cli.launched_runs import Launch, LaunchedRuns
 from gl_assets.cli.platform import Platform
 from gl_assets.cli.state import Progress
 from gl_assets.erp.jobs import sync_job_name
@@ -56,11 +58,9 @@ class DemoRun:
         """
         ends = time.monotonic() + seconds
         with self._plant, DagsterClient(self._platform.ui_url) as dagster:
-            runs = self._launch(dagster)
+            runs = LaunchedRuns(dagster, self._launches(), self._say)
             self._say(f"the plant sends for {seconds:.0f} s; the Dagster UI is at {self._platform.ui_url}")
-            self._until(
-                lambda: not dagster.unfinished(runs), _STORE_S, lambda: f"runs go on: {dagster.unfinished(runs)}"
-            )
+            self._until(lambda: not runs.unfinished(), _STORE_S, lambda: f"runs go on: {runs.unfinished()}")
             while not until() or time.monotonic() < ends:
                 time.sleep(0.5)
             sent = self._freeze()
@@ -77,14 +77,16 @@ class DemoRun:
             )
             return self._result(sent, dagster)
 
-    def _launch(self, dagster: DagsterClient) -> list[str]:
-        """Launch one command to all agents and the ERP pull of the last three business days."""
+    def _launches(self) -> list[Launch]:
+        """Return what launches one command to all agents, and the ERP pulls of the last three business days."""
         self._say("sending a command to all agents, and pulling the last three days from the ERP")
-        runs = [dagster.launch("broadcast_command", config=_broadcast_config())]
         today = datetime.now(UTC).date()
         first, last = (str(today - timedelta(days=days)) for days in (3, 1))
-        systems = self._config.erp.systems
-        return [*runs, *(dagster.launch(sync_job_name(system), partitions=(first, last)) for system in systems)]
+        jobs = [sync_job_name(system) for system in self._config.erp.systems]
+        return [
+            lambda dagster: dagster.launch("broadcast_command", config=_broadcast_config()),
+            *(partial(_launch_days, job=job, days=(first, last)) for job in jobs),
+        ]
 
     def _freeze(self) -> dict[str, int]:
         """Stop the plant's values, wait until the collector has them, and return source -> sent, as the plant says."""
@@ -165,6 +167,10 @@ class DemoRun:
 def _taken(durable: Any, name: str) -> int:
     found = durable.get(name)
     return 0 if found is None else found.buffered + found.rejected + found.clock_skew
+
+
+def _launch_days(dagster: DagsterClient, *, job: str, days: tuple[str, str]) -> str:
+    return dagster.launch(job, partitions=days)
 
 
 def _broadcast_config() -> dict[str, Any]:

@@ -13,12 +13,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gl_assets.cli.dagster_client import DagsterClient
+from gl_assets.cli.dagster_client import DagsterClient, FailedRunsError
+from gl_assets.cli.launched_runs import LaunchedRuns
 from resources.core.errors import PlatformError, UnreachableError
 from resources.embedded.ports import free_port
 from tests.integration.store_builders import until
 
 DEFINITIONS = """
+from pathlib import Path
+
 import dagster as dg
 
 
@@ -51,8 +54,21 @@ def answer_job():
     answer()
 
 
+@dg.op
+def come_again():
+    came = Path(__file__).with_name("came")
+    if not came.exists():
+        came.touch()
+        raise RuntimeError("come again")
+
+
+@dg.job
+def second_time_job():
+    come_again()
+
+
 rows_job = dg.define_asset_job("rows_job", selection=dg.AssetSelection.assets(rows))
-defs = dg.Definitions(assets=[rows], asset_checks=[rows_are_there, rows_are_right], jobs=[answer_job, rows_job])
+defs = dg.Definitions(assets=[rows], asset_checks=[rows_are_there, rows_are_right], jobs=[answer_job, rows_job, second_time_job])
 """
 
 
@@ -112,6 +128,21 @@ def test_unfinished_when_a_run_fails_then_it_is_named(client: DagsterClient):
 
     with pytest.raises(PlatformError, match=rf"runs that failed: answer_job \({run}\): step answer: AssertionError"):
         until(lambda: not client.unfinished([run]), 600)
+
+
+def test_launched_runs_when_one_fails_then_it_is_launched_once_more_and_a_second_failure_counts(client: DagsterClient):
+    said: list[str] = []
+    wrong = {"ops": {"answer": {"config": {"number": 41}}}}
+    runs = LaunchedRuns(client, [lambda dagster: dagster.launch("second_time_job")], said.append)
+    until(lambda: not runs.unfinished(), 600)
+    assert [words.partition(": ")[0] for words in said] == ["runs that failed"]
+    assert "second_time_job" in said[0]
+    assert "step come_again: RuntimeError: come again" in said[0]
+
+    runs = LaunchedRuns(client, [lambda dagster: dagster.launch("answer_job", config=wrong)], said.append)
+    with pytest.raises(FailedRunsError, match="answer_job"):
+        until(lambda: not runs.unfinished(), 600)
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize(
