@@ -1,13 +1,13 @@
 """Charts for the Dagster UI: small PNG pictures inside the metadata of a materialisation."""
 
-import base64
-import io
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import numpy as np
+
+from gl_assets.charts import as_markdown, new_figure, time_axis
 
 
 def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
@@ -16,12 +16,7 @@ def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
     Args:
         rows: boiler, hour, efficiency (share or None), oldest first.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.dates import ConciseDateFormatter
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 3.0), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure()
     axes = figure.add_subplot()
     for boiler in sorted({row["boiler"] for row in rows}):
         own = [row for row in rows if row["boiler"] == boiler]
@@ -30,18 +25,14 @@ def efficiency_chart(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
             np.array([row["hour"].replace(tzinfo=None) for row in own]), shares, marker="o", markersize=3, label=boiler
         )
     axes.set_ylabel("efficiency, %")
-    axes.set_xlabel("hour, UTC")
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
+    time_axis(axes, "hour, UTC")
     if rows:
         last = max(row["hour"] for row in rows).replace(tzinfo=None)
         # always the same span: a single hour would otherwise be drawn amid years
         axes.set_xlim(last - timedelta(hours=48), last + timedelta(hours=1))
         axes.legend(loc="best", fontsize="small")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    encoded = base64.b64encode(picture.getvalue()).decode()
-    return dg.MetadataValue.md(f"![efficiency of the last hours](data:image/png;base64,{encoded})")
+    return as_markdown(figure, "efficiency of the last hours")
 
 
 def efficiency_table(rows: Sequence[dict[str, Any]]) -> dg.MetadataValue[Any]:
