@@ -25,7 +25,7 @@ from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
 from resources.core.errors import ConfigError
 from resources.core.home import config_path, gl_home
-from resources.core.origins import HISTORY_SUFFIX
+from resources.core.origins import SUFFIXES
 from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.units import conversion
@@ -70,9 +70,11 @@ class CollectorConfig(StrictModel):
 
     @field_validator("name")
     @classmethod
-    def _name_is_not_of_history(cls, value: str) -> str:
-        if value.endswith(HISTORY_SUFFIX):
-            raise ValueError(f"a collector's name may not end in {HISTORY_SUFFIX}: history is stored under such names")
+    def _name_is_not_of_other_rows(cls, value: str) -> str:
+        if value.endswith(SUFFIXES):
+            raise ValueError(
+                f"a collector's name may not end in {' or '.join(SUFFIXES)}: history and corrections are stored so"
+            )
         return value
 
 

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import socket
 from collections.abc import Callable
 from functools import partial
 
 from resources.core.clock import SystemClock
+from resources.core.people import host_here, user_here
 from resources.core.settings import TagConfig
 from resources.core.tags import SensorCatalog
 from resources.databases.timescale.writes_audit import WritesAudit
@@ -73,16 +71,4 @@ def _connector(config: Integrations, name: str, catalog: SensorCatalog) -> Calla
 
 def person_here(via: str) -> Requester:
     """Return who runs this process, by the operating system's word: not by variables that anybody can set."""
-    user = _user_name(os.getuid())
-    # sudo sets it, and whoever may become root could forge it, but could forge everything else as well
-    behind = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
-    connection = os.environ.get("SSH_CONNECTION", "").split()
-    host = socket.gethostname() + (f" (ssh from {connection[0]})" if connection else "")
-    return Requester(f"{user} (sudo by {behind})" if behind else user, via, host)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return Requester(user_here(), via, host_here())
