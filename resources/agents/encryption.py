@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +21,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.registry import HeaderParameter
 
-from resources.agents.key_file import file_stamp
 from resources.agents.keys import PublicKeys, load_encryption_keys
 from resources.agents.message import Message
 from resources.agents.refusals import RefusedError
 from resources.agents.strict_json import StrictJsonError, loads
-from resources.core.errors import ConfigError, DataError
+from resources.agents.watched_file import WatchedFile
+from resources.core.errors import DataError
 
 log = structlog.get_logger(__name__)
 
@@ -58,13 +57,10 @@ _REGISTRY = _OneWay(
 class PayloadCipher:
     """Encrypts payloads for others and decrypts those for one agent; safe from any thread."""
 
-    def __init__(self, keys: PublicKeys, own: Mapping[str, OKPKey] | None = None) -> None:
-        """Encrypt to the keys of the JWKS file, decrypt with `own` (kid -> private key)."""
+    def __init__(self, keys: PublicKeys, own: WatchedFile[dict[str, OKPKey]] | None = None) -> None:
+        """Encrypt to the keys of the JWKS file, decrypt with `own` (kid -> private key); with nothing if absent."""
         self._keys = keys
-        self._own = dict(own or {})
-        self._load: Callable[[], dict[str, OKPKey]] | None = None
-        self._path: Path | None = None
-        self._stamp: tuple[int, ...] = ()
+        self._own = own
 
     @classmethod
     def of(cls, agent_id: str, private_keys: Path | None, keys: PublicKeys) -> PayloadCipher:
@@ -75,15 +71,13 @@ class PayloadCipher:
         """
         if private_keys is None:
             return cls(keys)
-        stamp, load = file_stamp(private_keys), partial(load_encryption_keys, private_keys, agent_id)
-        made = cls(keys, load())
-        made._path, made._stamp, made._load = private_keys, stamp, load
-        return made
+        load = partial(load_encryption_keys, agent_id=agent_id)
+        return cls(keys, WatchedFile(private_keys, load, unreadable="private_key_unreadable"))
 
     @property
     def can_decrypt(self) -> bool:
         """Whether there is a private key to decrypt with."""
-        return bool(self._own)
+        return self._own is not None
 
     def can_encrypt_to(self, agent_id: str) -> bool:
         """Return whether an agent has published a key to encrypt to."""
@@ -134,15 +128,11 @@ class PayloadCipher:
 
     def _private_key(self, kid: str) -> OKPKey | None:
         """Return the key of a kid; the file is read again for an unknown one if it was replaced."""
-        if kid not in self._own and self._load is not None and self._path is not None:
-            stamp = file_stamp(self._path)
-            if stamp != self._stamp:
-                self._stamp = stamp
-                try:
-                    self._own = self._load()
-                except ConfigError as error:
-                    log.error("private_key_unreadable", path=str(self._path), error=str(error), keeps=len(self._own))
-        return self._own.get(kid)
+        if self._own is None:
+            return None
+        if kid not in self._own.content:
+            self._own.look()
+        return self._own.content.get(kid)
 
 
 def _header_of(enc: str, issuer: str) -> dict[str, Any]:

@@ -32,9 +32,12 @@ _USES = {"Ed25519": "sig", "X25519": "enc"}
 _ALGORITHMS = {"sig": "EdDSA", "enc": "ECDH-ES"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class KeyEntry:
-    """One key of a file: whose it is, the role it gives, and whether it signs (`sig`) or decrypts (`enc`)."""
+    """One key of a file: whose it is, the role it gives, and whether it signs (`sig`) or decrypts (`enc`).
+
+    Two entries are the same only if they are one object: what was verified with one that is gone is verified again.
+    """
 
     kid: str
     agent_id: str
@@ -139,15 +142,6 @@ def write_private(path: Path, entry: KeyEntry) -> None:
 def write_private_set(path: Path, entries: Iterable[KeyEntry]) -> None:
     """Write several private keys, mode 0600."""
     replace_file(path, {"keys": [entry.key.as_dict(private=True) for entry in entries]}, 0o600)
-
-
-def file_stamp(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is replaced or written to; empty if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @contextmanager

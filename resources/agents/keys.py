@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
-import structlog
 from joserfc.jwk import OKPKey
 
 from resources.agents.key_file import (
     KeyEntry,
     KeySetFile,
     alone,
-    file_stamp,
     new_key,
     read_private,
     read_private_set,
@@ -26,10 +23,9 @@ from resources.agents.key_file import (
     write_private,
     write_private_set,
 )
+from resources.agents.watched_file import WatchedFile
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError
-
-log = structlog.get_logger(__name__)
 
 PUBLIC_KEYS_FILE = "public-keys.jwks"
 """Name of the JWKS file that `generate_keys` writes."""
@@ -96,13 +92,9 @@ class PublicKeys:
         Raises:
             ConfigError: The file is missing or is not a JWKS of Ed25519 public keys with kid, gl_agent and gl_role.
         """
-        self._path = path
+        self._file = WatchedFile(path, read_public, unreadable="public_keys_unreadable")
         self._clock = clock or SystemClock()
-        self._lock = Lock()
-        self._stamp = file_stamp(path)
-        self._file = read_public(path)
         self._reread_at = self._clock.monotonic()
-        self._broken = False
 
     def get(self, kid: str) -> PublicKey | None:
         """Return the key of `kid` that verifies, None if there is none.
@@ -120,34 +112,23 @@ class PublicKeys:
 
     def role_of(self, agent_id: str) -> str | None:
         """Return the role of an agent's keys, None if it has none."""
-        return next((e.role for e in self._file.entries.values() if e.agent_id == agent_id and e.use == "sig"), None)
+        return next(
+            (e.role for e in self._file.content.entries.values() if e.agent_id == agent_id and e.use == "sig"), None
+        )
 
     def entries(self) -> list[PublicKey]:
         """Return every valid key."""
         return list(self._current(None).entries.values())
 
     def _current(self, kid: str | None) -> KeySetFile:
-        stamp = file_stamp(self._path)
-        if stamp != self._stamp:
-            self._reread(stamp)
-        unknown = kid is not None and kid not in self._file.entries
-        if unknown and self._clock.monotonic() - self._reread_at >= _UNKNOWN_KID_REREAD_S:
-            self._reread(stamp)
-        return self._file
-
-    def _reread(self, stamp: tuple[int, ...]) -> None:
-        with self._lock:
+        found = self._file.current()
+        if kid is None or kid in found.entries:
+            return found
+        # a key that was just published: seen at once where the file shows that it changed
+        if not self._file.look() and self._clock.monotonic() - self._reread_at >= _UNKNOWN_KID_REREAD_S:
             self._reread_at = self._clock.monotonic()
-            try:
-                self._file = read_public(self._path)
-            except ConfigError as error:
-                if not self._broken:
-                    keeps = len(self._file.entries)
-                    log.error("public_keys_unreadable", path=str(self._path), error=str(error), keeps=keeps)
-                self._broken = True
-            else:
-                self._broken = False
-            self._stamp = stamp
+            self._file.read()
+        return self._file.content
 
 
 def private_key_path(folder: Path, agent_id: str) -> Path:

@@ -18,6 +18,7 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from resources.agents.message import AgentId
+from resources.agents.watched_file import WatchedFile
 from resources.core.errors import ConfigError
 from resources.core.settings import StrictModel, load_yaml
 
@@ -77,30 +78,15 @@ class RosterFile:
         Raises:
             ConfigError: As `load_roster`.
         """
-        self._path = path
-        self._signature = self._look()
-        self.roster = load_roster(path)
+        self._file = WatchedFile(path, load_roster, unreadable="agents_roster_unreadable")
+        self.roster = self._file.content
 
     def take_changed(self) -> Roster | None:
         """Return the roster if it is another one than at the last call, else None."""
-        signature = self._look()
-        if signature == self._signature:
-            return None
-        self._signature = signature
-        try:
-            found = load_roster(self._path)
-        except ConfigError as error:
-            log.error("agents_roster_unreadable", error=str(error))
-            return None
+        self._file.look()
+        found = self._file.content
         if found == self.roster:
             return None
         log.info("agents_roster_read_again", agents=len(found.agents))
         self.roster = found
         return found
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns

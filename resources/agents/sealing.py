@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from threading import Lock
 
 import structlog
 
 from resources.agents.encryption import EncryptPayloads, PayloadCipher
-from resources.agents.key_file import file_stamp
 from resources.agents.keys import PrivateKey, PublicKeys, load_private_key
 from resources.agents.message import Message
 from resources.agents.permissions import Permissions
 from resources.agents.tokens import LARGEST_TOKEN, sign
+from resources.agents.watched_file import WatchedFile
 from resources.core.clock import Clock
-from resources.core.errors import ConfigError, DataError
+from resources.core.errors import DataError
 
 log = structlog.get_logger(__name__)
 
@@ -36,34 +35,21 @@ class SigningKey:
         Raises:
             ConfigError: It is missing, open to others, or not a key that signs.
         """
-        self._path = path
-        self._lock = Lock()
-        self._stamp = file_stamp(path)
-        self._key = load_private_key(path)
+        self._file = WatchedFile(path, load_private_key, unreadable="private_key_unreadable")
 
     @property
     def agent_id(self) -> str:
         """Whose key it is."""
-        return self._key.agent_id
+        return self._file.content.agent_id
 
     @property
     def role(self) -> str:
         """What its owner may send."""
-        return self._key.role
+        return self._file.content.role
 
     def current(self) -> PrivateKey:
         """Return the key to sign with now; the last good one if the file turned unreadable, which is logged once."""
-        stamp = file_stamp(self._path)
-        if stamp != self._stamp:
-            with self._lock:
-                self._stamp = stamp
-                try:
-                    self._key = load_private_key(self._path)
-                except ConfigError as error:
-                    log.error("private_key_unreadable", path=str(self._path), error=str(error), keeps=self._key.kid)
-                else:
-                    log.info("private_key_replaced", kid=self._key.kid)
-        return self._key
+        return self._file.current()
 
 
 class Sealer:

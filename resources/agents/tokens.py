@@ -10,9 +10,11 @@ import base64
 import binascii
 import math
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import orjson
@@ -43,6 +45,13 @@ ALGORITHM = "EdDSA"
 _COMPACT = re.compile(rb"[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+")
 _USUAL_HEADER = 256
 """Longer headers are not remembered: what strangers send must not fill the memory."""
+
+_USUAL_TOKEN = 16 * 1024
+_MOST_VERIFIED = 64
+"""How many tokens, and of which size, are known to be verified: a megabyte at most."""
+
+_READ_DIFFERENTLY = re.compile(rb"\\u|[0-9]{16}")
+"""Where orjson may read strict JSON in another way: escaped surrogates, integers that no double holds."""
 
 _FORBIDDEN = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c"})
 
@@ -134,11 +143,7 @@ def open_token(token: bytes, keys: PublicKeys, site: str, cipher: PayloadCipher 
     if not _COMPACT.fullmatch(token):
         raise RefusedError("not_a_token", "not a JWS in compact form")
     key = _key_of(token, keys)
-    try:
-        body = jws.deserialize_compact(token, key.key, registry=_REGISTRY).payload
-    except (JoseError, ValueError) as error:
-        raise RefusedError("bad_signature", "the signature does not hold", claimed=key.agent_id) from error
-    claims = _json(body, key.agent_id)
+    claims = _claims_of(token, key)
     _check_identity(claims, key, site)
     content, encrypted = _decrypted(claims, key, cipher)
     try:
@@ -184,6 +189,54 @@ def _kid_of(segment: bytes) -> str:
     if not isinstance(kid, str):
         raise RefusedError("unknown_key", "the header has no kid")
     return kid
+
+
+def _claims_of(token: bytes, key: PublicKey) -> dict[str, Any]:
+    """Return the claims of a token whose signature holds, as objects of the caller's own.
+
+    Raises:
+        RefusedError: It does not hold, or the claims are not JSON as the wire allows it.
+    """
+    body = _verified.body(token, key)
+    if body is not None:
+        # read anew for each: agents in one process must not see what another does to its arguments
+        again: dict[str, Any] = _json(body, key.agent_id) if _READ_DIFFERENTLY.search(body) else orjson.loads(body)
+        return again
+    try:
+        body = jws.deserialize_compact(token, key.key, registry=_REGISTRY).payload
+    except (JoseError, ValueError) as error:
+        raise RefusedError("bad_signature", "the signature does not hold", claimed=key.agent_id) from error
+    claims = _json(body, key.agent_id)
+    _verified.keep(token, key, body)
+    return claims
+
+
+class _Verified:
+    """The last tokens whose signature held and whose claims are strict JSON: a broadcast's token comes to each agent.
+
+    A token is known by all of its bytes, and by the very key object it was verified with: one that was read anew, or
+    revoked, knows nothing.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._bodies: OrderedDict[bytes, tuple[PublicKey, bytes]] = OrderedDict()
+
+    def body(self, token: bytes, key: PublicKey) -> bytes | None:
+        with self._lock:
+            found = self._bodies.get(token)
+        return found[1] if found is not None and found[0] is key else None
+
+    def keep(self, token: bytes, key: PublicKey, body: bytes) -> None:
+        if len(token) > _USUAL_TOKEN:
+            return
+        with self._lock:
+            self._bodies[token] = (key, body)
+            if len(self._bodies) > _MOST_VERIFIED:
+                self._bodies.popitem(last=False)
+
+
+_verified = _Verified()
 
 
 def _json(body: bytes, claimed: str) -> dict[str, Any]:

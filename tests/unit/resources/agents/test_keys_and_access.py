@@ -72,6 +72,7 @@ def test_public_file_when_lost_then_written_again_from_the_private_keys(folder: 
     assert kids(folder) == {"GL-001:1", "GL-002:1", "GL-002:2", "GL-001:2"}
 
 
+@pytest.mark.usefixtures("seen_at_once")
 def test_encryption_keys_when_made_then_they_never_verify_and_the_newest_is_encrypted_to(folder: Path) -> None:
     jwks = generate_keys(folder, ["GL-002"], encryption=True)
     keys = PublicKeys(jwks)

@@ -324,6 +324,41 @@ def test_event_when_payloads_are_encrypted_then_it_stays_plain_for_all(folder: P
     assert not open_token(sealer(folder, "always").token(event), public(folder), "s").encrypted
 
 
+def test_token_when_opened_again_then_the_same_message_whose_parts_are_its_own(folder: Path) -> None:
+    message = command({"nested": {"list": [1, "\u00e9", 1.5]}})
+    token, keys = sign(message, orchestrator_key(folder), "s", now=NOW).encode(), public(folder)
+    first = open_token(token, keys, "s")
+    first.message.payload["args"]["nested"]["list"].append("changed")
+    again = open_token(token, keys, "s")
+    assert again.message.payload == message.payload
+    assert again.content_hash == first.content_hash == message.content_hash()
+
+
+@pytest.mark.parametrize("odd", [2**60, 12345678901234567, "\ud83d\ude00", "\\u0041"])
+def test_token_when_opened_again_then_what_parsers_read_differently_is_read_as_the_wire_says(
+    folder: Path, odd: Any
+) -> None:
+    body = json.loads(unb64(sign(command(), orchestrator_key(folder), "s", now=NOW).encode().split(b".")[1]))
+    body["msg"]["payload"]["args"] = {"odd": odd}
+    token = signed_with(folder, {"alg": "EdDSA", "kid": "GL-001:1"}, b64(json.dumps(body).encode()))
+    keys = public(folder)
+    first, again = (open_token(token, keys, "s") for _ in range(2))
+    assert again == first
+    assert type(again.message.payload["args"]["odd"]) is type(first.message.payload["args"]["odd"])
+
+
+@pytest.mark.usefixtures("seen_at_once")
+def test_token_when_its_key_is_removed_after_it_was_opened_then_refused(tmp_path: Path) -> None:
+    jwks = generate_keys(tmp_path, ["GL-001"])
+    token = sign(command(), load_private_key(tmp_path / "GL-001.jwk"), "s", now=NOW).encode()
+    keys = PublicKeys(jwks)
+    assert open_token(token, keys, "s").kid == "GL-001:1"
+    jwks.write_text(json.dumps({"keys": []}))
+    with pytest.raises(RefusedError, match="no public key"):
+        open_token(token, keys, "s")
+
+
+@pytest.mark.usefixtures("seen_at_once")
 def test_signing_key_when_its_file_is_replaced_then_the_new_one_signs_and_a_broken_one_changes_nothing(
     tmp_path: Path,
 ) -> None:

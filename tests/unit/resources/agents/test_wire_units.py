@@ -147,6 +147,7 @@ def test_keys_when_made_again_then_kept_and_when_rotated_then_both_are_valid(fol
     assert keys.role_of("GL-099") is None
 
 
+@pytest.mark.usefixtures("seen_at_once")
 def test_key_when_removed_from_the_file_then_revoked_and_a_broken_file_keeps_the_last_keys(folder: Path) -> None:
     jwks = folder / "public-keys.jwks"
     keys = PublicKeys(jwks)
