@@ -10,5 +10,9 @@ down_revision = "0006_agent_coordination"
 
 def upgrade() -> None:
     """Create the tables and columns."""
-    for name in ("r0007_partition_scores.sql",):
+    for name in (
+        "r0007_partition_scores.sql",
+        "r0007_defects.sql",
+        "r0007_quarantine.sql",
+    ):
         run_sql(name)
