@@ -122,6 +122,7 @@ def window_columns(number: int, step_s: int, *, arrival: bool = False) -> dict[s
         "origin_key": 1,
         "quality_score": 100.0,
         "status": 0,
+        "defects": 0,
         "sensor_id": names[sensor - 1],
         "unit": b"Cel",
         "calibrated_unit": b"K",

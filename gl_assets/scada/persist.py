@@ -166,6 +166,7 @@ def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str
             quality_score=judged.quality_score,
             status=rows.status.astype(np.int16),
             sequence=rows.sequence,
+            defects=np.zeros(len(rows), dtype=np.int16),
         ),
         texts=parts.texts,
         rejects=parts.rejects,

@@ -47,6 +47,7 @@ def rows(readings: Sequence[Row], *, received_s: float = 1.0, status: int = 0) -
         quality_score=np.where(statuses == 2, 0, 100).astype(np.float32),
         status=statuses,
         sequence=np.arange(1, len(ordered) + 1, dtype=np.int64),
+        defects=np.zeros(len(ordered), dtype=np.int16),
     )
 
 

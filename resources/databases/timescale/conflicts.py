@@ -28,6 +28,7 @@ class TableRows:
     origin_key: npt.NDArray[np.int32]
     quality_score: npt.NDArray[np.float32]
     status: npt.NDArray[np.int16]
+    defects: npt.NDArray[np.int16]
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -112,7 +113,7 @@ def plan(incoming: TableRows, stored: TableRows, own: Mask, window_start: int) -
 
 def _identical(one: TableRows, other: TableRows) -> Mask:
     same: Mask = same_value(one.value, other.value) & same_value(one.calibrated_value, other.calibrated_value)
-    for name in ("ingested_at", "origin_key", "quality_score", "status"):
+    for name in ("ingested_at", "origin_key", "quality_score", "status", "defects"):
         same &= getattr(one, name) == getattr(other, name)
     return same
 

@@ -188,6 +188,7 @@ class _WindowWriter:
             origin_key=self.origin_keys[readings.sensor],
             quality_score=readings.quality_score,
             status=readings.status,
+            defects=readings.defects,
         )
 
     def _replace_numbers(self, readings: ReadingRows, incoming: TableRows) -> tuple[ReadingRows, int, int]:

@@ -23,6 +23,7 @@ KINDS = {
     "origin_key": "i4",
     "quality_score": "f4",
     "status": "i2",
+    "defects": "i2",
 }
 """Columns of scada.readings in their order, with their type on the wire."""
 

@@ -69,6 +69,8 @@ class ReadingRows:
     """resources.core.readings.Status."""
     sequence: npt.NDArray[np.int64]
     """Receive sequence."""
+    defects: npt.NDArray[np.int16]
+    """Why the score is below 100, one bit per rule; 0: no defect."""
 
     def __len__(self) -> int:
         """Return how many rows there are."""

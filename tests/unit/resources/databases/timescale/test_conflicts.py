@@ -17,6 +17,7 @@ def rows(*found: tuple[int, int, float, int, int]) -> TableRows:
         origin_key=np.array(columns[4], np.int32),
         quality_score=np.full(len(found), 100, np.float32),
         status=np.zeros(len(found), np.int16),
+        defects=np.zeros(len(found), np.int16),
     )
 
 
