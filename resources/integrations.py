@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -23,6 +24,7 @@ from pydantic import (
 from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
+from resources.core.calibrations import CalibrationBook, CalibrationConfig, refuse_impossible
 from resources.core.errors import ConfigError
 from resources.core.home import config_path, gl_home
 from resources.core.origins import SUFFIXES
@@ -216,6 +218,8 @@ class Integrations(StrictModel):
     """How long rows stay in the database; for ever if absent."""
     sources: dict[Name, SourceConfig] = Field(default_factory=dict)
     """Name of the source -> its configuration."""
+    calibrations: tuple[CalibrationConfig, ...] = ()
+    """Certificates of sensors, each with its period of validity; a path to a file with such a list is taken, too."""
     boilers: dict[Name, BoilerConfig] = Field(default_factory=dict)
     """Equipment -> the sensors of its energy balance, for process_heat/boiler_efficiency."""
     erp: ErpConfig = ErpConfig()
@@ -256,6 +260,14 @@ class Integrations(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _calibrations_are_possible(self) -> Self:
+        try:
+            refuse_impossible(self.calibrations, self.tags())
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _alarms_are_possible(self) -> Self:
         if self.alarms is None:
             return self
@@ -290,6 +302,11 @@ class Integrations(StrictModel):
     def grid(self) -> WindowGrid:
         """The windows of this configuration."""
         return WindowGrid(self.window)
+
+    @cached_property
+    def calibration_book(self) -> CalibrationBook:
+        """The calibrations, by sensor and time."""
+        return CalibrationBook(self.calibrations)
 
     def tags(self) -> dict[str, TagConfig]:
         """Return sensor_id -> tag over all sources, in the order of the file."""

@@ -125,7 +125,7 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     exempt |= {"trust_store", "server_application_uri", "max_items_per_subscription", "server_deadband"}
     exempt |= {"sampling_interval", "queue_size"}
     exempt |= {"area", "calibration", "tags_csv", "discover"}
-    exempt |= {"alarms"}
+    exempt |= {"alarms", "calibrations"}
     exempt |= {"proxy_url", "proxy_username", "proxy_password", "service_root"}
     exempt |= {"encryption_keys"}
     # nothing is handed on, nothing is compared with, nobody is declared
