@@ -14,23 +14,15 @@ from datetime import datetime
 
 import structlog
 
-from gl_assets.checks.gates import ASSET, SOURCES_GATE, WindowUnderTest, judge
 from gl_assets.scada.gap_timing import Timing, is_over
 from gl_assets.scada.history_window import Stretch, history_contents, rows_of, without_standing
 from gl_assets.scada.persist import persist_window
+from gl_assets.scada.rejudging import JudgedWindow, rejudge
 from resources.core.errors import DataError, PlatformError, ProtocolError, ThrottledError, UnreachableError
 from resources.core.origins import history_of
 from resources.core.windows import partition_key
 from resources.databases.timescale.events import record_event
 from resources.databases.timescale.gap_work import GIVE_UP_AFTER, GapBook, GapWork
-from resources.databases.timescale.gate_results import (
-    GAPS_GATE,
-    GateResult,
-    StoredWindowFacts,
-    expected_sources,
-    record_results,
-    window_facts,
-)
 from resources.databases.timescale.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.scada.history import History, HistorySource
@@ -51,17 +43,6 @@ class Refill:
 
     source: HistorySource
     timing: Timing
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedWindow:
-    """A window that was judged anew: what is stored of it, and what its gates say."""
-
-    key: str
-    facts: StoredWindowFacts
-    results: Sequence[GateResult]
-    filled: int
-    """Rows that history has just brought."""
 
 
 @dataclass(slots=True)
@@ -253,26 +234,7 @@ class GapFiller:
             self._judged.append((gap, judged_to))
 
     def _judge(self, start: datetime) -> None:
-        key, collector = partition_key(start), self._config.collector.name
         filled = self._outcome.windows.get(start, 0)
-        with self._store.transaction() as connection:
-            facts = window_facts(
-                connection,
-                site=self._config.site,
-                collector=collector,
-                window_start=start,
-                length=self._config.window,
-            )
-            expected = expected_sources(connection, ASSET, key, SOURCES_GATE)
-            window = WindowUnderTest(key, collector, facts, expected, self._config.quality)
-            results = judge(window, self._run_id)
-            if not filled:
-                # nothing new is stored: what a person has released stays so, and a run that has yet to judge still does
-                results = [_without_collector(r) for r in results if r.check in (GAPS_GATE, SOURCES_GATE)]
-            record_results(connection, results)
+        window = rejudge(self._store, self._config, start, run_id=self._run_id, brought=filled)
         self._outcome.judged += 1
-        self._report(JudgedWindow(key, facts, results, filled))
-
-
-def _without_collector(result: GateResult) -> GateResult:
-    return replace(result, metadata={name: value for name, value in result.metadata.items() if name != "collector"})
+        self._report(window)

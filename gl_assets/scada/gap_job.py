@@ -7,16 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from gl_assets.asset_keys import SENSOR_READINGS
-from gl_assets.checks.gates import evaluation
 from gl_assets.partition_range import told_in_words
 from gl_assets.run_launcher import own_process_tag
-from gl_assets.scada.gap_filling import FillOutcome, GapFiller, JudgedWindow, Refill
+from gl_assets.scada.gap_filling import FillOutcome, GapFiller, Refill
 from gl_assets.scada.gap_timing import timings
+from gl_assets.scada.rejudging import reporter
 from gl_assets.scada.run import open_instance
-from gl_assets.scada.sensor_readings import facts_metadata
 from resources.core.errors import PlatformError
-from resources.core.windows import parse_partition_key
 from resources.integrations import Integrations
 from resources.scada.history import HistorySource
 from resources.wiring import TimescaleResource, build_resources, source_key
@@ -48,7 +45,9 @@ def build_gap_filling_job(config: Integrations) -> dg.JobDefinition:
         sources = {name: Refill(resource(name), timing) for name, timing in timings(config).items()}
         wanted, timescale = context.op_config, context.resources.timescale
         with told_in_words(), timescale.store(config) as store:
-            filler = GapFiller(config, store, sources, run_id=context.run_id, report=_reporter(context, config))
+            filler = GapFiller(
+                config, store, sources, run_id=context.run_id, report=reporter(context, config, "filled_now")
+            )
             outcome = filler.run(datetime.now(UTC), again=wanted["again"], only=wanted["sources"])
         context.add_output_metadata(told(outcome))
 
@@ -113,22 +112,3 @@ def _resource_of(context: dg.OpExecutionContext, config: Integrations) -> Callab
         return found
 
     return resource
-
-
-def _reporter(context: dg.OpExecutionContext, config: Integrations) -> Callable[[JudgedWindow], None]:
-    first = config.grid.start_of(config.start)
-
-    def report(window: JudgedWindow) -> None:
-        if parse_partition_key(window.key) < first:
-            return  # no partition
-        if window.filled:
-            metadata = _metadata(window, config)
-            context.log_event(dg.AssetMaterialization(SENSOR_READINGS, partition=window.key, metadata=metadata))
-        for result in window.results:
-            context.log_event(evaluation(result))  # type: ignore[arg-type] # taken, though not declared
-
-    return report
-
-
-def _metadata(window: JudgedWindow, config: Integrations) -> dict[str, Any]:
-    return {**facts_metadata(window.facts), "filled_now": window.filled, "collector": config.collector.name}
