@@ -26,6 +26,7 @@ from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
 from resources.core.calibrations import CalibrationBook, CalibrationConfig, refuse_impossible
 from resources.core.errors import ConfigError
+from resources.core.gates import GateSettings
 from resources.core.home import config_path, gl_home
 from resources.core.origins import SUFFIXES
 from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
@@ -126,6 +127,8 @@ class QualityConfig(StrictModel):
     """Above this share of rejected rows a window is not stored: its transaction fails."""
     warn_rejected_share: float = Field(0.01, ge=0, le=1)
     """Above this share the check warns."""
+    gates: GateSettings = Field(default_factory=dict)
+    """Table, or `all` -> gate -> its effect and limit, where they differ from the gate's own."""
 
 
 class BoilerConfig(StrictModel):
