@@ -27,10 +27,13 @@ WHERE d.message_id = s.message_id AND d.agent_id = s.agent_id
 # an answer replaces `expired`, never another answer; its response is stored only if it decided the delivery
 _ANSWERS = """
 WITH incoming AS (
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
-    AS t (message_id, correlation_id, agent_id, state, payload, received_at, reason)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[],
+                         %s::timestamptz[], %s::int[])
+    AS t (message_id, correlation_id, agent_id, state, payload, received_at, reason, sent_at, times)
 ), decided AS (
-    UPDATE agents.deliveries d SET state = i.state, answered_at = i.received_at, reason = i.reason
+    UPDATE agents.deliveries d
+    SET state = i.state, answered_at = i.received_at, reason = i.reason, attempts = d.attempts + i.times,
+        sent_at = coalesce(d.sent_at, i.sent_at)
     FROM incoming i
     WHERE d.message_id = i.correlation_id AND d.agent_id = i.agent_id AND d.state IN ('queued', 'sent', 'expired')
     RETURNING i.message_id
@@ -76,13 +79,24 @@ def write_sent(connection: psycopg.Connection, sent: Sequence[Sent]) -> None:
     connection.execute(_SENT, _columns(sent, "message_id", "agent_id", "at"))
 
 
-def write_answers(connection: psycopg.Connection, answers: Sequence[Answer]) -> None:
-    """Store answers, and the state each decides: an answer replaces `expired`, never another answer."""
+def write_answers(connection: psycopg.Connection, answers: Sequence[Answer], sent: Sequence[Sent] = ()) -> None:
+    """Store answers, and the state each decides: an answer replaces `expired`, never another answer.
+
+    Args:
+        connection: Of the database.
+        answers: The answers.
+        sent: Sendings that these answers answer: a delivery's row is written once for both.
+    """
     # one answer per delivery: two in one statement would both find it open
     first = list({(a.correlation_id, a.agent_id): a for a in reversed(answers)}.values())
+    times: dict[tuple[str, str], list[datetime]] = {}
+    for sending in sent:
+        times.setdefault((sending.message_id, sending.agent_id), []).append(sending.at)
+    sendings = [times.get((answer.correlation_id, answer.agent_id), []) for answer in first]
     names = ("message_id", "correlation_id", "agent_id", "state", "payload", "received_at", "reason")
     columns = _columns(first, *names)
     columns[4] = [json_text(answer.payload) for answer in first]
+    columns += [[min(at, default=None) for at in sendings], [len(at) for at in sendings]]
     connection.execute(_ANSWERS, columns)
 
 

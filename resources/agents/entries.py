@@ -79,6 +79,15 @@ class Entries:
         """Whether there is anything to do."""
         return any(getattr(self, name) for name in self.__slots__)
 
+    def sendings(self) -> tuple[list[Sent], list[Sent]]:
+        """Return the sendings that have their answer here, and the others."""
+        answered = {(answer.correlation_id, answer.agent_id) for answer in self.answers}
+        met: list[Sent] = []
+        others: list[Sent] = []
+        for sending in self.sent:
+            (met if (sending.message_id, sending.agent_id) in answered else others).append(sending)
+        return met, others
+
     def apart(self) -> list[Entries]:
         """Return each entry by itself, what ends a message after what was said of it; none if there is only one.
 

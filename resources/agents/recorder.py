@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 LAZY_S = 0.2
 """How long what nobody waits for (sendings, heartbeats) gathers before it is written."""
 
-GATHER_S = 0.01
+GATHER_S = 0.04
 """How long answers gather while their message waits for others; the last one is written at once, with what is there."""
 
 _RETRY_S = 1.0
@@ -45,6 +45,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._entries = Entries()
         self._due = math.inf
+        self._sent_due = math.inf
         self._closing = False
         self._connection: psycopg.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="agents-recorder", daemon=True)
@@ -92,9 +93,10 @@ class Recorder:
             self._write_within(0.0)
 
     def sent(self, sent: Sent) -> None:
-        """Store a sending within LAZY_S."""
+        """Store a sending within LAZY_S, or with the answer to it."""
         with self._changed:
             self._entries.sent.append(sent)
+            self._sent_due = min(self._sent_due, time.monotonic() + LAZY_S)
             self._write_within(LAZY_S)
 
     def heard(self, state: AgentState, after: Callable[[], None] | None = None) -> None:
@@ -152,9 +154,24 @@ class Recorder:
             with self._changed:
                 while not self._closing and (left := self._due - time.monotonic()) > 0:
                     self._changed.wait(None if left == math.inf else left)
-                entries, self._entries, self._due = self._entries, Entries(), math.inf
+                entries = self._take()
                 ended = self._closing
             self._write_until_done(entries)
+
+    def _take(self) -> Entries:
+        """Return what is to be written now; sendings whose answer may still come in time stay behind."""
+        entries, self._entries, self._due = self._entries, Entries(), math.inf
+        # what closes a delivery without an answer says whether it had been sent
+        settles = entries.misses or entries.enough or entries.done
+        if settles or self._closing or time.monotonic() >= self._sent_due:
+            self._sent_due = math.inf
+            return entries
+        entries.sent, self._entries.sent = entries.sendings()
+        if self._entries.sent:
+            self._due = self._sent_due
+        else:
+            self._sent_due = math.inf
+        return entries
 
     def _write_until_done(self, entries: Entries) -> None:
         if self._write_kept(entries):
@@ -191,10 +208,11 @@ class Recorder:
             self._connection = connect(self._url)
         connection = self._connection
         with connection.transaction(), connection.pipeline():
-            if entries.sent:
-                rows.write_sent(connection, entries.sent)
+            met, others = entries.sendings()
+            if others:
+                rows.write_sent(connection, others)
             if entries.answers:
-                rows.write_answers(connection, entries.answers)
+                rows.write_answers(connection, entries.answers, met)
             if entries.seen:
                 rows.write_seen(connection, entries.seen)
             if entries.misses:

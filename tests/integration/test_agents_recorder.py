@@ -12,7 +12,7 @@ import pytest
 
 from resources.agents import outbox
 from resources.agents.delivery_rows import write_seen
-from resources.agents.entries import Answer, Miss, SeenId
+from resources.agents.entries import Answer, Miss, SeenId, Sent
 from resources.agents.judge import Judge, Verdict
 from resources.agents.keys import PublicKeys, generate_keys
 from resources.agents.message import Formatter, Message, new_id
@@ -118,3 +118,22 @@ def test_seen_ids_when_a_minute_has_passed_then_those_that_no_longer_count_are_f
         assert ids.verdict(received) is Verdict.REPEATED
         expired = Received(short, "GL-001:1", "orchestrator", *times, short.content_hash())
         assert ids.verdict(expired) is Verdict.EXPIRED
+
+
+def test_sending_when_its_answer_comes_in_time_then_both_are_one_write_and_others_follow_within_their_time(
+    connection: psycopg.Connection, database_url: str
+) -> None:
+    recorder, stored = Recorder(database_url), threading.Event()
+    command = accepted(connection, ["GL-002", "GL-003"])
+    first, again = datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=1)
+    for agent_id, at in (("GL-002", first), ("GL-003", first), ("GL-002", again)):
+        recorder.sent(Sent(command.message_id, agent_id, at))
+    recorder.answered(*answer(command, "GL-002"), done=False, after=[stored.set])
+    recorder.start()
+    assert stored.wait(30)
+    rows = "SELECT agent_id, state, attempts, sent_at FROM agents.deliveries WHERE message_id = %s ORDER BY agent_id"
+    answered, _ = connection.execute(rows, (command.message_id,)).fetchall()
+    assert answered == ("GL-002", "answered", 2, first)
+    recorder.close()
+    _, sent = connection.execute(rows, (command.message_id,)).fetchall()
+    assert sent == ("GL-003", "sent", 1, first)
