@@ -25,10 +25,12 @@ from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
 from resources.core.calibrations import CalibrationBook, CalibrationConfig, refuse_impossible
+from resources.core.connection_health import ConnectionHealthConfig
 from resources.core.errors import ConfigError
 from resources.core.gates import GateSettings
 from resources.core.home import config_path, gl_home
 from resources.core.origins import SUFFIXES
+from resources.core.quality_rules import RulesConfig
 from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.units import conversion
@@ -127,6 +129,8 @@ class QualityConfig(StrictModel):
     """Above this share of rejected rows a window is not stored: its transaction fails."""
     warn_rejected_share: float = Field(0.01, ge=0, le=1)
     """Above this share the check warns."""
+    rules: RulesConfig = RulesConfig()
+    """What follows from each rule that a reading can break."""
     gates: GateSettings = Field(default_factory=dict)
     """Table, or `all` -> gate -> its effect and limit, where they differ from the gate's own."""
 
@@ -215,6 +219,8 @@ class Integrations(StrictModel):
     """A window's first revision closes this long after its end."""
     collector: CollectorConfig = CollectorConfig()
     """The acquisition process."""
+    connection_health: ConnectionHealthConfig = ConnectionHealthConfig()
+    """A warning before a source fails."""
     buffer: BufferConfig = BufferConfig()
     """The durable window buffer."""
     retention: RetentionConfig = RetentionConfig()

@@ -175,6 +175,27 @@ class HasHealth(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """How the latest request of a connection fared."""
+
+    seconds: float
+    """How long its answer took; the limit, if none came in time."""
+    limit_s: float
+    """How long an answer is waited for."""
+    retries: int
+    """Requests of this connection that had to be made again, since it was opened."""
+
+
+@runtime_checkable
+class TellsExchanges(Protocol):
+    """A connector that asks its peer all the time: how soon that answers need not be asked for."""
+
+    def last_exchange(self) -> Exchange | None:
+        """Return how the latest request fared; None while there is no connection, or nothing was asked yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class FoundItem:
     """Something that a source offers and that could become a tag."""
 

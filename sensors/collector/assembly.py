@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import CollectorRegistry, generate_latest
 
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ConfigError
@@ -31,14 +27,17 @@ from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
 from sensors.collector.certificates import CertificateWatch
+from sensors.collector.connection_health.monitor import ConnectionHealth
 from sensors.collector.database import DatabaseMirror, Origin
 from sensors.collector.discovery_watch import findings, watches
+from sensors.collector.ending import cancelled
 from sensors.collector.event_queue import event_queue_for
 from sensors.collector.flow import Flow
-from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_door
+from sensors.collector.http import refuse_open_door
 from sensors.collector.live_view import LiveView
 from sensors.collector.memory import release_unused
 from sensors.collector.metrics import CollectorMetrics, registry_of
+from sensors.collector.pages import Pages
 from sensors.collector.pipeline import Pipeline
 from sensors.collector.sources import build_clients
 from sensors.collector.state import SourceState
@@ -51,12 +50,6 @@ log = structlog.get_logger(__name__)
 
 REPORT_EVERY_S = 60.0
 """How often the collector's figures go to performance.log."""
-
-CANCEL_AGAIN_S = 5.0
-"""A task that has not ended by then is cancelled again: longer than a connector takes to say goodbye."""
-
-ASK_S = 2.0
-"""Longest wait of /healthz/now for the sources' answers."""
 
 MORE_THREADS = 32
 """Threads beside two a source for what blocks: a name server that does not answer holds one for half a minute."""
@@ -119,7 +112,7 @@ class Collector:
         for client in clients:
             if isinstance(client, KeepsState):
                 client.keep_state_in(home / "sources" / client.name)
-        self.events = event_queue_for(clients, home / "events.sqlite")
+        self.events = event_queue_for(clients, home / "events.sqlite", wanted=config.connection_health.enabled)
         self.buffer = WindowBuffer(
             home / "buffer",
             collector=config.collector.name,
@@ -185,6 +178,11 @@ class Collector:
         )
         if self.mirror is not None:
             self.mirror.events = self.events
+        self.connections = (
+            ConnectionHealth.of(config, clients, self.states, home=home, clock=self.clock, events=self.events)
+            if config.connection_health.enabled
+            else None
+        )
 
     def _make_alarms(self, catalog: SensorCatalog) -> Alarms | None:
         """Return what raises alarms, None where none are configured.
@@ -254,6 +252,8 @@ class Collector:
         helpers += [asyncio.create_task(watch.run()) for watch in self.offers.values()]
         if self.alarms is not None:
             helpers.append(asyncio.create_task(self.alarms.tick_forever(lambda name: self.states[name].connected)))
+        if self.connections is not None:
+            helpers.append(asyncio.create_task(self.connections.run()))
         disk = asyncio.create_task(self.pipeline.run())
         sources = [asyncio.create_task(s.run(), name=s.state.name) for s in self._supervisors]
         try:
@@ -262,10 +262,10 @@ class Collector:
                 # acknowledged while the connections are still there: what is not comes a second time
                 await self.pipeline.commit()
         finally:
-            await _cancelled([*sources, *helpers, stopped])
+            await cancelled([*sources, *helpers, stopped])
             self.pipeline.end_reports()
             failed = disk.done()
-            await _cancelled([disk])
+            await cancelled([disk])
             if not failed:
                 await self.pipeline.commit()
         if failed:
@@ -285,17 +285,11 @@ class Collector:
                 offers=self.offers,
             )
         )
-        registry.register(self.certificates)
-        if self.alarms is not None:
-            registry.register(self.alarms)
-        server = PageServer({
-            "/healthz": self._healthz, "/healthz/now": self._healthz_now, "/metrics": lambda: _metrics(registry)
-        })  # fmt: skip
-        url = await server.start(host, self.config.collector.port)
-        ending.push_async_callback(server.stop)
-        address = self._home / "collector.json"
-        address.write_text(json.dumps({"pid": os.getpid(), "url": url}))
-        ending.callback(address.unlink, missing_ok=True)
+        for more in (self.certificates, self.alarms, self.connections):
+            if more is not None:
+                registry.register(more)
+        pages = Pages(self.contributors, [supervisor.ask for supervisor in self._supervisors], registry, self.clock)
+        url = await pages.open(host, self.config.collector.port, self._home, ending)
         log.info("collector_started", url=url, sources=len(self.states), sensors=len(self.live))
 
     def contributors(self) -> list[health.Contributor]:
@@ -317,20 +311,9 @@ class Collector:
             found.append(self.mirror.findings)
         if self.alarms is not None:
             found.append(self.alarms.findings)
+        if self.connections is not None:
+            found.append(self.connections.findings)
         return found
-
-    async def _healthz(self) -> Answer:
-        good, content = await asyncio.to_thread(health.report, self.contributors(), self.clock.now())
-        return json_answer(content, HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
-
-    async def _healthz_now(self) -> Answer:
-        """Ask every connected source first; one that does not answer in time is shown by the age of its last answer."""
-        asked = [asyncio.create_task(supervisor.ask()) for supervisor in self._supervisors]
-        try:
-            await asyncio.wait(asked, timeout=ASK_S)
-        finally:
-            await _cancelled(asked)
-        return await self._healthz()
 
     async def _progress_forever(self, progress: Progress | None) -> None:
         began = self.clock.monotonic()
@@ -373,16 +356,3 @@ def _difference(before: SourceCounts, now: SourceCounts) -> SourceCounts:
     }
     other = {name: value - before.other.get(name, 0) for name, value in now.other.items()}
     return SourceCounts(**numbers, other=other)
-
-
-async def _metrics(registry: CollectorRegistry) -> Answer:
-    return Answer(await asyncio.to_thread(generate_latest, registry), "text/plain; version=0.0.4; charset=utf-8")
-
-
-async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel and wait; asks again, because `asyncio.wait_for` of Python 3.11 may swallow a cancellation."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)

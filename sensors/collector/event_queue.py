@@ -111,8 +111,10 @@ class EventQueue:
             self._database.close()
 
 
-def event_queue_for(clients: Iterable[object], path: Path) -> EventQueue | None:
+def event_queue_for(clients: Iterable[object], path: Path, *, wanted: bool = False) -> EventQueue | None:
     """Return the queue, with every client that tells events handing them to it; None where nobody does.
+
+    `wanted`: somebody else tells events, too.
 
     A queue that is there from before is opened in any case: what waits in it still has to go to the database.
     """
@@ -123,7 +125,7 @@ def event_queue_for(clients: Iterable[object], path: Path) -> EventQueue | None:
         await held[0].put(events)
 
     telling = [teller for teller in tellers if teller.tell_events(take)]
-    if not telling and not path.exists():
+    if not telling and not wanted and not path.exists():
         return None
     held.append(EventQueue(path))
     return held[0]

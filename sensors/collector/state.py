@@ -45,6 +45,8 @@ class SourceState:
     """Failed attempts since the last connection."""
     next_attempt: float | None = None
     """Mark: when the next attempt is due; None while one is made or the connection is up."""
+    missed_s: float = 0.0
+    """Seconds of source time that were not read although the connection was up, since the start."""
     looks: int = 0
     """How often the port was looked at while the source was left alone."""
     endpoint: str | None = None

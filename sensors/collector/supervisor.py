@@ -233,6 +233,7 @@ class SourceSupervisor:
 
     def missed(self, since: datetime, until: datetime, reason: str) -> None:
         """Keep it as a gap."""
+        self.state.missed_s += max(0.0, (until - since).total_seconds())
         self._port.add_gap(self._client.name, since, until, reason)
         self._log.debug("readings_missed", since=since.isoformat(), until=until.isoformat(), reason=reason)
 

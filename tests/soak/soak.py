@@ -30,6 +30,7 @@ from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.programs import find_programs
 from resources.integrations import Integrations
 from resources.window_buffer.reader import BufferReader
+from sensors.collector.connection_health.history import HISTORY_FILE
 from tests.soak.faults import Faults, Place
 from tests.soak.faulty_proxy import FaultyProxy
 from tests.soak.verdict import Verdict, read_gaps, read_rows, slope_per_hour, summary, verdict, write
@@ -273,6 +274,10 @@ def main() -> None:
             log = folder / "gl" / "collect.log"
             if log.exists():
                 given.out.with_suffix(".log").write_bytes(log.read_bytes())
+            history = folder / "gl" / HISTORY_FILE
+            if history.exists():
+                # what `gl bench connections` measures the false alarms on
+                given.out.with_suffix(".connections.npz").write_bytes(history.read_bytes())
     write(given.out, result, verdicts, datetime.now(UTC))
     print(json.dumps(result))  # noqa: T201
 

@@ -10,7 +10,7 @@ from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
-from resources.scada.connector import Address, Emit, Health, SourceFacts, StatusSink
+from resources.scada.connector import Address, Emit, Exchange, Health, SourceFacts, StatusSink
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.connection import ModbusConnection, SilentUnitError, addresses
 from resources.scada.modbus.greeting import read_request
@@ -98,6 +98,10 @@ class ModbusClient:
             with contextlib.suppress(RefusedError):
                 await connection.read(block_of(self._registers, well[:1] or [0]))
         return Health()
+
+    def last_exchange(self) -> Exchange | None:
+        """Return how the latest request over the connection of `run` fared."""
+        return self._connection.last_exchange if self._connection is not None else None
 
     def _receive_time(self) -> int:
         # the wall clock may stand still or step back between two answers; a source's times may not

@@ -8,7 +8,7 @@ import ssl
 from typing import Self
 
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
-from resources.scada.connector import Address
+from resources.scada.connector import Address, Exchange
 from resources.scada.endpoints import parse_address
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.planner import Block
@@ -62,6 +62,8 @@ class ModbusConnection:
         self._link: Link | None = None
         self.answered_at = 0.0
         """When the last answer came, in the loop's time."""
+        self.last_exchange: Exchange | None = None
+        """How the latest request fared."""
 
     async def open(self) -> Self:
         """Connect; return self.
@@ -149,19 +151,26 @@ class ModbusConnection:
 
     async def _exchange(self, unit_id: int, request: Request, attempts: int, timeout_s: float) -> bytes | None:
         """Return the answer, None if none came."""
-        link = self._opened()
+        link, loop = self._opened(), asyncio.get_running_loop()
         for _ in range(attempts):
+            began = loop.time()
             try:
                 answer = await link.ask(unit_id, request, timeout_s)
             except TimeoutError:
+                self._note_exchange(timeout_s, timeout_s, again=1)
                 continue
             except LinkLostError as error:
                 raise self._lost(error.__cause__, "reading") from error
             except FramingError as error:
                 raise self._no_modbus(error) from error
-            self.answered_at = asyncio.get_running_loop().time()
+            self.answered_at = loop.time()
+            self._note_exchange(self.answered_at - began, timeout_s)
             return answer
         return None
+
+    def _note_exchange(self, seconds: float, limit_s: float, *, again: int = 0) -> None:
+        before = self.last_exchange.retries if self.last_exchange is not None else 0
+        self.last_exchange = Exchange(seconds, limit_s, before + again)
 
     def _opened(self) -> Link:
         if self._link is None:

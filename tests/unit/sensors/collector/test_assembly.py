@@ -11,7 +11,7 @@ from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import Emit, ScadaClient, StatusSink
 from resources.window_buffer.model import SourceCounts
-from sensors.collector import assembly
+from sensors.collector import ending
 from sensors.collector.assembly import Collector, Doors, since
 from tests.unit.sensors.collector.bench import NOON, until
 
@@ -38,7 +38,7 @@ class Deaf:
 async def test_collector_when_a_connector_swallows_a_cancellation_then_it_ends_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assembly, "CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(ending, "CANCEL_AGAIN_S", 0.01)
     deaf = Deaf()
 
     def build(_: Integrations, __: SensorCatalog, ___: Clock) -> list[ScadaClient]:
