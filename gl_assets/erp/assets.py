@@ -141,14 +141,14 @@ def _standard_facts(config: Integrations, table: FactTable) -> dg.AssetsDefiniti
         days = context.partition_keys
         progress = Progress(context, key, len(days))
         with context.resources.timescale.connection() as connection:
-            writer = StandardWriter(connection, table, sources, context.run.run_id)
+            writer = StandardWriter(connection, table, sources, context.run.run_id, config.site)
             outcome = work_through_days(
                 days,
                 last_open_day(config, zone),
                 writer.write,
                 told=lambda day, failed: progress.step(day, records=writer.records(day), failed=failed),
             )
-        writer.add_chart()
+            writer.add_charts()
         report_days(context, key, writer.found, outcome)
 
     return standard
@@ -164,9 +164,9 @@ def _standard_master(config: Integrations, table: MasterTable) -> dg.AssetsDefin
     def standard(context: dg.AssetExecutionContext) -> None:
         """Bring the landed snapshots into the standard fields, and keep the versions they supersede."""
         with context.resources.timescale.connection() as connection, told_in_words():
-            writer = StandardWriter(connection, table, sources, context.run.run_id)
+            writer = StandardWriter(connection, table, sources, context.run.run_id, config.site)
             writer.write(None)
-        writer.add_chart()
+            writer.add_charts()
         context.add_asset_metadata(writer.found[SNAPSHOT])
 
     return standard

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pandas as pd
 import pandera.pandas as pa
 
-from gl_assets.erp.judging.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.schemas.assets import ASSETS
 from gl_assets.schemas.cost_allocation import COST_ALLOCATION
 from gl_assets.schemas.cost_centers import COST_CENTERS
@@ -20,6 +19,7 @@ from gl_assets.schemas.materials import MATERIALS
 from gl_assets.schemas.production_schedule import PRODUCTION_SCHEDULE
 from gl_assets.schemas.purchase_orders import PURCHASE_ORDERS
 from gl_assets.schemas.workforce import WORKFORCE
+from gl_assets.transforms.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 
 MOST_BARS = 12
 """Labels that a chart shows of a unit: the largest; the rest would be unreadable."""

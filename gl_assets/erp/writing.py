@@ -1,45 +1,79 @@
-"""What the standard ERP assets do: landed records of all that feeds a table become its rows, part by part."""
+"""What the standard ERP assets do: landed records of all that feeds a table become its rows, part by part.
 
+The steps of a part: read what is landed, map it to the standard fields (ids, times, currencies, units, what the
+configuration says of meters), validate, score, store. Each is a function of its own; what share of the time it took
+stands in the part's metadata.
+"""
+
+import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+import dagster as dg
 import pandas as pd
 import psycopg
 import pyarrow as pa
+import structlog
 
 from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
-from gl_assets.erp.feeds import Feed
+from gl_assets.erp.feeds import Feed, standard_key
+from gl_assets.erp.judging.judgements import asks_for_a_part
 from gl_assets.erp.plots import amounts_chart
+from gl_assets.erp.scores import StepTimes, part_scores, scores_chart, shown, store_scores
 from gl_assets.erp.tables import FactTable, MasterTable
 from gl_assets.transforms.erp.facts import MeterFacts, Standardised, SystemFacts
 from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.record_rules import RecordRules, record_rules
+from gl_assets.transforms.erp.scoring import Tally, score
+from gl_assets.transforms.erp.table_rules import Balanced
 from gl_assets.transforms.erp.validation import judge
+from resources.erp.audit import repeated_records
 from resources.erp.config import MeterConfig
 from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
 from resources.erp.master import merge_master
 from resources.erp.standard import landed_columns, replace_day
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<=\(found ).*(?=\))")
+MOST_REASONS = 10
+"""Reasons of rejected records that the metadata shows, the commonest."""
+
+
+@dataclass
 class Written:
     """What became of the landed records of a part."""
 
-    rows: int
-    rejected: int
-    withdrawn: int
-    left: int
+    rows: int = 0
+    rejected: int = 0
+    withdrawn: int = 0
+    left: int = 0
     """Keys that left the table."""
+    totals: list[pd.Series] = field(default_factory=list)
+    """Amounts for the chart."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of rejected records, without the values that they name."""
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """System -> what its records count for the score."""
+    times: StepTimes = field(default_factory=StepTimes)
 
-    def __add__(self, other: "Written") -> "Written":
-        """Return both together."""
-        return Written(
-            self.rows + other.rows,
-            self.rejected + other.rejected,
-            self.withdrawn + other.withdrawn,
-            self.left + other.left,
-        )
+    def metadata(self) -> Metadata:
+        """Return what the UI shows of it."""
+        found: Metadata = {
+            "dagster/row_count": self.rows,
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "withdrawn": self.withdrawn,
+            "left": self.left,
+            **shown(sum(self.tallies.values(), Tally())),
+            **self.times.shares(),
+        }
+        if self.reasons:
+            found["reasons"] = dg.MetadataValue.json(dict(self.reasons.most_common(MOST_REASONS)))
+        return found
 
 
 @dataclass
@@ -50,66 +84,97 @@ class StandardWriter:
     table: MasterTable
     feeds: Sequence[Feed]
     run_id: str
+    site: str
     found: dict[str, Metadata] = field(default_factory=dict)
     totals: list[pd.Series] = field(default_factory=list)
 
     def write(self, day: date | None) -> None:
         """Bring one business day in, or the snapshot of master data: all feeds in one transaction."""
         started = time.perf_counter()
-        totals: list[pd.Series] = []
-        written = Written(0, 0, 0, 0)
+        written, partition = Written(), day.isoformat() if day else SNAPSHOT
         with one_transaction(self.connection):
             for feed in self.feeds:
-                written += self._write(feed, day, totals)
-        self.totals += totals
-        self.found[day.isoformat() if day else SNAPSHOT] = {
-            "dagster/row_count": written.rows,
-            "rows": written.rows,
-            "rejected": written.rejected,
-            "withdrawn": written.withdrawn,
-            "left": written.left,
-            "duration_s": round(time.perf_counter() - started, 3),
-        }
+                self._write(feed, day, written)
+            with written.times.step("store"):
+                scores = part_scores(self._asset, partition, written.tallies)
+                store_scores(self.connection, self._asset, partition, scores, site=self.site, run_id=self.run_id)
+        self.totals += written.totals
+        self.found[partition] = {**written.metadata(), "duration_s": round(time.perf_counter() - started, 3)}
 
     def records(self, day: str) -> int:
         """Return how many rows a written part has; 0 where it failed."""
         return int(str(self.found.get(day, {}).get("rows", 0)))
 
-    def add_chart(self) -> None:
-        """Put the chart of all parts of the run to the last of them: one image, not one a day."""
-        if not self.found or not self.totals:
+    def add_charts(self) -> None:
+        """Put the charts of the run to the last of its parts: amounts of all, and the scores of the days before."""
+        if not self.found:
             return
-        chart = self.table.chart
-        amounts = chart.largest(pd.concat(self.totals).groupby(level=[0, 1]).sum())
         first, last = min(self.found), max(self.found)
-        self.found[last][chart.name] = amounts_chart(amounts, first if first == last else f"{first} to {last}")
+        if self.totals:
+            chart = self.table.chart
+            amounts = chart.largest(pd.concat(self.totals).groupby(level=[0, 1]).sum())
+            self.found[last][chart.name] = amounts_chart(amounts, first if first == last else f"{first} to {last}")
+        if isinstance(self.table, FactTable):
+            self._add_scores_chart(last)
 
-    def _write(self, feed: Feed, day: date | None, totals: list[pd.Series]) -> Written:
+    def _add_scores_chart(self, last: str) -> None:
+        try:
+            with self.connection.transaction():
+                chart = scores_chart(self.connection, self._asset, self.site, date.fromisoformat(last))
+        except psycopg.OperationalError as error:
+            # why the database was lost is told by the days that failed by it
+            log.warning("scores_not_drawn", asset=self._asset, error=str(error).strip())
+            return
+        if chart is not None:
+            self.found[last]["quality"] = chart
+
+    @property
+    def _asset(self) -> str:
+        return standard_key(self.table.name).to_user_string()
+
+    def _write(self, feed: Feed, day: date | None, written: Written) -> None:
         part = LandedPart(feed.system, feed.dataset, day, self.run_id)
-        lock_part(self.connection, part)
-        paths = paths_read(feed.declared, feed.settings.kind)
-        landed = landed_columns(self.connection, feed.system, feed.dataset, day, paths)
-        rows, rejected, withdrawn = self._made_of(landed, feed, day, totals) if landed.num_rows else self._nothing()
-        bring_in = merge_master if day is None else replace_day
-        left = bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
-        return Written(rows.num_rows, rejected.num_rows, len(withdrawn), left)
+        with written.times.step("read"):
+            lock_part(self.connection, part)
+            paths = paths_read(feed.declared, feed.settings.kind)
+            landed = landed_columns(self.connection, feed.system, feed.dataset, day, paths)
+        rows, rejected, withdrawn = self._made_of(landed, feed, day, written) if landed.num_rows else self._nothing()
+        with written.times.step("store"):
+            bring_in = merge_master if day is None else replace_day
+            written.left += bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
+        written.rows += rows.num_rows
+        written.rejected += rejected.num_rows
+        written.withdrawn += len(withdrawn)
 
     def _made_of(
-        self, landed: pa.Table, feed: Feed, day: date | None, totals: list[pd.Series]
+        self, landed: pa.Table, feed: Feed, day: date | None, written: Written
     ) -> tuple[pa.Table, pa.Table, list[str]]:
         """Return what landed records become: rows, rejected ones, and the keys of those that no longer count."""
-        standard = standardise(landed, feed.declared, self.table.schema, self._facts(feed, day))
-        counting = standard.rows[~standard.withdrawn]
-        judged = judge(counting, self.table.schema, standard.problems[standard.problems.index.isin(counting.index)])
+        schema, step = self.table.schema, written.times.step
+        with step("map"):
+            standard = standardise(landed, feed.declared, schema, self._facts(feed, day))
+        with step("validate"):
+            judged = judge(standard.rows[~standard.withdrawn], schema, standard.problems, standard.told)
+        with step("score"):
+            repeated = repeated_records(self.connection, feed.system, feed.dataset, day)
+            scored = score(judged.good, schema, self._rules(feed), rejected=len(judged.reasons), repeated=repeated)
+        written.tallies[feed.system] = written.tallies.get(feed.system, Tally()) + scored.tally
+        written.reasons.update(reason for reasons in judged.reasons for reason in map(_without_value, reasons))
         if len(judged.good):
-            totals.append(self.table.chart.totals(judged.good))
+            written.totals.append(self.table.chart.totals(judged.good))
         withdrawn = [str(key) for key in standard.rows.loc[standard.withdrawn, "source_key"]]
-        return pa.Table.from_pandas(judged.good, preserve_index=False), _rejected(standard, judged.reasons), withdrawn
+        return pa.Table.from_pandas(scored.rows, preserve_index=False), _rejected(standard, judged.reasons), withdrawn
 
     def _nothing(self) -> tuple[pa.Table, pa.Table, list[str]]:
         # a quiet day of a system is common, and nothing has to be read to know what becomes of it
         nothing = pa.table({name: pa.array([], pa.string()) for name in self.table.columns})
         return nothing, REJECTED.empty_table(), []
+
+    def _rules(self, feed: Feed) -> RecordRules:
+        # who asks for some lines alone sees no whole journal
+        cut = {rule for rule in self.table.checks if isinstance(rule, Balanced) and asks_for_a_part(feed, rule)}
+        checks = [rule for rule in self.table.checks if rule not in cut]
+        return record_rules(self.table.name, self.table.schema, checks, self._target().business_date)
 
     def _target(self) -> StandardTable:
         business_date = self.table.business_date if isinstance(self.table, FactTable) else None
@@ -139,6 +204,11 @@ def _meter(meter: MeterConfig) -> MeterFacts:
         interval=meter.interval,
         reading=meter.reading,
     )
+
+
+def _without_value(reason: str) -> str:
+    """Return a reason without the value it names, so that reasons of many records can be counted."""
+    return _VALUE.sub("...", reason)
 
 
 def _rejected(standard: Standardised, reasons: pd.Series) -> pa.Table:

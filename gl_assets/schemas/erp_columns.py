@@ -22,9 +22,11 @@ AMOUNT = pd.ArrowDtype(pa.decimal128(38, 9))
 SCORE = pd.ArrowDtype(pa.float32())
 
 WEIGHT = "weight"
-"""Key of a column's metadata: what its absence takes from the quality score of 1."""
+"""Key of a column's metadata: what its absence takes from the completeness of 1."""
 KIND = "kind"
 """Key of a column's metadata: `unit` or `currency`; a column without it is what its type says."""
+NEEDS = "needs"
+"""Key of a rule's statistics: the column whose absence breaks it."""
 
 
 def text(description: str, *, required: bool = False, weight: float = 0.0, check: Check | None = None) -> Column:
@@ -77,7 +79,10 @@ def ordered(start: str, end: str, sentence: str, *, strictly: bool = False) -> C
 def together(value: str, needed: str, sentence: str) -> Check:
     """Return the rule of a table that a row with `value` has `needed` as well."""
     return Check(
-        lambda frame: frame[value].isna() | frame[needed].notna(), error=sentence, name=f"{value}_has_{needed}"
+        lambda frame: frame[value].isna() | frame[needed].notna(),
+        error=sentence,
+        name=f"{value}_has_{needed}",
+        statistics={NEEDS: needed},
     )
 
 
@@ -90,7 +95,11 @@ def erp_columns(fields: dict[str, Column], *, key: str = "Key in the system; uni
         **fields,
         "changed_at": instant("When the record changed, as far as was seen"),
         "ingested_at": instant("When this version was pulled", required=True),
-        "quality_score": Column(SCORE, Check.in_range(0, 1), description="Share of what should be known, 0 to 1"),
+        "quality_score": Column(
+            SCORE,
+            Check.in_range(0, 100, error="a score must lie between 0 and 100"),
+            description="0 to 100: validity 40, completeness 30, consistency 20, uniqueness 10",
+        ),
         "extra": text("JSON object of mapped fields beyond these", required=True),
     }
 

@@ -112,6 +112,16 @@ def last_pull(connection: Connection, system: str, dataset: str) -> tuple[date |
     ).fetchone()
 
 
+def repeated_records(connection: Connection, system: str, dataset: str, day: date | None) -> int:
+    """Return how many records of a part came more than once when it was pulled last; 0 if it never was."""
+    part = sql.SQL("partition_date IS NULL" if day is None else "partition_date = %(day)s")
+    statement = sql.SQL(
+        "SELECT duplicates FROM erp.pulls WHERE system = %(system)s AND dataset = %(dataset)s AND {}"
+    ).format(part)
+    row = connection.execute(statement, {"system": system, "dataset": dataset, "day": day}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def recent_days(connection: Connection, dataset: str, limit: int) -> list[date]:
     """Return the latest days pulled of a dataset, from any system, newest first."""
     rows = connection.execute(

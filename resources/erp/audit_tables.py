@@ -75,11 +75,27 @@ def unbalanced_groups(
     return found
 
 
-def mean_scores(connection: Connection, table: StandardTable, days: Days) -> dict[date | None, tuple[int, float]]:
-    """Return the number of rows and their mean quality score."""
+def mean_completeness(
+    connection: Connection, table: StandardTable, weights: Mapping[str, float], days: Days, *, unknown: str
+) -> dict[date | None, tuple[int, float]]:
+    """Return the number of rows and the mean of what is known of them, 0 to 1.
+
+    Args:
+        connection: Where.
+        table: The table.
+        weights: Column -> what its absence takes; they sum to 1.
+        days: The part.
+        unknown: The text that stands for no value.
+    """
     day, part = part_of(table, days)
-    statement = sql.SQL("SELECT {}, count(*), avg(quality_score) FROM {} WHERE {} GROUP BY 1").format(
-        day, sql.Identifier("erp", table.name), part
+    known = sql.SQL(" + ").join(
+        sql.SQL("{weight} * ({column} IS NOT NULL AND {column}::text <> {unknown})::int").format(
+            weight=sql.Literal(weight), column=sql.Identifier(name), unknown=sql.Literal(unknown)
+        )
+        for name, weight in weights.items()
+    )
+    statement = sql.SQL("SELECT {}, count(*), avg({}) FROM {} WHERE {} GROUP BY 1").format(
+        day, known, sql.Identifier("erp", table.name), part
     )
     return {row[0]: (row[1], float(row[2])) for row in connection.execute(statement, {"days": days}) if row[1]}
 

@@ -51,7 +51,20 @@ def test_a_range_of_days_when_backfilled_is_one_run_and_one_materialization_a_da
     metadata = result.asset_materializations_for_node("erp__sap__energy_consumption")[0].metadata
     assert metadata["rows"].value == metadata["server_count"].value == A_DAYS_DOCUMENTS
     last = result.asset_materializations_for_node("erp__energy_consumption")[-1]
-    assert "data:image/png;base64" in str(last.metadata["consumption"].value)
+    for chart in ("consumption", "quality"):
+        assert "data:image/png;base64" in str(last.metadata[chart].value)
+    steps = {name: entry.value for name, entry in last.metadata.items() if name.startswith("share_")}
+    assert steps.keys() == {"share_read", "share_map", "share_validate", "share_score", "share_store"}
+    assert sum(float(str(share)) for share in steps.values()) == pytest.approx(1, abs=0.001)
+    assert (last.metadata["quality_score"].value, last.metadata["quality_level"].value) == (100.0, "EXCELLENT")
+    assert platform.rows(
+        "SELECT partition, source, rows, validity, completeness, consistency, uniqueness, score"
+        " FROM quality.partition_scores WHERE asset = 'erp/energy_consumption' ORDER BY 1, 2"
+    ) == [
+        ((DAY + timedelta(days=n)).isoformat(), source, A_DAYS_DOCUMENTS, 100, 100, 100, 100, 100)
+        for n in range(3)
+        for source in ("", "sap")
+    ]
     red = {c.check_name for c in result.get_asset_check_evaluations() if not c.passed}
     assert red <= {"yesterday_is_landed"}
     judged = dict(platform.rows('SELECT "check", count(*) FROM quality.gate_results WHERE passed GROUP BY 1'))
@@ -72,7 +85,7 @@ def test_standard_rows_when_stored_hold_what_the_meters_used(platform: Platform,
     used = round(document["MsmtCounterReadingDifference"] / 1000, 9)
     assert row == (
         "sap", "1000", "P100", "steam", used, "t", "B1-STEAM", "P100-boiler_1", "4711",
-        "2026-11-18 09:00:00+00", "2026-11-18 10:00:00+00", 1.0, "boiler_1 steam",
+        "2026-11-18 09:00:00+00", "2026-11-18 10:00:00+00", 100.0, "boiler_1 steam",
     )  # fmt: skip
 
 
@@ -136,7 +149,8 @@ def test_bad_records_when_pulled_are_kept_with_their_reasons(platform: Platform,
     }
     for number, fields in odd.items():
         sap.book.enter({**template, "MeasurementDocument": number, "MsmtRdngTime": "00:01:00", **fields})
-    assert platform.pull(DAY).success
+    result = platform.pull(DAY)
+    assert result.success
     reasons = dict(platform.rows("SELECT source_key, reasons FROM erp.rejected_records"))
     assert reasons == {
         "X1": ["consumption_value: a consumption must not be negative (found -1.000000000)"],
@@ -148,6 +162,20 @@ def test_bad_records_when_pulled_are_kept_with_their_reasons(platform: Platform,
         "X7": ["MeasurementReadingInEntryUoM is larger than any amount"],
     }
     assert platform.one("SELECT count(*) FROM erp.energy_consumption") == A_DAYS_DOCUMENTS
+    good = 100 * A_DAYS_DOCUMENTS / (A_DAYS_DOCUMENTS + len(odd))
+    of_day = "SELECT rows, score FROM quality.partition_scores WHERE source = '' AND asset = 'erp/energy_consumption'"
+    assert platform.rows(of_day) == [(A_DAYS_DOCUMENTS + len(odd), pytest.approx(good, abs=0.001))]
+    metadata = result.asset_materializations_for_node("erp__energy_consumption")[0].metadata
+    assert metadata["quality_level"].value == "EXCELLENT"
+    assert dict(metadata["reasons"].value) == {  # type: ignore[call-overload]
+        "consumption_value: a consumption must not be negative (found ...)": 1,
+        "unit ... is not known: add it to unit_codes of the system": 1,
+        "MeasurementReadingInEntryUoM is missing": 1,
+        "MsmtRdngTime ... is not of the form 10:15:00": 1,
+        "holds characters or numbers that a database cannot keep; they were replaced": 1,
+        "MeasuringPoint is missing": 1,
+        "MeasurementReadingInEntryUoM is larger than any amount": 1,
+    }
     raw = "SELECT raw->>'MeasurementReadingEntryUoM' FROM erp.rejected_records WHERE source_key = 'X2'"
     assert platform.one(raw) == "FURLONG"
 

@@ -8,14 +8,17 @@ from typing import Any
 
 from gl_assets.erp.feeds import Feed
 from gl_assets.erp.judging.pull_checks import Check, Verdict
-from gl_assets.erp.judging.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.erp.tables import FactTable, MasterTable
-from gl_assets.schemas.erp_columns import AMOUNT, DAY, INSTANT
+from gl_assets.schemas.erp_columns import AMOUNT
+from gl_assets.transforms.erp.meters import UNKNOWN
+from gl_assets.transforms.erp.row_rules import YEARS, dated_columns
+from gl_assets.transforms.erp.scoring import weights
+from gl_assets.transforms.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.transforms.values.currencies import currency_decimals
 from resources.erp.audit import Connection, Days, PartAccount, amount_accounts, part_accounts
 from resources.erp.audit_tables import (
     absent_values,
-    mean_scores,
+    mean_completeness,
     mixed_values,
     places_by_currency,
     repeated_rows,
@@ -24,10 +27,8 @@ from resources.erp.audit_tables import (
 )
 from resources.erp.incoming import StandardTable
 
-LEAST_SCORE = 0.3
-"""Mean quality score of a part below which a field that matters is likelier mapped wrong than missing."""
-YEARS = {"before": 120, "after": 20}
-"""Dates further from the business day are typing errors: plants are old, plans are not long."""
+LEAST_KNOWN = 0.3
+"""Mean completeness of a part below which a field that matters is likelier mapped wrong than missing."""
 MOST_SHOWN = 5
 """Examples that a result shows."""
 
@@ -126,12 +127,12 @@ def totals_of(feed: Feed, table: MasterTable) -> tuple[str | None, str | None]:
 
 def known_enough(scope: Scope) -> Verdicts:
     """Judge whether rows have what they should have, on the whole."""
-    scores = mean_scores(scope.connection, scope.stored, scope.days)
+    known = mean_completeness(scope.connection, scope.stored, weights(scope.table.schema), scope.days, unknown=UNKNOWN)
     return {
         part: Verdict(
-            part not in scores or scores[part][1] >= LEAST_SCORE,
-            {"rows": scores[part][0], "mean_score": round(scores[part][1], 4), "limit": LEAST_SCORE}
-            if part in scores
+            part not in known or known[part][1] >= LEAST_KNOWN,
+            {"rows": known[part][0], "completeness": round(known[part][1], 4), "limit": LEAST_KNOWN}
+            if part in known
             else {"rows": 0},
         )
         for part in scope.parts
@@ -140,12 +141,7 @@ def known_enough(scope: Scope) -> Verdicts:
 
 def plausible_dates(scope: Scope) -> Verdicts:
     """Judge whether no date lies where it can only be a typing error."""
-    columns = [
-        name
-        for name, column in scope.table.schema.columns.items()
-        # the end of a validity is often the last day there is
-        if column.dtype.type in (DAY, INSTANT) and name not in ("changed_at", "ingested_at", "valid_to")
-    ]
+    columns = dated_columns(scope.table.schema)
     if not columns:
         return scope.all_passed_but({}, {"columns": 0})
     wrong = rows_outside(scope.connection, scope.stored, columns, scope.days, YEARS)
@@ -177,7 +173,7 @@ TABLE_CHECKS = (
     ),
     Check(
         "fields_that_matter_are_known",
-        f"The mean quality score is at least {LEAST_SCORE}: less is likelier a wrong mapping than missing data.",
+        f"The mean completeness is at least {LEAST_KNOWN}: less is likelier a wrong mapping than missing data.",
         known_enough,
     ),
     Check(
@@ -210,7 +206,7 @@ def _one_value(rule: OneValue, scope: Scope) -> Verdicts:
 @judge_rule.register
 def _balanced(rule: Balanced, scope: Scope) -> Verdicts:
     # who asks for some lines alone sees no whole journal
-    whole = sorted({feed.system for feed in scope.feeds} - {f.system for f in scope.feeds if _asks_for_a_part(f, rule)})
+    whole = sorted({feed.system for feed in scope.feeds} - {f.system for f in scope.feeds if asks_for_a_part(f, rule)})
     found = unbalanced_groups(scope.connection, scope.stored, rule.per, rule.amount, (whole, scope.days))
     wrong = {
         part: {"groups": len(groups), "largest": [[str(held) for held in group] for group in groups[:MOST_SHOWN]]}
@@ -219,7 +215,7 @@ def _balanced(rule: Balanced, scope: Scope) -> Verdicts:
     return scope.all_passed_but(wrong, {"groups": 0, "systems": whole})
 
 
-def _asks_for_a_part(feed: Feed, rule: Balanced) -> bool:
+def asks_for_a_part(feed: Feed, rule: Balanced) -> bool:
     """Return whether a condition of a dataset is on what differs within a group, such as the cost center of a line."""
     same = {*rule.per, "posting_date"}
     within = {path for name, held in feed.declared.fields.items() if name not in same for path in held.properties}

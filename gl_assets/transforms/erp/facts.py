@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 
@@ -54,3 +56,5 @@ class Standardised:
     """Only of the rows that have any, by their index: the list of what was found wrong, in plain words."""
     withdrawn: pd.Series
     """True for records that no longer count, such as reversed documents."""
+    told: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Column -> rows in which a problem says what is wrong with it, so that no rule has to say it once more."""

@@ -8,10 +8,9 @@ import pandera.pandas as pa_schema
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gl_assets.schemas.erp_columns import WEIGHT
 from gl_assets.transforms.erp.facts import Standardised, SystemFacts
 from gl_assets.transforms.erp.fields import FieldReader
-from gl_assets.transforms.erp.meters import UNKNOWN, add_meters
+from gl_assets.transforms.erp.meters import add_meters
 from gl_assets.transforms.erp.problems import Problems
 from gl_assets.transforms.erp.records import Records
 from gl_assets.transforms.erp.rules import RuleReader, one_chunk, sources
@@ -44,7 +43,7 @@ def standardise(
 
     Returns:
         Rows, what is wrong with some of them (`gl_assets.transforms.erp.validation.judge` rejects those), and which
-        are withdrawn. A bad value is null in its row.
+        are withdrawn. A bad value is null in its row; the score is 0 until `gl_assets.transforms.erp.scoring` gives it.
 
     Raises:
         ConfigError: A rule takes a setting or a segment that the system does not have.
@@ -59,7 +58,8 @@ def standardise(
     _add_what_follows(records)
     _judge_business_date(records)
     _say_what_is_missing(records)
-    return Standardised(_frame(records, columns), records.problems.series(), pd.Series(_withdrawn(records)))
+    rows, problems = _frame(records, columns), records.problems
+    return Standardised(rows, problems.series(), pd.Series(_withdrawn(records)), problems.by_column())
 
 
 def paths_read(dataset: DatasetConfig, kind: str) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ def _frame(records: Records, columns: pa.Table) -> pd.DataFrame:
         **records.values,
         "system": constant(records.facts.system, records.rows),
         "extra": _extra(records),
-        "quality_score": completeness(records.values, records.schema),
+        "quality_score": pa.array(np.zeros(records.rows, np.float32)),
         **{name: columns.column(name) for name in ("source_key", "changed_at", "ingested_at")},
     }
     table = pa.table({name: values[name] for name in records.schema.columns})
@@ -158,20 +158,3 @@ def _extra(records: Records) -> pa.Array:
         if name not in records.schema.columns:
             more[name] = records.fields.text(name, rule)
     return json_objects(more, records.rows)
-
-
-def completeness(values: dict[str, pa.Array], schema: pa_schema.DataFrameSchema) -> pa.Array:
-    """Return the quality score of each row: 1 less the weights of what is not known of it."""
-    score: np.ndarray | None = None
-    for name, column in schema.columns.items():
-        weight = (column.metadata or {}).get(WEIGHT)
-        if not weight:
-            continue
-        missing = values[name].is_null()
-        if pa.types.is_string(values[name].type):
-            missing = pc.or_(missing, pc.equal(values[name], UNKNOWN).fill_null(False))
-        lost = weight * missing.to_numpy(zero_copy_only=False)
-        score = 1 - lost if score is None else score - lost
-    if score is None:
-        score = np.ones(len(next(iter(values.values()))))
-    return pa.array(np.round(np.clip(score, 0, 1), 6).astype(np.float32))

@@ -42,6 +42,10 @@ class Problems:
         """Return the rows in which something is said of a column."""
         return self._of(column)
 
+    def by_column(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return the same of every column that anything is said of."""
+        return {name: mask for name, mask in self._columns.items() if name and mask.any()}
+
     def series(self) -> pd.Series:
         """Return the sentences of the rows that have any, by their number."""
         return pd.Series(self._sentences, dtype="object").sort_index()

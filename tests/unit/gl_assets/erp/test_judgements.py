@@ -280,9 +280,11 @@ def test_dates_when_they_can_only_be_typing_errors_are_red(connection: Connectio
 
 
 def test_rows_when_most_that_matters_is_missing_are_red(connection: Connection) -> None:
-    store(connection, TABLES["materials"], rows_of("materials", 2, quality_score=[0.4, 0.1]))
+    nothing: list[Any] = [None, None]
+    rows = rows_of("materials", 2, description=nothing, base_unit=nothing, material_group=["g", None])
+    store(connection, TABLES["materials"], rows)
     verdict = one("fields_that_matter_are_known", scope(connection, "materials", None))
-    assert verdict == Verdict(False, {"rows": 2, "mean_score": 0.25, "limit": 0.3})
+    assert verdict == Verdict(False, {"rows": 2, "completeness": 0.1, "limit": 0.3})
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def _of_kind(name: str, column: Column) -> list[Any]:
     if name == "debit_credit":
         return ["S", "Debit"]
     if column.dtype.type == SCORE:
-        return [1.5, -0.1]
+        return [100.5, -0.1]
     return [Decimal(_BAD_NUMBERS[name])] if name in _BAD_NUMBERS else []
 
 

@@ -14,5 +14,7 @@ def upgrade() -> None:
         "r0007_partition_scores.sql",
         "r0007_defects.sql",
         "r0007_quarantine.sql",
+        "r0007_gates.sql",
+        "r0007_erp_quality.sql",
     ):
         run_sql(name)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gl_assets.erp.tables import TABLES
 from gl_assets.transforms.erp.facts import Standardised
 from gl_assets.transforms.erp.mapping import paths_read, standardise
+from gl_assets.transforms.erp.scoring import completeness
 from gl_assets.transforms.erp.validation import judge
 from gl_assets.transforms.values.unit_codes import UCUM, ucum_of
 from resources.core.units import conversion, parse_unit
@@ -214,7 +215,7 @@ def test_a_time_when_the_clock_leaves_it_out_is_the_end_of_the_gap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("meter", "score"),
+    ("meter", "known"),
     [
         (None, 0.0),
         ({"location_code": "L"}, 0.6),
@@ -222,8 +223,8 @@ def test_a_time_when_the_clock_leaves_it_out_is_the_end_of_the_gap() -> None:
         ({"cost_center": "C", "interval": timedelta(hours=1)}, 1.0),
     ],
 )
-def test_the_score_when_less_is_known_is_lower(meter: dict[str, Any] | None, score: float) -> None:
+def test_the_completeness_when_less_is_known_is_lower(meter: dict[str, Any] | None, known: float) -> None:
     meters = {"MP1": {"energy_type": "natural_gas", "plant_code": "P", **meter}} if meter is not None else {}
-    found, _ = row({}, meters=meters)
-    assert found["quality_score"] == pytest.approx(score)
-    assert found["energy_type"] == ("natural_gas" if meter else "unknown")
+    rows = mapped([DOCUMENT], meters=meters).rows
+    assert completeness(rows, SCHEMA).tolist() == [pytest.approx(known)]
+    assert rows["energy_type"].tolist() == ["natural_gas" if meter else "unknown"]

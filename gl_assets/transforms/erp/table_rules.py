@@ -1,4 +1,8 @@
-"""What is checked of a standard table beyond each row by itself, as data; `judgements` beside it judges by it."""
+"""What is checked of a standard table beyond each row by itself, as data.
+
+Checks judge what is stored by it (`gl_assets.erp.judging.judgements`), scores the rows on their way there
+(`gl_assets.transforms.erp.row_rules`).
+"""
 
 from dataclasses import dataclass
 
