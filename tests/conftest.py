@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from resources.agents import sealing, watched_file
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs
@@ -107,3 +108,10 @@ def broker(programs: ServerPrograms, server_folder: Path) -> Iterator[EmbeddedBr
 def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
     """A certificate authority that issues what a test needs."""
     return CertificateAuthority.create(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a key file that was replaced be seen by the next message, not a moment later."""
+    monkeypatch.setattr(watched_file, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(sealing, "_LOOK_EVERY_S", 0.0)

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 _CONFIDENTIAL = frozenset({"command", "query", "response"})
 """What has one receiver who can be named; heartbeats and events are for whoever may listen."""
 
+_LOOK_EVERY_S = 1.0
+"""A new key is used within a second; the former one is valid as long as it is listed."""
+
 
 class SigningKey:
     """The private key in a file, read again when it was replaced: a key is rotated without a restart."""
@@ -35,7 +38,9 @@ class SigningKey:
         Raises:
             ConfigError: It is missing, open to others, or not a key that signs.
         """
-        self._file = WatchedFile(path, load_private_key, unreadable="private_key_unreadable")
+        self._file = WatchedFile(
+            path, load_private_key, unreadable="private_key_unreadable", look_every_s=_LOOK_EVERY_S
+        )
 
     @property
     def agent_id(self) -> str:

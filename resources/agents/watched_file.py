@@ -30,8 +30,16 @@ class WatchedFile(Generic[Content]):
     A file that turned unreadable keeps its last good content in force, and is logged once.
     """
 
-    def __init__(self, path: Path, load: Callable[[Path], Content], *, unreadable: str) -> None:
-        """Read `path` with `load`; `unreadable` is the event that is logged when it cannot be read later.
+    def __init__(
+        self, path: Path, load: Callable[[Path], Content], *, unreadable: str, look_every_s: float | None = None
+    ) -> None:
+        """Read `path` with `load`.
+
+        Args:
+            path: The file.
+            load: Makes the content of it.
+            unreadable: The event that is logged when it cannot be read later.
+            look_every_s: How often `current` looks at most; LOOK_EVERY_S if absent.
 
         Raises:
             ConfigError: What `load` raises.
@@ -42,20 +50,21 @@ class WatchedFile(Generic[Content]):
         self._lock = Lock()
         # before it is read: what is written meanwhile is read again
         self._stamp = stamp(path)
-        self._look_at = time.monotonic() + LOOK_EVERY_S
+        self._look_every_s = look_every_s
+        self._look_at = self._next_look()
         self._broken = False
         self.content = load(path)
         """What it said when it was last read; `current` looks whether that still holds."""
 
     def current(self) -> Content:
-        """Return what the file says, as seen within the last LOOK_EVERY_S."""
+        """Return what the file says, or said a moment ago."""
         if time.monotonic() >= self._look_at:
             self.look()
         return self.content
 
     def look(self) -> bool:
         """Look at the file now and return whether it was read again."""
-        self._look_at = time.monotonic() + LOOK_EVERY_S
+        self._look_at = self._next_look()
         found = stamp(self.path)
         return found != self._stamp and self.read(found)
 
@@ -72,6 +81,9 @@ class WatchedFile(Generic[Content]):
                 return False
             self._broken = False
             return True
+
+    def _next_look(self) -> float:
+        return time.monotonic() + (LOOK_EVERY_S if self._look_every_s is None else self._look_every_s)
 
 
 def stamp(path: Path) -> Stamp:

@@ -96,6 +96,7 @@ def ask(plant: Plant, found: Broadcaster, agent_id: str, *, timeout_s: float = 6
     return found.broadcast(command).results[0].state
 
 
+@pytest.mark.usefixtures("seen_at_once")
 def test_rotation_when_both_keys_are_valid_then_nothing_is_lost_and_after_revoking_only_the_new_one_counts(
     plant: Plant, running: Running
 ) -> None:
