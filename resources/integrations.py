@@ -24,6 +24,7 @@ from pydantic import (
 from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
+from resources.core.anomalies import AnomaliesConfig
 from resources.core.calibrations import CalibrationBook, CalibrationConfig, refuse_impossible
 from resources.core.connection_health import ConnectionHealthConfig
 from resources.core.errors import ConfigError
@@ -239,6 +240,8 @@ class Integrations(StrictModel):
     """Alarms that the collector raises on live readings and tells the agents at once; none if absent."""
     quality: QualityConfig = QualityConfig()
     """Limits of the gates."""
+    anomalies: AnomaliesConfig = AnomaliesConfig()
+    """Detectors of anomalies, one set for each equipment."""
     logs: LogsConfig = LogsConfig()
     """Where logs go."""
     writes: WritesConfig = WritesConfig()

@@ -75,7 +75,7 @@ class Model:
             "left_out": {str(n): reason for n, reason in self.features.left_out.items()},
             "mean": self.mean.tolist(),
             "precision": self.precision.tolist(),
-            "limit": self.limit,
+            "limit": self.limit if np.isfinite(self.limit) else None,  # JSON knows no infinity
             "release": self.release,
             "smoothing_rows": self.smoothing_rows,
             "trained_rows": self.trained_rows,
@@ -113,7 +113,7 @@ class Model:
             features=features,
             mean=np.array(plain["mean"], dtype=np.float64),
             precision=np.array(plain["precision"], dtype=np.float64),
-            limit=float(plain["limit"]),
+            limit=float("inf") if plain["limit"] is None else float(plain["limit"]),
             release=float(plain["release"]),
             smoothing_rows=int(plain["smoothing_rows"]),
             trained_rows=int(plain["trained_rows"]),

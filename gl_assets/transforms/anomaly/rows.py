@@ -55,7 +55,7 @@ def align(
 def hold(values: Floats, rows: int) -> Floats:
     """Return the rows with missing values replaced by the sensor's last one, at most `rows` rows old."""
     place = np.arange(len(values))[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(values), -1, place), axis=0) if len(values) else place
-    held: Floats = np.take_along_axis(values, np.maximum(last, 0), axis=0) if len(values) else values.copy()
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, place), axis=0)
+    held: Floats = np.take_along_axis(values, np.maximum(last, 0), axis=0)
     held[(last < 0) | (place - last > rows)] = np.nan
     return held

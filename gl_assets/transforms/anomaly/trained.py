@@ -56,7 +56,7 @@ class Trained:
 
     def to_json(self) -> str:
         """Return everything as JSON text: the same scores after `from_json`."""
-        limits = {name: getattr(self.limits, name).tolist() for name in ("outlier", "level", "resolution")}
+        limits = {name: _finite(getattr(self.limits, name)) for name in ("outlier", "level", "resolution")}
         plain = {
             "multivariate": json.loads(self.multivariate.to_json()),
             "limits": limits,
@@ -74,7 +74,7 @@ class Trained:
         """
         try:
             plain = json.loads(text)
-            limits = Limits(**{name: np.array(part, dtype=np.float64) for name, part in plain["limits"].items()})
+            limits = Limits(**{name: _with_infinity(part) for name, part in plain["limits"].items()})
             model = Model.from_json(json.dumps(plain["multivariate"]))
             return cls(model, limits, int(plain["step_us"]), int(plain["hold_rows"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -82,3 +82,12 @@ class Trained:
                 f"this is no trained detector ({type(error).__name__}: {error}): train it again with "
                 "`gl anomalies train`"
             ) from error
+
+
+def _finite(values: Floats) -> list[float | None]:
+    """Return values as JSON can hold them: infinity becomes null."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _with_infinity(values: list[float | None]) -> Floats:
+    return np.array([np.inf if value is None else value for value in values], dtype=np.float64)

@@ -55,10 +55,16 @@ class Limits:
 
 
 def learn_limits(values: Floats) -> Limits:
-    """Return the limits of each column, learnt from clean rows in order of time; NaN: no value."""
+    """Return the limits of each column, learnt from clean rows in order of time; NaN: no value.
+
+    A sensor that never changed has none.
+    """
     resolution = _resolution(values)
     found = deviations(values, resolution)
-    return Limits(_limit(found.outlier), _limit(found.level), resolution)
+    # of a sensor that never changed nothing is known about how it does
+    still = _steps(values).max(axis=0, initial=0.0) == 0
+    outlier, level = (np.where(still, np.inf, _limit(distances)) for distances in (found.outlier, found.level))
+    return Limits(outlier, level, resolution)
 
 
 def outliers(found: Deviations, limits: Limits) -> npt.NDArray[np.bool_]:
@@ -100,11 +106,12 @@ def deviations(values: Floats, resolution: Floats) -> Deviations:
 
 def _filled(values: Floats) -> Floats:
     """Return the values with gaps closed by the last value, at the beginning by the first."""
+    if not len(values):
+        return values
     place = np.arange(len(values))[:, None]
     known = ~np.isnan(values)
-    last = np.maximum.accumulate(np.where(known, place, -1), axis=0) if len(values) else place
-    first = known.argmax(axis=0) if len(values) else np.zeros(values.shape[1], dtype=np.intp)
-    filled: Floats = np.take_along_axis(values, np.where(last < 0, first, last), axis=0) if len(values) else values
+    last = np.maximum.accumulate(np.where(known, place, -1), axis=0)
+    filled: Floats = np.take_along_axis(values, np.where(last < 0, known.argmax(axis=0), last), axis=0)
     return filled
 
 
@@ -132,9 +139,14 @@ def _limit(distances: Floats) -> Floats:
 
 def _resolution(values: Floats) -> Floats:
     """Return half of the smallest step of each column; of a constant one what rounding makes of its level."""
-    steps = np.abs(np.diff(_filled(values), axis=0))
+    steps = _steps(values)
     smallest = np.min(steps, axis=0, initial=np.inf, where=steps > 0)
     level = np.max(np.abs(values), axis=0, initial=0.0, where=~np.isnan(values))
     rounding = np.maximum(1e-9 * level, np.finfo(np.float64).tiny)
     found: Floats = np.maximum(np.where(np.isfinite(smallest), smallest / 2, rounding), rounding)
     return found
+
+
+def _steps(values: Floats) -> Floats:
+    steps: Floats = np.abs(np.diff(_filled(values), axis=0))
+    return steps

@@ -16,5 +16,6 @@ def upgrade() -> None:
         "r0007_quarantine.sql",
         "r0007_gates.sql",
         "r0007_erp_quality.sql",
+        "r0007_anomalies.sql",
     ):
         run_sql(name)
