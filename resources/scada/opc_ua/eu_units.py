@@ -7,7 +7,7 @@ by its display name alone. Source: OPC 10000-8, 5.6.4.3 (EUInformation); UNECE R
 from __future__ import annotations
 
 from resources.core.errors import ConfigError
-from resources.core.units import parse_unit
+from resources.core.units import ucum_code
 
 _COMMON_CODES = {
     # temperature, pressure
@@ -25,11 +25,6 @@ _COMMON_CODES = {
     "SEC": "s", "MIN": "min", "HUR": "h", "DAY": "d", "C26": "ms",
     "P1": "%", "59": "[ppm]", "C62": "1", "KMQ": "kg/m3", "RPM": "1/min",
 }  # fmt: skip
-_DISPLAYED = {
-    "°C": "Cel", "℃": "Cel", "degC": "Cel", "°F": "[degF]", "m³": "m3", "m³/h": "m3/h", "m³/s": "m3/s", "Nm³/h": "m3/h",
-    "kWh": "kW.h", "MWh": "MW.h", "Wh": "W.h", "l/min": "L/min", "l/h": "L/h", "l/s": "L/s", "rpm": "1/min",
-    "bar(a)": "bar", "barg": "bar", "psi": "[psi]", "ppm": "[ppm]", "Ω": "Ohm", "kg/m³": "kg/m3",
-}  # fmt: skip
 
 
 def common_code(unit_id: int) -> str:
@@ -46,13 +41,7 @@ def ucum(unit_id: int, display_name: str | None) -> str | None:
     """
     if unit_id > 0 and (found := _COMMON_CODES.get(common_code(unit_id))):
         return found
-    name = (display_name or "").strip()
-    if name in _DISPLAYED:
-        return _DISPLAYED[name]
-    if not name or not name.isascii():
-        return None
     try:
-        parse_unit(name)
+        return ucum_code((display_name or "").strip())
     except ConfigError:
         return None
-    return name

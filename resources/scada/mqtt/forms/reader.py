@@ -174,7 +174,7 @@ class TagReader:
         known = self._units.get(code)
         if known is None:
             try:
-                known = conversion(code, self.unit)
+                known = conversion(code, self.unit, None)
             except (ConfigError, ArithmeticError) as error:
                 known = f"the unit {code!r} does not fit: {error}"
             if len(self._units) < 100:  # a peer must not fill our memory with invented units

@@ -32,7 +32,7 @@ def test_conversion_when_the_units_measure_different_things_then_refused() -> No
         conversion("bar", "kg/h")
 
 
-@pytest.mark.parametrize("code", ["foo", "kg//h", "°C", "", "m^3"])
+@pytest.mark.parametrize("code", ["foo", "kg//h", "", "m^x", "kg/"])
 def test_parse_unit_when_not_a_unit_then_the_message_shows_what_to_write(code: str) -> None:
     with pytest.raises(ConfigError, match="write a UCUM code such as"):
         parse_unit(code)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from resources.core.errors import ConfigError
 from resources.core.readings import Status
-from resources.core.units import conversion, parse_unit
+from resources.core.units import conversion, ucum_code
 from resources.scada.mqtt.sparkplug.payload.schema import (
     COMPRESSED,
     MetricMessage,
@@ -25,14 +25,6 @@ QUALITY_KEYS = frozenset(("Quality", "quality"))
 UNIT_KEYS = frozenset(("engUnit", "EngUnit", "engUnits"))
 MARKS = (b"uality", COMPRESSED.encode())
 """One of these is in the bytes of every message that holds a quality: a quick look before a slow one."""
-
-_SPELLINGS = {
-    "°C": "Cel", "degC": "Cel", "deg C": "Cel", "C": "Cel", "℃": "Cel",
-    "°F": "[degF]", "degF": "[degF]", "deg F": "[degF]", "F": "[degF]", "℉": "[degF]",
-    "m³": "m3", "m^3": "m3", "m³/h": "m3/h", "m^3/h": "m3/h", "Nm³/h": "m3/h", "m³/s": "m3/s",
-    "psi": "[psi]", "PSI": "[psi]", "ppm": "[ppm]", "kWh": "kW.h", "MWh": "MW.h", "Wh": "W.h",
-    "t/hr": "t/h", "kg/hr": "kg/h", "m3/hr": "m3/h", "lpm": "l/min", "L/min": "l/min", "pct": "%", "percent": "%",
-}  # fmt: skip
 
 
 def status_of(code: int, overrides: Mapping[int, int]) -> int:
@@ -72,12 +64,10 @@ def _find(properties: PropertySetMessage, names: frozenset[str]) -> PropertyValu
 
 def ucum_of(unit: str) -> str | None:
     """Return the UCUM code of a unit as devices write it, None where it cannot be told."""
-    code = _SPELLINGS.get(unit, unit)
     try:
-        parse_unit(code)
+        return ucum_code(unit)
     except ConfigError:
         return None
-    return code
 
 
 def conversion_to(unit: str | None, wanted: str) -> tuple[float, float] | str:
@@ -89,6 +79,6 @@ def conversion_to(unit: str | None, wanted: str) -> tuple[float, float] | str:
     if code is None or code == wanted:
         return (1.0, 0.0)
     try:
-        return conversion(code, wanted)
+        return conversion(code, wanted, None)
     except (ConfigError, ArithmeticError) as error:
         return f"the unit {unit!r} (engUnit) does not fit: {error}"
