@@ -34,6 +34,7 @@ from resources.core.origins import SUFFIXES
 from resources.core.quality_rules import RulesConfig
 from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
 from resources.core.tags import Sensor, SensorCatalog
+from resources.core.unit_settings import UnitsConfig
 from resources.core.units import conversion
 from resources.core.windows import WindowGrid
 from resources.core.yaml_document import Document
@@ -228,6 +229,8 @@ class Integrations(StrictModel):
     """How long rows stay in the database; for ever if absent."""
     sources: dict[Name, SourceConfig] = Field(default_factory=dict)
     """Name of the source -> its configuration."""
+    units: UnitsConfig = UnitsConfig()
+    """The unit that each quantity is stored in, and the air above the plant."""
     calibrations: tuple[CalibrationConfig, ...] = ()
     """Certificates of sensors, each with its period of validity; a path to a file with such a list is taken, too."""
     boilers: dict[Name, BoilerConfig] = Field(default_factory=dict)
@@ -253,6 +256,14 @@ class Integrations(StrictModel):
     @classmethod
     def _start_is_utc(cls, value: datetime) -> datetime:
         return value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _tags_have_canonical_units(self) -> Self:
+        if self.units.canonical:
+            for name, source in self.sources.items():
+                tags = tuple(self.units.with_canonical_unit(tag) for tag in source.tags)
+                self.sources[name] = source.model_copy(update={"tags": tags})
+        return self
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -318,7 +329,7 @@ class Integrations(StrictModel):
     @cached_property
     def calibration_book(self) -> CalibrationBook:
         """The calibrations, by sensor and time."""
-        return CalibrationBook(self.calibrations)
+        return CalibrationBook(self.calibrations, self.units.atmosphere_kpa)
 
     def tags(self) -> dict[str, TagConfig]:
         """Return sensor_id -> tag over all sources, in the order of the file."""

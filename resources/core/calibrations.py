@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, Field, FiniteFloat, field_validator, model_validator
 
 from resources.core.errors import ConfigError
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.settings import SensorId, StrictModel, TagConfig, Unit
 from resources.core.units import conversion
 
@@ -103,9 +104,11 @@ class CalibrationBook:
 
     Args:
         calibrations: As configured; the periods of a sensor don't overlap.
+        atmosphere_kpa: Pressure of the air at the site.
     """
 
-    def __init__(self, calibrations: Iterable[CalibrationConfig] = ()) -> None:
+    def __init__(self, calibrations: Iterable[CalibrationConfig] = (), atmosphere_kpa: float = ATMOSPHERE_KPA) -> None:
+        self.atmosphere_kpa = atmosphere_kpa
         self.calibrations: tuple[CalibrationConfig, ...] = tuple(calibrations)
         self._by_sensor: dict[str, list[CalibrationConfig]] = {}
         for calibration in sorted(self.calibrations, key=lambda c: c.valid_from):
