@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ PARTS = ("persist", "layout", "reads", "others")
 SCADA_PARTS = ("opcua", "mqtt", "modbus", "pool")
 ERP_PARTS = ("pull", "land", "memory", "dlt")
 AGENTS_PARTS = ("fanout", "message", "throughput", "capability", "thousand")
+TARGETS_PARTS = ("readings", "erp", "agents", "transforms", "faults", "system")
 
 
 @click.group()
@@ -98,7 +100,49 @@ def erp(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
     show("erp", _benchmark("erp")(_progress(), repeats=repeats, parts=only or ERP_PARTS), as_json=as_json)
 
 
-def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option(
+    "--only", type=click.Choice(TARGETS_PARTS), multiple=True, help="Measure this part alone; may be repeated."
+)
+@click.option(
+    "--page", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures into this page's table as well."
+)
+def targets(as_json: bool, only: tuple[str, ...], page: Path | None) -> None:
+    """Every target that was set for readings, ERP, agents and transforming, beside the value measured here.
+
+    Real servers over loopback; parts of the other benchmarks are run where they measure the same. The last part runs
+    the whole platform with its demo plant for two minutes and reports memory and CPU as they are. Takes about ten
+    minutes. `--page docs/reference/targets.md` renews the table of the documentation.
+    """
+    result = _benchmark("targets")(_progress(), parts=only or TARGETS_PARTS)
+    if page is not None:
+        _benchmark("targets_page", "write")(page, result)
+    if as_json:
+        show("targets", result, as_json=True)
+    else:
+        show_targets(result)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option(
+    "--record",
+    "records",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A record of connections to replay; those of docs/soak if absent. May be repeated.",
+)
+def connections(as_json: bool, records: tuple[Path, ...]) -> None:
+    """How often the warning before a source fails is false, on the soak's record, and how often it comes in time.
+
+    The soak's faults are drawn at random, so that nothing announces them and every warning is a false alarm; failures
+    that announce themselves are simulated. Takes about half a minute.
+    """
+    show("connections", _benchmark("connections")(_progress(), records=records), as_json=as_json)
+
+
+def _benchmark(name: str, function: str = "run") -> Callable[..., Any]:
     try:
         module = importlib.import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as error:
@@ -107,7 +151,7 @@ def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
         raise ConfigError(
             "gl bench runs from the repository, where the folder `benchmarks` is: change into it first"
         ) from error
-    run: Callable[..., dict[str, Any]] = module.run
+    run: Callable[..., Any] = getattr(module, function)
     return run
 
 
@@ -125,6 +169,24 @@ def show(name: str, result: dict[str, Any], *, as_json: bool) -> None:
         for figure, value in flat(result):
             table.add_row(figure, value)
         Console().print(table)
+    _fail_if_missed(result)
+
+
+def show_targets(result: dict[str, Any]) -> None:
+    """Print what was asked for beside what was measured, and exit with code 1 if a target was missed."""
+    table = Table("what", "target", "measured", "met", title="gl bench targets")
+    words = {True: "yes", False: "[red]no[/red]", None: ""}
+    for row in result["targets"]:
+        limit = "" if row["target"] is None else f"{_BOUNDS[row['bound']]} {row['target']:,g} {row['unit']}"
+        table.add_row(row["what"], limit.strip(), f"{row['measured']:,g} {row['unit']}".strip(), words[row["met"]])
+    Console().print(table)
+    _fail_if_missed(result)
+
+
+_BOUNDS = {"most": "at most", "least": "at least", "about": "about"}
+
+
+def _fail_if_missed(result: dict[str, Any]) -> None:
     if result.get("missed"):
         click.echo(f"missed: {', '.join(result['missed'])}", err=True)
         sys.exit(1)

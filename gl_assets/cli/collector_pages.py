@@ -15,7 +15,7 @@ _TIMEOUT_S = 15.0
 def ask_collector(home: Path) -> dict[str, Mapping[str, Any]] | None:
     """Return the findings about sources of the collector under `home`, by source, every source asked first.
 
-    None if no collector runs there.
+    A source that is at risk has a second one, `risk.<source>`. None if no collector runs there.
     """
     try:
         url = json.loads((home / "collector.json").read_text(encoding="utf-8"))["url"]
@@ -24,7 +24,7 @@ def ask_collector(home: Path) -> dict[str, Mapping[str, Any]] | None:
         # a file that a killed collector has left, or a port that somebody else has by now
         return None
     findings = page.get("findings", []) if isinstance(page, dict) else []
-    return {f["name"].removeprefix("source."): f for f in findings if f["name"].startswith("source.")}
+    return {f["name"].removeprefix("source."): f for f in findings if f["name"].startswith(("source.", "risk."))}
 
 
 def connection_words(finding: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 HISTORY_FILE = "connection_health.npz"
@@ -111,7 +112,7 @@ class Record:
             OSError, ValueError: There is no such file, or it is none of ours.
         """
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 return cls(
                     tuple(str(name) for name in held["sources"]),
                     float(held["slot_s"]),

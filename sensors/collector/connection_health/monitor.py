@@ -75,7 +75,7 @@ class ConnectionHealth(Collector):
         self._clock, self._events = clock, events
         self._slot_s = config.every.total_seconds()
         self._path = home / HISTORY_FILE
-        self._history = History(self._names, slot_s=self._slot_s, most=round(config.history / config.every))
+        self.history = History(self._names, slot_s=self._slot_s, most=round(config.history / config.every))
         self._recall(config)
         rule = RiskRule(self._slot_s, config.recent.total_seconds(), config.horizon.total_seconds(), config.chance)
         self.book = RiskBook(len(self._names), rule, failure_s=failure.total_seconds())
@@ -113,7 +113,7 @@ class ConnectionHealth(Collector):
         except (OSError, ValueError) as error:
             log.warning("connection_history_lost", path=str(self._path), error=str(error))
             return
-        self._history.recall(held, since=(self._clock.now() - config.history).timestamp())
+        self.history.recall(held, since=(self._clock.now() - config.history).timestamp())
 
     async def run(self) -> None:
         """Sample and judge, slot after slot."""
@@ -134,13 +134,13 @@ class ConnectionHealth(Collector):
             self._keep()
 
     def _judge(self, slot: Slots) -> list[Change]:
-        self._history.limit_s = self._sampler.limit_s.copy()
-        self._history.add(slot)
-        return self.book.judge(self._history.slots(), self._history.limit_s)
+        self.history.limit_s = self._sampler.limit_s.copy()
+        self.history.add(slot)
+        return self.book.judge(self.history.slots(), self.history.limit_s)
 
     def _keep(self) -> None:
         try:
-            self._history.record().write(self._path)
+            self.history.record().write(self._path)
         except OSError as error:
             log.warning("connection_history_not_kept", path=str(self._path), error=str(error))
 

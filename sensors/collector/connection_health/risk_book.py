@@ -13,6 +13,12 @@ from sensors.collector.connection_health.rule import SIGNS, RiskRule, Usual, ris
 RAISED_AT, OVER_BELOW = 1.0, 0.5
 """A warning is given at the first, and over when every sign is below the second."""
 
+CONFIRMED = 3
+"""Slots in a row that a sign must be strong for: a jump passes for growth while it is half-way through the stretch."""
+
+MOST_HORIZONS = 4
+"""A warning that stands for so many horizons without a failure was false."""
+
 USUAL_EVERY_S = 300.0
 """How often the history is looked through anew."""
 
@@ -48,7 +54,7 @@ class RiskBook:
         self.warnings: Counts = np.zeros(sources, dtype=np.int64)
         """Warnings given."""
         self.right: Counts = np.zeros(sources, dtype=np.int64)
-        """Warnings after which the source failed within the horizon."""
+        """Warnings that the source failed after: within the horizon, or while the warning stood."""
         self.false: Counts = np.zeros(sources, dtype=np.int64)
         """Warnings after which it did not."""
         self.failures: Counts = np.zeros(sources, dtype=np.int64)
@@ -59,6 +65,7 @@ class RiskBook:
         """From the warning to the beginning of each of those."""
         self._warned_at = np.full(sources, -np.inf)
         self._undecided: Bools = np.zeros(sources, dtype=np.bool_)
+        self._strong_for = np.zeros(sources, dtype=np.int64)
         self._away_s = np.zeros(sources)
         self._away_since = np.full(sources, np.inf)
         self._usual: Usual | None = None
@@ -74,7 +81,8 @@ class RiskBook:
         strongest = self.risk.max(axis=1)
         down_s = slots.down_s[-1]
         self._note_outages(now, down_s)
-        raised = ~self.at_risk & (strongest >= RAISED_AT) & (down_s == 0)
+        self._strong_for = np.where(strongest >= RAISED_AT, self._strong_for + 1, 0)
+        raised = ~self.at_risk & (self._strong_for >= CONFIRMED) & (down_s == 0)
         over = self.at_risk & (strongest < OVER_BELOW) & (down_s == 0)
         self._warned_at[raised] = now
         self._undecided |= raised
@@ -94,17 +102,19 @@ class RiskBook:
         if not failed.any():
             return
         self.failures += failed
-        lead = self._away_since - self._warned_at
+        lead = self._away_since - self._warned_at  # endless where no warning was given
         warned = failed & (self.at_risk | (lead <= self.rule.horizon_s))
         self.warned_failures += warned
         self.lead_s += lead[warned].tolist()
-        right = failed & self._undecided & (lead <= self.rule.horizon_s)
+        right = failed & self._undecided
         self.right += right
         self._undecided &= ~right
 
     def _decide(self, now: float) -> None:
         """Count the warnings that no failure has followed; an outage that goes on may still become one."""
-        late = self._undecided & (now - self._warned_at > self.rule.horizon_s) & (self._away_s == 0)
+        since_s = now - self._warned_at
+        stands = self.at_risk & (since_s <= MOST_HORIZONS * self.rule.horizon_s)
+        late = self._undecided & (since_s > self.rule.horizon_s) & ~stands & (self._away_s == 0)
         self.false += late
         self._undecided &= ~late
 

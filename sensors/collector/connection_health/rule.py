@@ -14,7 +14,9 @@ one. The sign is ln(p) / ln(chance), where p is the probability of so many or mo
 
 **gaps**: the same for the seconds of which nothing was read, counted in units of D = sum L^2 / sum L over the lengths L
 of the history's gaps: what makes the number of units of a compound Poisson process vary like a Poisson one. The prior
-is one gap of PRIOR_GAP_S in PRIOR_H hours; one gap alone is no sign.
+is one gap of PRIOR_GAP_S in PRIOR_H hours.
+
+One run, or one gap, alone is no sign.
 """
 
 from __future__ import annotations
@@ -46,6 +48,9 @@ PRIOR_H = 1.0
 
 PRIOR_GAP_S = 60.0
 """Length of that gap."""
+
+LEAST_EVENTS = 2
+"""Runs of retries, or gaps, in the latest stretch below which they are no sign."""
 
 _LEAST_CHANCE = 1e-12
 
@@ -105,10 +110,12 @@ def risks(recent: Slots, usual: Usual, limit_s: Floats, rule: RiskRule) -> Float
         limit_s: Per source: an answer that takes longer counts as none.
         rule: What is too much.
     """
-    hours = len(recent) * rule.slot_s / 3600.0
+    # the whole stretch also where it has only begun: what happened once in ten seconds says little
+    hours = rule.recent_s / 3600.0
     runs = _starts(_troubled(recent, rule)).sum(axis=0)
     units = np.floor(recent.unread_s.sum(axis=0) / usual.gap_unit_s)
-    units[_starts(recent.unread_s > 0).sum(axis=0) < 2] = 0
+    runs[runs < LEAST_EVENTS] = 0
+    units[_starts(recent.unread_s > 0).sum(axis=0) < LEAST_EVENTS] = 0
     found = np.zeros((len(limit_s), len(SIGNS)))
     found[:, 0] = _latency_risk(recent, usual, limit_s, rule)
     found[:, 1] = _count_risk(runs, 1.0 + usual.runs, usual.hours, hours, rule)
@@ -132,7 +139,8 @@ def chance_of(counts: npt.ArrayLike, shape: Floats, hours_before: float, hours: 
     for number in range(int(wanted.max(initial=0))):
         below += np.where(number < wanted, each, 0.0)
         each = each * (shape + number) / (number + 1) * (1.0 - stays)
-    return np.clip(1.0 - below, _LEAST_CHANCE, 1.0)
+    found: Floats = np.clip(1.0 - below, _LEAST_CHANCE, 1.0)
+    return found
 
 
 def _count_risk(counts: npt.ArrayLike, shape: Floats, before_h: float, hours: float, rule: RiskRule) -> Floats:
