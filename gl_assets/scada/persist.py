@@ -1,32 +1,38 @@
 """The whole way of one window from the buffer's contents to the committed transaction.
 
-Judge and calibrate, validate against the schema, score, and replace the window's rows together with its ledger. What
-must never be stored is decided here, before the transaction: a check that runs afterwards would be too late.
+Refine it step by step, hold the output against the schema, replace the window's rows together with its ledger, and
+score what stands then. What must never be stored is decided before the transaction: a check that runs afterwards would
+be too late.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandera.errors
 import pyarrow as pa
 import structlog
 
+from gl_assets.scada.refining import RefinedWindow, StepTimes, refine_window
+from gl_assets.scada.window_scores import score_window
 from gl_assets.schemas.sensor_readings import SensorReadings
 from gl_assets.transforms.frames import readings_frame
-from gl_assets.transforms.judge import REJECTED_SCHEMA, Judged, judge, rejected_share
-from gl_assets.transforms.sensors import SensorTable, sensor_table
+from gl_assets.transforms.judge import rejected_share
+from gl_assets.transforms.pipeline.partitions import Dimensions
+from gl_assets.transforms.pipeline.reasons import REJECTED_SCHEMA
 from gl_assets.transforms.texts import named_texts
 from resources.core.errors import DataError
 from resources.core.readings import Status
+from resources.core.rules import BIT
 from resources.core.windows import partition_key
+from resources.databases.timescale.partition_scores import WHOLE
 from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.sensor_metadata import write_metadata
 from resources.databases.timescale.window import ReadingRows, SensorOrigin, SourceNumbers, StoreResult, WindowToStore
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
@@ -61,15 +67,18 @@ class WindowOutcome:
     good_share: float
     """Share of status good among the numeric readings that can be stored; 1 where there are none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Step -> seconds: judge, validate, store."""
+    """Step -> seconds: validate, normalise, calibrate, convert, enrich, score, output, store."""
+    scores: Mapping[str, Dimensions] = field(default_factory=dict)
+    """Source -> the score of what stands in the tables; the whole window's under ""."""
+    defects: Mapping[str, int] = field(default_factory=dict)
+    """Rule -> readings whose score it lowered."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A window, judged."""
+    """A window, refined."""
 
-    sensors: SensorTable
-    judged: Judged
+    window: RefinedWindow
     texts: pa.Table
     rejects: pa.Table
 
@@ -84,19 +93,21 @@ def persist_window(
             stored breaks the schema; nothing of the window is stored, and what was stored before stays.
         UnreachableError: The database went away; nothing of the window is stored.
     """
-    clock = _Clock()
-    with clock.step("judge"):
-        sensors = sensor_table(contents.sensors, config.tags())
-        judged = judge(contents.readings, sensors)
+    times = StepTimes()
+    window = refine_window(contents, config, store.connection, times)
+    with times.step("output"):
         texts = named_texts(contents.texts, contents.sensors)
-        rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), judged.rejected])
-        _refuse_too_many_rejected(contents, len(judged.good) + texts.num_rows, rejects, config)
-    parts = _Parts(sensors, judged, texts, rejects)
-    with clock.step("validate"):
-        _validate(contents, judged, sensors)
-    with clock.step("store"):
+        rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), window.refined.rejected])
+        _refuse_too_many_rejected(contents, len(window.refined.good) + texts.num_rows, rejects, config)
+        _validate(contents, window)
+    parts = _Parts(window, texts, rejects)
+    with times.step("store"):
         result = store.replace_window(_to_store(contents, parts, site=config.site, run_id=run_id))
-    outcome = _outcome(contents, judged, rejects, result, clock.seconds)
+    with times.step("enrich"):
+        write_metadata(store.connection, config.site, (astuple(facts) for facts in window.facts))
+    with times.step("score"):
+        scores = score_window(contents, window, store, config, run_id=run_id)
+    outcome = _outcome(contents, parts, result, scores, times.seconds)
     log.info(
         "window_stored" if result.stored else "window_not_stored",
         window=partition_key(contents.window_start),
@@ -104,7 +115,8 @@ def persist_window(
         rows=outcome.rows,
         rejected=outcome.rejected,
         written=result.written,
-        seconds=round(sum(clock.seconds.values()), 3),
+        score=round(scores[WHOLE].score, 2),
+        seconds=round(sum(times.seconds.values()), 3),
         **({} if result.stored else {"why": result.why_not}),
     )
     return outcome
@@ -130,9 +142,9 @@ def _reasons(rejects: pa.Table) -> dict[str, int]:
     return dict(found.most_common(_SHOWN_REASONS))
 
 
-def _validate(contents: WindowContents, judged: Judged, sensors: SensorTable) -> None:
+def _validate(contents: WindowContents, window: RefinedWindow) -> None:
     try:
-        SensorReadings.validate(readings_frame(judged, sensors), lazy=True)
+        SensorReadings.validate(readings_frame(window.refined, window.sensors), lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
         broken = ", ".join(f"{check} ({count})" for check, count in cases["check"].value_counts().head(5).items())
@@ -144,8 +156,8 @@ def _validate(contents: WindowContents, judged: Judged, sensors: SensorTable) ->
 
 
 def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str) -> WindowToStore:
-    judged, sensors = parts.judged, parts.sensors
-    rows = judged.good
+    refined, sensors = parts.window.refined, parts.window.sensors
+    rows = refined.good
     origins = zip(sensors.sensor_ids, sensors.sources, sensors.units, sensors.calibrated_units, strict=True)
     return WindowToStore(
         site=site,
@@ -163,10 +175,10 @@ def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str
             value=rows.value,
             calibrated_value=rows.calibrated_value,
             received_us=rows.received_us,
-            quality_score=judged.quality_score,
+            quality_score=refined.quality_score,
             status=rows.status.astype(np.int16),
             sequence=rows.sequence,
-            defects=np.zeros(len(rows), dtype=np.int16),
+            defects=refined.defects,
         ),
         texts=parts.texts,
         rejects=parts.rejects,
@@ -175,10 +187,15 @@ def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str
 
 
 def _outcome(
-    contents: WindowContents, judged: Judged, rejects: pa.Table, result: StoreResult, seconds: Mapping[str, float]
+    contents: WindowContents,
+    parts: _Parts,
+    result: StoreResult,
+    scores: Mapping[str, Dimensions],
+    seconds: Mapping[str, float],
 ) -> WindowOutcome:
     seen = _sources_with_rows(contents)
-    status = judged.good.status
+    refined = parts.window.refined
+    status = refined.good.status
     return WindowOutcome(
         window_start=contents.window_start,
         revision=contents.revision,
@@ -187,14 +204,22 @@ def _outcome(
         rows=result.rows,
         rejected=result.rejected,
         deduplicated=result.deduplicated,
-        reasons=_reasons(rejects),
+        reasons=_reasons(parts.rejects),
         missing_sources=tuple(source for source in contents.expected_sources if source not in seen),
         sources=result.sources,
         partial=contents.partial,
         complete=contents.complete,
         good_share=float(np.count_nonzero(status == Status.GOOD) / len(status)) if len(status) else 1.0,
         seconds=seconds,
+        scores=scores,
+        defects=_defects(refined.defects),
     )
+
+
+def _defects(defects: npt.NDArray[np.int16]) -> dict[str, int]:
+    found = defects[defects != 0]
+    counts = {rule: int(np.count_nonzero(found & bit)) for rule, bit in BIT.items()} if len(found) else {}
+    return {rule: count for rule, count in counts.items() if count}
 
 
 def _sources_with_rows(contents: WindowContents) -> set[str]:
@@ -209,19 +234,3 @@ def _sources_with_rows(contents: WindowContents) -> set[str]:
         )
     )
     return {source_of[key] for key in keys.tolist()} | set(contents.rejects.column("source").to_pylist())
-
-
-class _Clock:
-    """Seconds by step."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.perf_counter() - begun

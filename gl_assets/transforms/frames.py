@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gl_assets.transforms.judge import Judged
-from gl_assets.transforms.quality import LEVEL_NAMES, level_codes
+from gl_assets.transforms.pipeline.run import Refined
+from gl_assets.transforms.quality import LEVEL_NAMES
 from gl_assets.transforms.sensors import SensorTable
 from resources.core.readings import STATUS_NAMES
 
 
-def readings_frame(judged: Judged, sensors: SensorTable) -> pd.DataFrame:
+def readings_frame(refined: Refined, sensors: SensorTable) -> pd.DataFrame:
     """Return one row per good reading, by sensor and time, with the columns of `scada.sensor_readings`.
 
     Text columns are categorical, built from numbers: no string is made per row.
     """
-    rows = judged.good
+    rows = refined.good
     return pd.DataFrame(
         {
             "time": _instants(rows.time_us),
@@ -30,8 +30,8 @@ def readings_frame(judged: Judged, sensors: SensorTable) -> pd.DataFrame:
             "calibrated_value": rows.calibrated_value,
             "calibrated_unit": _category(sensors.calibrated_units, rows.sensor),
             "status": _of_codes(STATUS_NAMES, rows.status.view(np.int8)),
-            "quality_score": judged.quality_score,
-            "quality_level": _of_codes(LEVEL_NAMES, level_codes(judged.quality_score)),
+            "quality_score": refined.quality_score,
+            "quality_level": _of_codes(LEVEL_NAMES, refined.quality_level),
             "source": _category(sensors.sources, rows.sensor),
             "ingested_at": _instants(rows.received_us),
         },

@@ -24,8 +24,9 @@ from pydantic import (
 )
 
 from resources.core.errors import ConfigError
+from resources.core.rules import Action, ChosenRule
 from resources.core.tags import SENSOR_ID_PATTERN
-from resources.core.units import parse_unit
+from resources.core.units import ucum_code
 from resources.core.yaml_document import SECRET, Document
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$")
@@ -112,10 +113,9 @@ def _one_or_more(value: object) -> object:
 
 def _unit(value: str) -> str:
     try:
-        parse_unit(value)
+        return ucum_code(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
-    return value
 
 
 Secret = Annotated[Any, BeforeValidator(_secret), PlainSerializer(repr, return_type=str)]
@@ -130,7 +130,7 @@ Fingerprints = Annotated[tuple[Annotated[str, BeforeValidator(_fingerprint)], ..
 """A field that accepts one or several SHA-256 fingerprints; kept as 64 lower-case digits each."""
 
 Unit = Annotated[str, AfterValidator(_unit)]
-"""A field that accepts a UCUM code."""
+"""A field that accepts a UCUM code or a plant's spelling (`psig`, `°F`, `Nm3/h`); its value is the UCUM code."""
 
 SensorId = Annotated[str, Field(pattern=SENSOR_ID_PATTERN)]
 """A field that accepts a sensor_id."""
@@ -225,6 +225,12 @@ class TagConfig(StrictModel):
     """Values below are rejected, in `unit`."""
     maximum: float | None = None
     """Values above are rejected, in `unit`."""
+    max_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Greatest plausible change in a second, in `unit`; a value that has come further breaks rate_of_change."""
+    flat_after: Duration | None = Field(None, gt=timedelta(0))
+    """A live signal never stays the same for this long; one that does breaks flat_line."""
+    rules: dict[ChosenRule, Action] = Field(default_factory=dict)
+    """Rule -> reject, lower or off, where this tag differs from `quality.rules`."""
     equipment: str | None = None
     """The equipment the tag belongs to, as in `process_heat`."""
     area: str | None = None
@@ -276,7 +282,7 @@ class TagConfig(StrictModel):
 
     @staticmethod
     def _numeric_keys() -> tuple[str, ...]:
-        return ("scale", "offset", "minimum", "maximum", "canonical_unit", "writable")
+        return ("scale", "offset", "minimum", "maximum", "max_rate", "flat_after", "canonical_unit", "writable")
 
     @property
     def is_text(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from gl_assets.scada import persist
 from gl_assets.scada.persist import persist_window
+from gl_assets.transforms.pipeline.run import STEPS
 from resources.core.clock import ManualClock, to_micros
 from resources.core.errors import DataError
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch
@@ -88,13 +89,13 @@ def test_persist_when_a_window_has_good_and_bad_readings_then_each_is_where_it_b
     assert outcome.missing_sources == ("silent",)
     assert outcome.good_share == pytest.approx(2 / 3)
     assert (outcome.revision, outcome.complete, outcome.partial) == (1, True, True)
-    assert outcome.seconds.keys() == {"judge", "validate", "store"}
+    assert outcome.seconds.keys() == {*STEPS, "enrich", "output", "store"}
     assert query(
         database_url,
         "SELECT sensor_id, value, unit, round(calibrated_value::numeric, 2)::float8, calibrated_unit, status,"
         " quality_level FROM scada.sensor_readings ORDER BY sensor_id, time",
     ) == [
-        ("p", 4.0, "bar", 4.0, "bar", "good", "GOOD"),
+        ("p", 4.0, "bar", 4.0, "bar", "good", "EXCELLENT"),
         ("t", 20.0, "Cel", 293.15, "K", "good", "EXCELLENT"),
         ("t", None, "Cel", None, "K", "bad", "INVALID"),
     ]

@@ -4,7 +4,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from gl_assets.transforms.judge import Judged, judge, rejected_share
+from gl_assets.transforms.judge import judge, rejected_share
+from gl_assets.transforms.pipeline.run import Refined
 from gl_assets.transforms.sensors import sensor_table
 from resources.core.settings import TagConfig
 from tests.unit.gl_assets.transforms.window_contents import SENSORS, START, TAGS, readings, sensors
@@ -13,13 +14,13 @@ GOOD, UNCERTAIN, BAD = 0, 1, 2
 NAN, INF = float("nan"), float("inf")
 
 
-def judged(*found: tuple[int, int, float | None, int], **changes) -> Judged:
+def judged(*found: tuple[int, int, float | None, int], **changes) -> Refined:
     tags = changes.pop("tags", TAGS)
     table = sensor_table(sensors(changes.pop("known", SENSORS)), tags)
     return judge(readings(found, **changes), table)
 
 
-def reasons(result: Judged) -> list[str]:
+def reasons(result: Refined) -> list[str]:
     return [reason for row in result.rejected.to_pylist() for reason in row["reasons"]]
 
 
@@ -30,7 +31,7 @@ def test_judge_when_good_then_the_value_is_calibrated_and_scored():
     assert result.good.calibrated_value.tolist() == pytest.approx([293.15, 4.0])
     assert result.good.sensor.tolist() == [0, 1]
     assert result.good.sequence.tolist() == [100, 101]
-    assert result.quality_score.tolist() == [100, 90]
+    assert result.quality_score.tolist() == [100, 100]
     assert result.rejected.num_rows == 0
 
 
@@ -40,7 +41,7 @@ def test_judge_when_no_value_and_status_bad_then_it_is_stored_without_value(valu
 
     assert np.isnan(result.good.value).tolist() == [True]
     assert np.isnan(result.good.calibrated_value).tolist() == [True]
-    assert result.quality_score.tolist() == [0]
+    assert result.quality_score.tolist() == [30]
 
 
 @pytest.mark.parametrize(
