@@ -3,6 +3,7 @@
 import dagster as dg
 
 SENSOR_READINGS = dg.AssetKey(["scada", "sensor_readings"])
+CORRECTED_READINGS = dg.AssetKey(["scada", "corrected_readings"])
 HOURLY_READINGS = dg.AssetKey(["scada", "hourly_readings"])
 BOILER_EFFICIENCY = dg.AssetKey(["process_heat", "boiler_efficiency"])
 

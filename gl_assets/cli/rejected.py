@@ -1,124 +1,211 @@
-"""`gl rejected`: what was not stored as good data, why, and what it looked like."""
+"""`gl rejected`: what was not stored as good data, why, and what it looked like; what was corrected of it, by whom."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+import psycopg
 
+from gl_assets.cli.rejected_replay import replay
+from gl_assets.cli.rejected_tables import console, line, show_rows
 from gl_assets.cli.state import databases
+from gl_assets.transforms.corrections.files import ID, READING_COLUMNS, SHOWN_COLUMNS, write_csv
+from gl_assets.transforms.corrections.ids import RejectedId
+from gl_assets.transforms.corrections.originals import original_readings
 from resources.core.errors import ConfigError, DataError
 from resources.core.windows import parse_partition_key
 from resources.databases.timescale.connection import connect
+from resources.databases.timescale.corrections import corrections_of, list_corrections
 from resources.databases.timescale.rejected_rows import (
+    ReadingsAskedFor,
     RecordsAskedFor,
+    named_readings,
     rejected_readings,
     rejected_record,
     rejected_record_reasons,
     rejected_records,
     rejection_reasons,
 )
-from resources.transport.foreign_text import foreign_text
 
 _LIMIT = click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-
-console = Console(highlight=False)
+_REASON = click.option("--reason", default=None, help="Only those with this in a reason, in any case.")
+_OPEN = click.option("--open", "only_open", is_flag=True, help="Only those that no batch has corrected.")
+_NOTHING = "[green]nothing was rejected[/green]"
 
 
 @click.group()
 def rejected() -> None:
-    """Rejected readings and records, each kept with its reasons and the original."""
+    """Rejected readings and records, each kept with its reasons and the original.
+
+    They can be corrected and replayed: `gl rejected replay`. What was corrected keeps standing here, and says so.
+    """
+
+
+rejected.add_command(replay)
+
+
+@rejected.command(name="list")
+@_LIMIT
+@_JSON
+def list_(*, limit: int, as_json: bool) -> None:
+    """Count readings and records by where they came from and why, most frequent first."""
+    with databases() as found, connect(found.platform) as connection:
+        of_readings = rejection_reasons(connection, ReadingsAskedFor(limit=limit))
+        of_records = rejected_record_reasons(connection, RecordsAskedFor(limit=limit))
+    rows = [
+        {"kind": "readings", "from": row["source"], **_counted(row), "newest": row["last_at"]} for row in of_readings
+    ] + [
+        {
+            "kind": "records",
+            "from": f"{row['system']}/{row['dataset']}",
+            **_counted(row),
+            "newest": row["last_day"],
+        }
+        for row in of_records
+    ]
+    rows = sorted(rows, key=lambda row: -row["rows"])[:limit]
+    show_rows(rows, ("kind", "from", "reason", "rows", "corrected", "newest"), as_json=as_json, nothing=_NOTHING)
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("reason", "rows", "corrected")}
 
 
 @rejected.command()
 @click.option("--sensor", default=None, help="Only this sensor_id.")
 @click.option("--source", default=None, help="Only this source.")
 @click.option("--window", default=None, help="Only the window that starts at, such as, 2026-11-22T10:15 (UTC).")
+@_REASON
+@_OPEN
 @click.option("--reasons", "by_reason", is_flag=True, help="Count by source and reason instead of listing rows.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV that `gl rejected replay readings --file` reads.")
 @_LIMIT
 @_JSON
-def readings(
-    *, sensor: str | None, source: str | None, window: str | None, by_reason: bool, limit: int, as_json: bool
-) -> None:
+def readings(*, by_reason: bool, as_csv: bool, as_json: bool, **chosen: Any) -> None:
     """List rejected readings, newest window first."""
-    terms: dict[str, Any] = {"sensor_id": sensor, "source": source, "limit": limit}
-    if window is not None:
-        try:
-            terms["window_start"] = parse_partition_key(window)
-        except ValueError as error:
-            raise ConfigError(f"--window {window}: write the start of a window as 2026-11-22T10:15, in UTC") from error
-    with databases() as found, connect(found.platform) as connection:
-        rows = rejection_reasons(connection, **terms) if by_reason else rejected_readings(connection, **terms)
-    columns = (
-        ("source", "reason", "rows", "last_at") if by_reason else ("time", "sensor_id", "source", "reasons", "raw")
+    asked = ReadingsAskedFor(
+        sensor_id=chosen["sensor"],
+        source=chosen["source"],
+        window_start=window_option(chosen["window"]),
+        reason=chosen["reason"],
+        only_open=chosen["only_open"],
+        limit=chosen["limit"],
     )
-    _show(rows, columns, as_json=as_json)
+    with databases() as found, connect(found.platform) as connection:
+        rows = rejection_reasons(connection, asked) if by_reason else rejected_readings(connection, asked)
+    if by_reason:
+        show_rows(rows, ("source", "reason", "rows", "corrected", "last_at"), as_json=as_json, nothing=_NOTHING)
+        return
+    named = [{ID: _name(row), **row} for row in rows]
+    if as_csv:
+        readable = original_readings(rows).to_pylist()
+        both = [{**row, **reading, ID: row[ID]} for row, reading in zip(named, readable, strict=True)]
+        click.echo(write_csv([_with_text(row) for row in both], (ID, *READING_COLUMNS, *SHOWN_COLUMNS)), nl=False)
+    else:
+        columns = (ID, "time", "sensor_id", "source", "reasons", "raw", "corrected_by")
+        show_rows(named, columns, as_json=as_json, nothing=_NOTHING)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(RejectedId(row["site"], row["collector"], row["window_start"], row["sequence"]))
+
+
+def _with_text(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "value": row["text_value"] if row["value"] is None else row["value"]}
+
+
+def window_option(window: str | None) -> datetime | None:
+    """Return the start that --window names.
+
+    Raises:
+        ConfigError: It is no start of a window.
+    """
+    if window is None:
+        return None
+    try:
+        return parse_partition_key(window)
+    except ValueError as error:
+        raise ConfigError(f"--window {window}: write the start of a window as 2026-11-22T10:15, in UTC") from error
 
 
 @rejected.command()
 @click.option("--system", default=None, help="Only this ERP system.")
 @click.option("--dataset", default=None, help="Only this dataset.")
 @click.option("--day", default=None, type=click.DateTime(["%Y-%m-%d"]), help="Only this business day, 2026-11-22.")
+@_REASON
+@_OPEN
 @click.option("--reasons", "by_reason", is_flag=True, help="Count by dataset and reason instead of listing records.")
 @_LIMIT
 @_JSON
-def records(
-    *, system: str | None, dataset: str | None, day: datetime | None, by_reason: bool, limit: int, as_json: bool
-) -> None:
+def records(*, by_reason: bool, as_json: bool, **chosen: Any) -> None:
     """List rejected ERP records, newest first; `gl rejected show` prints one of them whole."""
-    asked = RecordsAskedFor(system, dataset, day.date() if day else None, limit)
+    day = chosen.pop("day")
+    asked = RecordsAskedFor(day=day.date() if day else None, **chosen)
     with databases() as found, connect(found.platform) as connection:
         rows = rejected_record_reasons(connection, asked) if by_reason else rejected_records(connection, asked)
-    listed = ("rejected_id", "system", "dataset", "partition_date", "source_key", "reasons", "raw")
-    _show(rows, ("system", "dataset", "reason", "rows", "last_day") if by_reason else listed, as_json=as_json)
+    listed = (ID, "system", "dataset", "partition_date", "source_key", "reasons", "raw", "corrected_by")
+    counted = ("system", "dataset", "reason", "rows", "corrected", "last_day")
+    show_rows(rows, counted if by_reason else listed, as_json=as_json, nothing=_NOTHING)
 
 
 @rejected.command()
-@click.argument("rejected_id", type=int)
-@_JSON
-def show(rejected_id: int, *, as_json: bool) -> None:
-    """Print the rejected ERP record REJECTED_ID whole: reasons, and the original as the system gave it."""
+@click.argument("rejected_id")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(rejected_id: str, *, as_json: bool) -> None:
+    """Print a rejected reading or ERP record whole: every reason, the original, and what was corrected of it.
+
+    REJECTED_ID is the number of a record, or the id of a reading as `gl rejected readings` lists it.
+    """
     with databases() as found, connect(found.platform) as connection:
-        record = rejected_record(connection, rejected_id)
+        row = _record(connection, int(rejected_id)) if rejected_id.isdecimal() else _reading(connection, rejected_id)
+    if as_json:
+        click.echo(json.dumps(row, default=str))
+        return
+    for name, value in row.items():
+        if name not in ("reasons", "raw", "corrections") and value is not None:
+            line(name, value, limit=300)
+    for reason in row["reasons"]:
+        line("reason", reason)
+    console.print_json(json.dumps(row["raw"]), ensure_ascii=True)
+    for made in row.get("corrections", ()):
+        line("correction", f"{made['correction_id']} by {made['made_by']}, {made['made_at']}: {made['because']}")
+        text = made["value"] if made["text_value"] is None else made["text_value"]
+        line("", f"{made['sensor_id']} {made['time']} {text} {made['unit']} {made['status']}: {made['outcome']}")
+        for why in made["why"]:
+            line("", why)
+
+
+def _reading(connection: psycopg.Connection[Any], name: str) -> dict[str, Any]:
+    one = RejectedId.parse(name)
+    found = named_readings(connection, [(one.site, one.collector, one.window_start, one.sequence)])
+    if not found:
+        raise DataError(f"no rejected reading {name}: `gl rejected readings` lists those of now")
+    return {ID: name, **found[0], "corrections": corrections_of(connection, **dataclasses.asdict(one))}
+
+
+def _record(connection: psycopg.Connection[Any], number: int) -> dict[str, Any]:
+    record = rejected_record(connection, number)
     if record is None:
         raise DataError(
-            f"no rejected record {rejected_id}: the numbers of a business day change when it is standardised again; "
+            f"no rejected record {number}: the numbers of a business day change when it is standardised again; "
             "`gl rejected records` lists those of now"
         )
-    if as_json:
-        click.echo(json.dumps(record, default=str))
-        return
-    for name in ("system", "dataset", "partition_date", "source_key", "rejected_at", "run_id"):
-        console.print(f"{name:15} {escape(foreign_text(str(record[name])))}")
-    for reason in record["reasons"]:
-        console.print(f"{'reason':15} {escape(foreign_text(reason, limit=1000))}")
-    console.print_json(json.dumps(record["raw"]), ensure_ascii=True)
+    return record
 
 
-def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(rows, default=str))
-    elif not rows:
-        console.print("[green]nothing was rejected[/green]")
-    else:
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*(_cell(row[column]) for column in columns))
-        console.print(table)
-
-
-def _cell(value: Any) -> str:
-    """Return a value for a table; what a system sent is no markup, and moves no cursor."""
-    if isinstance(value, list):
-        return escape(foreign_text("; ".join(str(item) for item in value), limit=200))
-    if isinstance(value, dict):
-        return escape(foreign_text(json.dumps(value), limit=80))
-    return "" if value is None else escape(foreign_text(str(value), limit=80))
+@rejected.command()
+@_LIMIT
+@_JSON
+def corrections(*, limit: int, as_json: bool) -> None:
+    """List the batches of corrections, newest first: who, when, why, how, and what came of the rows."""
+    with databases() as found, connect(found.platform) as connection:
+        batches = [dataclasses.asdict(batch) for batch in list_corrections(connection, limit=limit)]
+    columns = ("correction_id", "kind", "made_at", "made_by", "because", "how", "rows", "outcomes", "replayed_at")
+    show_rows(batches, columns, as_json=as_json, nothing="nothing was ever corrected")

@@ -45,3 +45,21 @@ BOILER_EFFICIENCY_COLUMNS = _schema(
     ("reason", "text", "Why there is no efficiency."),
     ("site", "text", "The site."),
 )
+
+CORRECTED_READINGS_COLUMNS = _schema(
+    ("correction_id", "bigint", "The batch, a row of quality.corrections."),
+    ("number", "int", "Row of the batch."),
+    ("collector", "text", "With window_start and sequence: the rejected row, as scada.rejected_readings has it."),
+    ("window_start", "timestamptz", "Window of the rejected row."),
+    ("sequence", "bigint", "Receive sequence of the rejected row."),
+    ("original", "jsonb", "The rejected row as it came."),
+    ("reasons", "text[]", "Why it was rejected."),
+    ("sensor_id", "text", "The tag it was corrected to."),
+    ("time", "timestamptz", "Source time it was corrected to, UTC."),
+    ("value", "float8", "Value it was corrected to."),
+    ("unit", "text", "Unit of value."),
+    ("status", "text", "Status it was corrected to."),
+    ("outcome", "text", "pending, stored, standing, occupied, repeated or rejected."),
+    ("why", "text[]", "Why it is not stored."),
+    ("site", "text", "The site."),
+)

@@ -1,7 +1,11 @@
-"""Reading what was rejected: readings and ERP records, each with the original and its reasons. psycopg only."""
+"""Reading what was rejected: readings and ERP records, each with the original and its reasons. psycopg only.
+
+A rejected row that was corrected keeps standing and says by which batch of corrections (`corrected_by`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -9,40 +13,80 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-_READINGS = """
-SELECT time, sensor_id, source, collector, window_start, raw, reasons, rejected_at, run_id
-FROM scada.rejected_readings
-WHERE (%(sensor_id)s::text IS NULL OR sensor_id = %(sensor_id)s)
-  AND (%(source)s::text IS NULL OR source = %(source)s)
-  AND (%(window_start)s::timestamptz IS NULL OR window_start = %(window_start)s)
-ORDER BY window_start DESC, rejected_at DESC, sequence DESC LIMIT %(limit)s
+_CORRECTED_BY = """
+(SELECT max(c.correction_id) FROM quality.corrected_readings c
+  WHERE c.window_start = r.window_start AND c.sequence = r.sequence AND c.collector = r.collector AND c.site = r.site
+    AND c.outcome IN ('stored', 'standing'))
 """
-_REASONS = """
-SELECT source, unnest(reasons) AS reason, count(*) AS rows, max(rejected_at) AS last_at
-FROM scada.rejected_readings
-WHERE (%(sensor_id)s::text IS NULL OR sensor_id = %(sensor_id)s)
-  AND (%(source)s::text IS NULL OR source = %(source)s)
-  AND (%(window_start)s::timestamptz IS NULL OR window_start = %(window_start)s)
-GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(limit)s
+_OF_READINGS = f"""
+FROM (SELECT r.*, {_CORRECTED_BY} AS corrected_by FROM scada.rejected_readings r
+       WHERE (%(site)s::text IS NULL OR site = %(site)s)
+         AND (%(collectors)s::text[] IS NULL OR collector = ANY(%(collectors)s))
+         AND (%(sensor_id)s::text IS NULL OR sensor_id = %(sensor_id)s)
+         AND (%(source)s::text IS NULL OR source = %(source)s)
+         AND (%(window_start)s::timestamptz IS NULL OR window_start = %(window_start)s)
+         AND window_start >= coalesce(%(since)s::timestamptz, '-infinity')
+         AND window_start < coalesce(%(until)s::timestamptz, 'infinity')
+         AND (%(reason)s::text IS NULL OR EXISTS (
+              SELECT FROM unnest(reasons) AS one WHERE position(lower(%(reason)s) IN lower(one)) > 0))) r
+WHERE NOT (%(only_open)s AND corrected_by IS NOT NULL)
+"""
+_READINGS = f"""
+SELECT site, time, sensor_id, source, collector, window_start, sequence, raw, reasons, rejected_at, run_id, corrected_by
+{_OF_READINGS} ORDER BY window_start DESC, rejected_at DESC, sequence DESC LIMIT %(limit)s
+"""
+_REASONS = f"""
+SELECT source, unnest(reasons) AS reason, count(*) AS rows, count(corrected_by) AS corrected,
+       max(rejected_at) AS last_at
+{_OF_READINGS} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT %(limit)s
+"""
+_NAMED = f"""
+SELECT r.site, r.time, r.sensor_id, r.source, r.collector, r.window_start, r.sequence, r.raw, r.reasons, r.rejected_at,
+       r.run_id, {_CORRECTED_BY} AS corrected_by
+FROM unnest(%(sites)s::text[], %(collectors)s::text[], %(windows)s::timestamptz[], %(sequences)s::int8[])
+     AS asked(site, collector, window_start, sequence)
+JOIN scada.rejected_readings r USING (site, collector, window_start, sequence)
 """
 _OF_RECORDS = """
 FROM erp.rejected_records
 WHERE (%(system)s::text IS NULL OR system = %(system)s)
   AND (%(dataset)s::text IS NULL OR dataset = %(dataset)s)
   AND (%(day)s::date IS NULL OR partition_date = %(day)s)
+  AND (%(ids)s::int8[] IS NULL OR rejected_id = ANY(%(ids)s))
+  AND (%(reason)s::text IS NULL OR EXISTS (
+       SELECT FROM unnest(reasons) AS one WHERE position(lower(%(reason)s) IN lower(one)) > 0))
+  AND NOT (%(only_open)s AND corrected_by IS NOT NULL)
 """
 _RECORDS = f"""
-SELECT rejected_id, system, dataset, partition_date, source_key, raw, reasons, rejected_at, run_id
+SELECT rejected_id, system, dataset, partition_date, source_key, raw, reasons, rejected_at, run_id, corrected_by
 {_OF_RECORDS} ORDER BY rejected_at DESC, rejected_id DESC LIMIT %(limit)s
 """
 _RECORD_REASONS = f"""
-SELECT system, dataset, unnest(reasons) AS reason, count(*) AS rows, max(partition_date) AS last_day
+SELECT system, dataset, unnest(reasons) AS reason, count(*) AS rows, count(corrected_by) AS corrected,
+       max(partition_date) AS last_day
 {_OF_RECORDS} GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(limit)s
 """
-_RECORD = """
-SELECT rejected_id, system, dataset, partition_date, source_key, raw, reasons, rejected_at, run_id
-FROM erp.rejected_records WHERE rejected_id = %(rejected_id)s
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsAskedFor:
+    """Which rejected readings are meant; None means all."""
+
+    site: str | None = None
+    collectors: list[str] | None = None
+    """Names they are stored under."""
+    sensor_id: str | None = None
+    source: str | None = None
+    window_start: datetime | None = None
+    since: datetime | None = None
+    """Of windows that start at this instant or later."""
+    until: datetime | None = None
+    """Of windows that start before this instant."""
+    reason: str | None = None
+    """Part of a reason, in any case."""
+    only_open: bool = False
+    """Only those that no batch has corrected."""
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +97,30 @@ class RecordsAskedFor:
     dataset: str | None = None
     day: date | None = None
     limit: int = 100
+    ids: list[int] | None = None
+    reason: str | None = None
+    """Part of a reason, in any case."""
+    only_open: bool = False
+    """Only those that no batch has corrected."""
 
 
-def rejected_readings(
-    connection: psycopg.Connection,
-    *,
-    sensor_id: str | None = None,
-    source: str | None = None,
-    window_start: datetime | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
+def rejected_readings(connection: psycopg.Connection, asked: ReadingsAskedFor) -> list[dict[str, Any]]:
     """Return rejected readings, newest window first."""
-    terms = {"sensor_id": sensor_id, "source": source, "window_start": window_start, "limit": limit}
-    return _rows(connection, _READINGS, terms)
+    return _rows(connection, _READINGS, asdict(asked))
 
 
-def rejection_reasons(
-    connection: psycopg.Connection,
-    *,
-    sensor_id: str | None = None,
-    source: str | None = None,
-    window_start: datetime | None = None,
-    limit: int = 100,
+def rejection_reasons(connection: psycopg.Connection, asked: ReadingsAskedFor) -> list[dict[str, Any]]:
+    """Return source, reason, how many rows, how many of them corrected, and the last time, most frequent first."""
+    return _rows(connection, _REASONS, asdict(asked))
+
+
+def named_readings(
+    connection: psycopg.Connection, keys: Sequence[tuple[str, str, datetime, int]]
 ) -> list[dict[str, Any]]:
-    """Return source, reason, how many rows and the last time, most frequent first."""
-    terms = {"sensor_id": sensor_id, "source": source, "window_start": window_start, "limit": limit}
-    return _rows(connection, _REASONS, terms)
+    """Return the rejected readings of these keys (site, collector, window_start, sequence) that are there."""
+    names = ("sites", "collectors", "windows", "sequences")
+    columns = zip(*keys, strict=True) if keys else ((),) * len(names)
+    return _rows(connection, _NAMED, {name: list(column) for name, column in zip(names, columns, strict=True)})
 
 
 def rejected_records(connection: psycopg.Connection, asked: RecordsAskedFor) -> list[dict[str, Any]]:
@@ -93,7 +135,7 @@ def rejected_record_reasons(connection: psycopg.Connection, asked: RecordsAskedF
 
 def rejected_record(connection: psycopg.Connection, rejected_id: int) -> dict[str, Any] | None:
     """Return one rejected ERP record as it was kept, None if it is there no longer."""
-    found = _rows(connection, _RECORD, {"rejected_id": rejected_id})
+    found = rejected_records(connection, RecordsAskedFor(ids=[rejected_id]))
     return found[0] if found else None
 
 

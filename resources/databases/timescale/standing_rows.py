@@ -29,28 +29,55 @@ class Readings:
     """NaN: no value."""
 
 
-def standing_numbers(connection: psycopg.Connection, window: Window, readings: Readings) -> npt.NDArray[np.bool_]:
-    """Return which readings stand in the window with the same value, whoever stored them."""
-    stands = np.zeros(len(readings.time_us), dtype=np.bool_)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands in the table at the sensor and time of some readings."""
+
+    found: npt.NDArray[np.bool_]
+    """Where anything stands."""
+    value: npt.NDArray[np.float64]
+    """NaN where nothing, or no value, stands."""
+    origin_key: npt.NDArray[np.int32]
+    """Under what it was stored; 0 where nothing stands."""
+
+
+def standing_at(connection: psycopg.Connection, window: Window, readings: Readings) -> Standing:
+    """Return what stands in the window where some readings are, whoever stored it."""
+    count = len(readings.time_us)
+    nothing = Standing(np.zeros(count, np.bool_), np.full(count, np.nan), np.zeros(count, np.int32))
     keys: dict[str, int] = dict(
         connection.execute(
             "SELECT sensor_id, sensor_key FROM scada.sensors WHERE sensor_id = ANY(%s)", (list(readings.sensor_ids),)
         ).fetchall()
     )
-    if not keys or not len(stands):
-        return stands
+    if not keys or not count:
+        return nothing
     stored = fetch(connection, window, sensor_keys=list(keys.values()))
+    if not len(stored):
+        return nothing
     start = to_micros(window.start) - POSTGRES_EPOCH_US
     theirs = stored.keys(start)
     order = np.argsort(theirs, kind="stable")
-    theirs, values = theirs[order], stored.value[order]
-    if not len(theirs):
-        return stands
     key_of = np.array([keys.get(sensor_id, -1) for sensor_id in readings.sensor_ids], dtype=np.int64)
     mine = (key_of[readings.sensor] << 32) | (readings.time_us - POSTGRES_EPOCH_US - start)
-    at = np.minimum(np.searchsorted(theirs, mine), len(theirs) - 1)
-    stands[:] = (theirs[at] == mine) & same_value(readings.value, values[at])
+    at = order[np.minimum(np.searchsorted(theirs[order], mine), len(theirs) - 1)]
+    found = theirs[at] == mine
+    return Standing(found, np.where(found, stored.value[at], np.nan), np.where(found, stored.origin_key[at], 0))
+
+
+def standing_numbers(connection: psycopg.Connection, window: Window, readings: Readings) -> npt.NDArray[np.bool_]:
+    """Return which readings stand in the window with the same value, whoever stored them."""
+    standing = standing_at(connection, window, readings)
+    stands: npt.NDArray[np.bool_] = standing.found & same_value(readings.value, standing.value)
     return stands
+
+
+def origins_of(connection: psycopg.Connection, window: Window) -> list[int]:
+    """Return the origins under which rows of the window's collector are stored."""
+    found = connection.execute(
+        "SELECT origin_key FROM scada.origins WHERE site = %s AND collector = %s", (window.site, window.collector)
+    )
+    return [row[0] for row in found]
 
 
 def standing_texts(

@@ -1,0 +1,1 @@
+"""Corrections of rejected rows: originals read, rules and files applied. Pure functions; no Dagster, no I/O."""
