@@ -18,9 +18,8 @@ import structlog
 
 from gl_assets.scada.corrected_window import CorrectedWindow, corrected_contents
 from gl_assets.scada.persist import persist_window
+from gl_assets.scada.refining import refine_window
 from gl_assets.transforms.corrections.settle import Mask, settle
-from gl_assets.transforms.judge import judge
-from gl_assets.transforms.sensors import sensor_table
 from resources.core.clock import from_micros
 from resources.core.errors import DataError
 from resources.core.origins import corrected_of
@@ -93,11 +92,10 @@ class ReadingsReplay:
 
     def __init__(self, config: Integrations, store: ReadingsStore, batch: Batch, *, now: datetime) -> None:
         self._config, self._store, self._batch = config, store, batch
-        self._tags = config.tags()
         self._name = corrected_of(config.collector.name)
         # a window that is not over has no partition yet
         until = config.grid.start_of(now)
-        self._rows = settle(batch.rows, self._tags, start=config.start, until=until)
+        self._rows = settle(batch.rows, config.tags(), start=config.start, until=until)
 
     def rehearse(self) -> Replayed:
         """Return what would come of every row; nothing is written."""
@@ -170,7 +168,7 @@ class ReadingsReplay:
 
     def _refused(self, contents: WindowContents) -> dict[int, list[str]]:
         """Return sequence -> reasons of the readings that the pipeline rejects."""
-        rejected = judge(contents.readings, sensor_table(contents.sensors, self._tags)).rejected
+        rejected = refine_window(contents, self._config, self._store.connection).refined.rejected
         return dict(zip(rejected.column("sequence").to_pylist(), rejected.column("reasons").to_pylist(), strict=True))
 
     def _look_what_stands(self, window: CorrectedWindow, at: npt.NDArray[np.intp]) -> None:
