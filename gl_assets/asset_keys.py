@@ -5,6 +5,8 @@ import dagster as dg
 SENSOR_READINGS = dg.AssetKey(["scada", "sensor_readings"])
 CORRECTED_READINGS = dg.AssetKey(["scada", "corrected_readings"])
 HOURLY_READINGS = dg.AssetKey(["scada", "hourly_readings"])
+ANOMALY_MODELS = dg.AssetKey(["scada", "anomaly_models"])
+ANOMALIES = dg.AssetKey(["scada", "anomalies"])
 BOILER_EFFICIENCY = dg.AssetKey(["process_heat", "boiler_efficiency"])
 
 HOURLY_ASSETS = (HOURLY_READINGS, BOILER_EFFICIENCY)

@@ -25,7 +25,8 @@ from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
 from resources.core.anomalies import AnomaliesConfig
-from resources.core.calibrations import CalibrationBook, CalibrationConfig, refuse_impossible
+from resources.core.calibration_book import CalibrationBook
+from resources.core.calibrations import CalibrationConfig, refuse_impossible
 from resources.core.connection_health import ConnectionHealthConfig
 from resources.core.errors import ConfigError
 from resources.core.gates import GateSettings
@@ -288,6 +289,12 @@ class Integrations(StrictModel):
             refuse_impossible(self.calibrations, self.tags())
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _rows_fill_windows(self) -> Self:
+        if self.window % self.anomalies.step:
+            raise ValueError(f"anomalies.step {self.anomalies.step} does not divide window {self.window}")
         return self
 
     @model_validator(mode="after")

@@ -63,3 +63,33 @@ CORRECTED_READINGS_COLUMNS = _schema(
     ("why", "text[]", "Why it is not stored."),
     ("site", "text", "The site."),
 )
+
+ANOMALY_MODELS_COLUMNS = _schema(
+    ("equipment", "text", "The equipment, as tags name it."),
+    ("version", "int", "1 for the first detectors of an equipment; the highest is in force."),
+    ("fingerprint", "text", "Of what the configuration said: sensors, units and parameters."),
+    ("model", "jsonb", "The detectors as plain data."),
+    ("sensors", "text[]", "The sensors that are judged."),
+    ("left_out", "jsonb", "Sensor that is not judged together with the others -> why."),
+    ("trained_from", "timestamptz", "First row they were trained on."),
+    ("trained_to", "timestamptz", "End of the last."),
+    ("rows", "bigint", "Rows with a good value of every sensor."),
+    ("trained_at", "timestamptz", "When."),
+    ("site", "text", "The site."),
+)
+
+ANOMALIES_COLUMNS = _schema(
+    ("time", "timestamptz", "Where it begins within its window."),
+    ("ended_at", "timestamptz", "Where it ends within its window."),
+    ("equipment", "text", "The equipment."),
+    ("kind", "text", "multivariate (its sensors together), outlier or level_change (of one sensor)."),
+    ("sensor_id", "text", "The sensor it is of; of a multivariate one the one that contributes most."),
+    ("value", "float8", "Its calibrated value where it was furthest from normal; the new level of a level_change."),
+    ("expected", "float8", "What was normal: mean in training, median before, level before."),
+    ("score", "float8", "Distance from normal over the limit: 1 is the limit."),
+    ("details", "jsonb", "Rows, distance and limit; of a multivariate one each sensor's contribution."),
+    ("model_version", "int", "The detectors that found it."),
+    ("found_by", "text", "asset, or collector: found live in a window that is not scored yet."),
+    ("window_start", "timestamptz", "Start of its window."),
+    ("site", "text", "The site."),
+)

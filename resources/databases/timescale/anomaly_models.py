@@ -58,6 +58,16 @@ def newest_models(
         return {found.equipment: found for found in cursor.execute(_NEWEST, terms)}
 
 
+def first_trained(connection: psycopg.Connection, *, site: str, equipment: Sequence[str]) -> datetime | None:
+    """Return the end of the first span that any of this equipment was trained on; None: none was."""
+    row = connection.execute(
+        "SELECT min(trained_to) FROM scada.anomaly_models WHERE site = %s AND equipment = ANY(%s)",
+        (site, list(equipment)),
+    ).fetchone()
+    found: datetime | None = row[0] if row else None
+    return found
+
+
 def store_model(connection: psycopg.Connection, model: StoredModel, *, site: str) -> int:
     """Add a version of an equipment's detectors and return its number; the caller commits."""
     # two runs may train the same equipment at once: each gets a version of its own
