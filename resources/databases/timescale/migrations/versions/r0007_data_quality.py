@@ -17,5 +17,7 @@ def upgrade() -> None:
         "r0007_gates.sql",
         "r0007_erp_quality.sql",
         "r0007_anomalies.sql",
+        "r0007_score_forecasts.sql",
+        "r0007_calibrations.sql",
     ):
         run_sql(name)
