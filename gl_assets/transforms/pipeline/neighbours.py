@@ -49,10 +49,14 @@ def implausible(columns: Columns, sensors: SensorTable, before: Before) -> Posit
     rows = _comparable(columns, np.isfinite(sensors.max_rate) & sensors.held_against("rate_of_change"))
     if not len(rows):
         return rows
-    sensor, time, value = columns.sensor[rows], columns.time_us[rows], columns.value[rows]
+    sensor, time, value = _at(rows, columns)
     allowed = sensors.max_rate / _SECOND
     far = np.zeros(len(rows), dtype=bool)
-    far[1:] = np.abs(np.diff(value)) > allowed[sensor[1:]] * np.diff(time)
+    change = np.diff(value)
+    np.abs(change, out=change)
+    most = allowed[sensor[1:]]
+    most *= np.diff(time)
+    np.greater(change, most, out=far[1:])
     first = _firsts(sensor)
     at = sensor[first]
     known = ~np.isnan(before.value[at])
@@ -119,7 +123,7 @@ def flat(columns: Columns, sensors: SensorTable, before: Before) -> Positions:
     rows = _comparable(columns, (sensors.flat_after_us < NEVER_US) & sensors.held_against("flat_line"))
     if not len(rows):
         return rows
-    sensor, time, value = columns.sensor[rows], columns.time_us[rows], columns.value[rows]
+    sensor, time, value = _at(rows, columns)
     begins = np.ones(len(rows), dtype=bool)
     begins[1:] = (value[1:] != value[:-1]) | (sensor[1:] != sensor[:-1])
     runs = np.flatnonzero(begins)
@@ -158,6 +162,12 @@ def _comparable(columns: Columns, of: Mask) -> Positions:
         fit &= of[columns.sensor]
     fit &= ~np.isnan(columns.value)
     return np.flatnonzero(fit)
+
+
+def _at(rows: Positions, columns: Columns) -> tuple[npt.NDArray[np.int32], Ints, Floats]:
+    if len(rows) == len(columns):
+        return columns.sensor, columns.time_us, columns.value
+    return columns.sensor[rows], columns.time_us[rows], columns.value[rows]
 
 
 def _firsts(sensor: npt.NDArray[np.int32]) -> Positions:

@@ -80,9 +80,11 @@ def duplicates(columns: Columns, rejects: pa.Table, sensors: SensorTable) -> Pos
     # a window is at most an hour: the offset fits below the sensor
     start = int(columns.time_us.min())
     inside = (sensor >= 0) & (time >= start) & (time < start + 2**32)
-    wanted = _keys(sensor[inside], time[inside], start)
-    rows = np.flatnonzero(np.isin(columns.sensor, sensor[inside]))
-    found: Positions = rows[np.isin(_keys(columns.sensor[rows], columns.time_us[rows], start), wanted)]
+    wanted = np.unique(_keys(sensor[inside], time[inside], start))
+    standing = _keys(columns.sensor, columns.time_us, start)
+    at = np.searchsorted(standing, wanted)
+    there = at < len(standing)
+    found: Positions = at[there][standing[at[there]] == wanted[there]]
     return found
 
 
