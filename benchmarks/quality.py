@@ -100,7 +100,7 @@ def through(rows: Rows, config: Integrations, times: StepTimes) -> RefinedWindow
     with times.step("enrich"):
         window = RefinedWindow(sensors, refined, enrich(sensors, tags))
     with times.step("output"):
-        SensorReadings.validate(readings_frame(refined, sensors), lazy=True)
+        SensorReadings.validate(readings_frame(refined, sensors), lazy=True, inplace=True)
     with times.step("score"):
         codes = codes_of_window(window)
         partition_scores(

@@ -102,7 +102,7 @@ def persist_window(
         _validate(contents, window)
     parts = _Parts(window, texts, rejects)
     with times.step("store"):
-        result = store.replace_window(_to_store(contents, parts, site=config.site, run_id=run_id))
+        result = store.replace_window(_to_store(contents, parts, config, run_id=run_id))
     with times.step("enrich"):
         write_metadata(store.connection, config.site, (astuple(facts) for facts in window.facts))
     with times.step("score"):
@@ -144,7 +144,8 @@ def _reasons(rejects: pa.Table) -> dict[str, int]:
 
 def _validate(contents: WindowContents, window: RefinedWindow) -> None:
     try:
-        SensorReadings.validate(readings_frame(window.refined, window.sensors), lazy=True)
+        # in place: the frame is ours alone, and a copy of a large one costs as much as all checks
+        SensorReadings.validate(readings_frame(window.refined, window.sensors), lazy=True, inplace=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
         broken = ", ".join(f"{check} ({count})" for check, count in cases["check"].value_counts().head(5).items())
@@ -155,12 +156,12 @@ def _validate(contents: WindowContents, window: RefinedWindow) -> None:
         ) from error
 
 
-def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str) -> WindowToStore:
+def _to_store(contents: WindowContents, parts: _Parts, config: Integrations, *, run_id: str) -> WindowToStore:
     refined, sensors = parts.window.refined, parts.window.sensors
     rows = refined.good
     origins = zip(sensors.sensor_ids, sensors.sources, sensors.units, sensors.calibrated_units, strict=True)
     return WindowToStore(
-        site=site,
+        site=config.site,
         collector=contents.collector,
         window_start=contents.window_start,
         window_end=contents.window_end,
@@ -183,6 +184,7 @@ def _to_store(contents: WindowContents, parts: _Parts, *, site: str, run_id: str
         texts=parts.texts,
         rejects=parts.rejects,
         deduplicated=contents.deduplicated,
+        calibrations=config.calibration_book.set_of(contents.window_start, contents.window_end),
     )
 
 

@@ -37,7 +37,7 @@ class SensorReadings(pa.DataFrameModel):
 
         strict = True
 
-    @pa.dataframe_check
+    @pa.dataframe_check(ignore_na=False)
     @classmethod
     def sensor_and_time_are_unique(cls, frame: pd.DataFrame) -> Series[bool]:
         """Each (sensor_id, time) occurs once.
@@ -49,7 +49,7 @@ class SensorReadings(pa.DataFrameModel):
             return _every(frame)
         return cast("Series[bool]", ~frame.duplicated(["sensor_id", "time"], keep=False))
 
-    @pa.dataframe_check
+    @pa.dataframe_check(ignore_na=False)
     @classmethod
     def a_value_is_missing_only_where_the_status_is_bad(cls, frame: pd.DataFrame) -> Series[bool]:
         """No value without status bad."""
@@ -58,7 +58,7 @@ class SensorReadings(pa.DataFrameModel):
             return _every(frame)
         return _mask(frame, ~missing | (frame["status"] == "bad").to_numpy())
 
-    @pa.dataframe_check
+    @pa.dataframe_check(ignore_na=False)
     @classmethod
     def a_calibrated_value_goes_with_a_value(cls, frame: pd.DataFrame) -> Series[bool]:
         """Both are there, or neither."""
@@ -78,7 +78,7 @@ class SensorReadings(pa.DataFrameModel):
         score = column.to_numpy()
         return _mask(column, (score >= 0) & (score <= 100))
 
-    @pa.dataframe_check
+    @pa.dataframe_check(ignore_na=False)
     @classmethod
     def the_level_is_that_of_the_score(cls, frame: pd.DataFrame) -> Series[bool]:
         """The level's least score is reached, the next better level's is not."""
