@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resources.core.calibrations import CalibrationBook, CalibrationConfig
+from resources.core.calibration_book import CalibrationBook
+from resources.core.calibrations import CalibrationConfig
 from resources.core.clock import to_micros
 from resources.core.errors import ConfigError
 from resources.core.units import conversion

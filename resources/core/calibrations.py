@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +17,6 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, Field, FiniteFloat, field_validator, model_validator
 
 from resources.core.errors import ConfigError
-from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.settings import SensorId, StrictModel, TagConfig, Unit
 from resources.core.units import conversion
 
@@ -97,30 +96,6 @@ class CalibrationConfig(StrictModel):
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Return whether it holds anywhere in `[start, end)`."""
         return self.valid_from < end and (self.valid_until is None or self.valid_until > start)
-
-
-class CalibrationBook:
-    """All calibrations of a configuration, by sensor and time.
-
-    Args:
-        calibrations: As configured; the periods of a sensor don't overlap.
-        atmosphere_kpa: Pressure of the air at the site.
-    """
-
-    def __init__(self, calibrations: Iterable[CalibrationConfig] = (), atmosphere_kpa: float = ATMOSPHERE_KPA) -> None:
-        self.atmosphere_kpa = atmosphere_kpa
-        self.calibrations: tuple[CalibrationConfig, ...] = tuple(calibrations)
-        self._by_sensor: dict[str, list[CalibrationConfig]] = {}
-        for calibration in sorted(self.calibrations, key=lambda c: c.valid_from):
-            self._by_sensor.setdefault(calibration.sensor_id, []).append(calibration)
-
-    def of(self, sensor_id: str) -> Sequence[CalibrationConfig]:
-        """Return a sensor's calibrations, oldest first."""
-        return self._by_sensor.get(sensor_id, ())
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.calibrations)
 
 
 def refuse_impossible(calibrations: Sequence[CalibrationConfig], tags: Mapping[str, TagConfig]) -> None:

@@ -1,7 +1,7 @@
 """Which state of an hour an asset was made from: `quality.hour_ledger` against `scada.window_ledger`.
 
 The revision of an hour is the sum of the stored revisions of its windows, over all collectors: it grows with every
-window that is stored and with every late revision.
+window that is stored, with every late revision, and when stored rows are calibrated anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import psycopg
 
 _STATES = """
-SELECT date_trunc('hour', window_start, 'UTC') AS hour, sum(stored_revision)::bigint AS revision,
+SELECT date_trunc('hour', window_start, 'UTC') AS hour, sum(stored_revision + recalibrated)::bigint AS revision,
        jsonb_object_agg(collector || ' ' || extract(epoch FROM window_start)::bigint, stored_revision) AS windows
 FROM scada.window_ledger WHERE site = %(site)s GROUP BY 1
 """
@@ -51,7 +51,7 @@ def due_hours(connection: psycopg.Connection, assets: Sequence[str], *, site: st
 def hour_revision(connection: psycopg.Connection, hour: datetime, *, site: str) -> int:
     """Return the present revision of an hour, 0 if nothing of it is stored."""
     query = (
-        "SELECT coalesce(sum(stored_revision), 0)::bigint FROM scada.window_ledger "
+        "SELECT coalesce(sum(stored_revision + recalibrated), 0)::bigint FROM scada.window_ledger "
         "WHERE site = %s AND window_start >= %s AND window_start < %s::timestamptz + interval '1 hour'"
     )
     row = connection.execute(query, (site, hour, hour)).fetchone()

@@ -73,12 +73,14 @@ def write_entry(
 ) -> None:
     """Write the ledger's row and its numbers by source, in the transaction of the window's rows."""
     connection.execute(
-        f"INSERT INTO scada.window_ledger AS w ({_COLUMNS})"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s)"
+        f"INSERT INTO scada.window_ledger AS w ({_COLUMNS}, calibrations)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s, ARRAY[%s])"
         " ON CONFLICT (site, collector, window_start) DO UPDATE SET stored_revision = excluded.stored_revision,"
         " rows = excluded.rows, rejected = excluded.rejected, deduplicated = excluded.deduplicated,"
         " complete = excluded.complete, partial = excluded.partial, stored_at = excluded.stored_at,"
-        " run_id = excluded.run_id",
+        " run_id = excluded.run_id, calibrations = CASE WHEN excluded.complete THEN excluded.calibrations"
+        # rows that stay were made with what held then
+        " ELSE (SELECT array_agg(DISTINCT name) FROM unnest(w.calibrations || excluded.calibrations) name) END",
         (
             window.site,
             window.collector,
@@ -90,6 +92,7 @@ def write_entry(
             window.complete,
             window.partial,
             window.run_id,
+            window.calibrations.name,
         ),
     )
     key = (window.site, window.collector, window.window_start)

@@ -19,6 +19,7 @@ from resources.core.clock import to_micros
 from resources.core.errors import UnreachableError
 from resources.databases.timescale import ledger, maintenance
 from resources.databases.timescale.binary import POSTGRES_EPOCH_US
+from resources.databases.timescale.calibration_sets import write_set
 from resources.databases.timescale.conflicts import TableRows, plan, resolve_within
 from resources.databases.timescale.connection import connect, describe
 from resources.databases.timescale.contradictions import rejected_rows
@@ -166,6 +167,7 @@ class _WindowWriter:
         before = {} if self.window.complete else ledger.deduplicated_before(self.connection, self.window)
         numbers = self._numbers(standing, texts.standing, rejects, before)
         ledger.write_entry(self.connection, self.window, numbers, before)
+        write_set(self.connection, self.window.site, self.window.calibrations)
         return StoreResult(True, None, numbers, written, deleted)
 
     def _incoming(self) -> tuple[ReadingRows, TableRows]:

@@ -17,7 +17,7 @@ LOCK TABLE scada.window_ledger IN SHARE ROW EXCLUSIVE MODE;
 CREATE TEMP TABLE old_ledger ON COMMIT DROP AS SELECT * FROM scada.window_ledger WHERE site = %(site)s;
 CREATE TEMP TABLE old_sources ON COMMIT DROP AS SELECT * FROM scada.window_sources WHERE site = %(site)s;
 CREATE TEMP TABLE old_hours ON COMMIT DROP AS
-SELECT date_trunc('hour', window_start, 'UTC') AS hour, sum(stored_revision)::bigint AS revision
+SELECT date_trunc('hour', window_start, 'UTC') AS hour, sum(stored_revision + recalibrated)::bigint AS revision
 FROM old_ledger GROUP BY 1;
 
 -- A rejected row goes with its time; where that is unknown or outside its window, with the window's start.
@@ -62,21 +62,25 @@ FROM (
 ) counted GROUP BY 1, 2, 3;
 
 CREATE TEMP TABLE new_ledger ON COMMIT DROP AS
-SELECT collector, window_start, bool_or(partial) AS partial
+SELECT collector, window_start, bool_or(partial) AS partial,
+       -- what the rows of all old windows in it were made with; '' where nobody stored a window
+       coalesce((SELECT array_agg(DISTINCT name) FROM unnest(string_to_array(string_agg(sets, ','), ',')) name),
+                '{""}') AS calibrations
 FROM (
-    SELECT collector, partial, generate_series(date_bin(%(new)s, window_start, 'epoch'),
+    SELECT collector, partial, array_to_string(calibrations, ',') AS sets, generate_series(date_bin(%(new)s, window_start, 'epoch'),
                                                window_start + %(old)s - interval '1 us', %(new)s) AS window_start
     FROM old_ledger
     UNION ALL
-    SELECT collector, false, window_start FROM new_sources
+    SELECT collector, false, NULL, window_start FROM new_sources
 ) windows GROUP BY 1, 2;
 
 DELETE FROM scada.window_ledger WHERE site = %(site)s;
 INSERT INTO scada.window_ledger (site, collector, window_start, stored_revision, rows, rejected, deduplicated, complete,
-                                 partial, stored_at, run_id)
+                                 partial, stored_at, run_id, calibrations)
 SELECT %(site)s, collector, window_start, 1, coalesce(sum(rows), 0), coalesce(sum(rejected), 0),
-       coalesce(sum(deduplicated), 0), false, partial, clock_timestamp(), %(run_id)s
-FROM new_ledger LEFT JOIN new_sources USING (collector, window_start) GROUP BY collector, window_start, partial;
+       coalesce(sum(deduplicated), 0), false, partial, clock_timestamp(), %(run_id)s, calibrations
+FROM new_ledger LEFT JOIN new_sources USING (collector, window_start)
+GROUP BY collector, window_start, partial, calibrations;
 INSERT INTO scada.window_sources (site, collector, window_start, source, rows, rejected, deduplicated,
                                   deduplicated_before)
 SELECT %(site)s, collector, window_start, source, rows, rejected, deduplicated, deduplicated FROM new_sources;

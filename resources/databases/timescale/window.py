@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from resources.core.calibration_book import NO_CALIBRATIONS, CalibrationSet
 from resources.core.readings import TIMESTAMP
 
 REJECTED_ROWS_SCHEMA = pa.schema(
@@ -102,6 +103,8 @@ class WindowToStore:
     """REJECTED_ROWS_SCHEMA."""
     deduplicated: Mapping[str, int] = field(default_factory=dict)
     """Source -> readings the buffer left out because the same (sensor, time, value) was already there."""
+    calibrations: CalibrationSet = NO_CALIBRATIONS
+    """What the calibrated values were made with."""
 
 
 @dataclass(frozen=True, slots=True)
