@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -122,7 +122,7 @@ def add_live(
         "SELECT equipment FROM scada.anomaly_ledger WHERE site = %s AND window_start = %s", (site, window_start)
     ).fetchall()
     done = {name for (name,) in scored}
-    open_rows = [row for row in rows if row.equipment not in done]
+    open_rows = [replace(row, found_by="collector") for row in rows if row.equipment not in done]
     _insert(connection, window_start, open_rows, site=site, run_id=run_id)
     return len(open_rows)
 

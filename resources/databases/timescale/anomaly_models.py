@@ -20,7 +20,7 @@ class StoredModel:
     """Of what the configuration said when it was trained: another one asks for training again."""
     model: str
     """JSON text: `gl_assets.transforms.anomaly.trained.Trained`."""
-    sensors: tuple[str, ...]
+    sensors: Sequence[str]
     trained_from: datetime
     trained_to: datetime
     rows: int
