@@ -32,6 +32,7 @@ from gl_assets.transforms.erp.table_rules import Balanced
 from gl_assets.transforms.erp.validation import judge
 from resources.erp.audit import repeated_records
 from resources.erp.config import MeterConfig
+from resources.erp.corrections import settle_corrections
 from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
 from resources.erp.master import merge_master
 from resources.erp.standard import landed_columns, replace_day
@@ -52,6 +53,8 @@ class Written:
     withdrawn: int = 0
     left: int = 0
     """Keys that left the table."""
+    corrected: int = 0
+    """Records that a correction stands in place of."""
     totals: list[pd.Series] = field(default_factory=list)
     """Amounts for the chart."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -68,6 +71,7 @@ class Written:
             "rejected": self.rejected,
             "withdrawn": self.withdrawn,
             "left": self.left,
+            "corrected": self.corrected,
             **shown(sum(self.tallies.values(), Tally())),
             **self.times.shares(),
         }
@@ -142,6 +146,7 @@ class StandardWriter:
         with written.times.step("store"):
             bring_in = merge_master if day is None else replace_day
             written.left += bring_in(self.connection, self._target(), part, rows, rejected, withdrawn)
+            written.corrected += settle_corrections(self.connection, part)
         written.rows += rows.num_rows
         written.rejected += rejected.num_rows
         written.withdrawn += len(withdrawn)

@@ -144,7 +144,8 @@ _ACCOUNTS = """
                   WHERE system = ANY(%(systems)s) AND {part} GROUP BY 1) held ON held.day IS NOT DISTINCT FROM part.day
       LEFT JOIN (SELECT partition_date AS day, count(*) AS records FROM erp.rejected_records
                   WHERE (system, dataset) IN (SELECT * FROM unnest(%(systems)s::text[], %(datasets)s::text[]))
-                    AND {landed} GROUP BY 1) refused ON refused.day IS NOT DISTINCT FROM part.day
+                    AND {landed} AND corrected_by IS NULL GROUP BY 1
+                ) refused ON refused.day IS NOT DISTINCT FROM part.day
       LEFT JOIN (SELECT partition_date AS day, sum(withdrawn) AS withdrawn FROM erp.standardised
                   WHERE (system, dataset) IN (SELECT * FROM unnest(%(systems)s::text[], %(datasets)s::text[]))
                     AND {landed} GROUP BY 1) noted ON noted.day IS NOT DISTINCT FROM part.day

@@ -101,7 +101,9 @@ def upsert(connection: psycopg.Connection[Any], table: StandardTable) -> None:
 
 def finish(connection: psycopg.Connection[Any], part: LandedPart, rows: int, rejected: pa.Table, gone: int) -> None:
     """Replace the part's rejected records, note what became of all its records, and drop what was staged."""
-    connection.execute(part.written_in("DELETE FROM erp.rejected_records WHERE {part}"), part.values)
+    # what a person has corrected keeps standing, and says by which batch
+    forget = part.written_in("DELETE FROM erp.rejected_records WHERE {part} AND corrected_by IS NULL")
+    connection.execute(forget, part.values)
     if rejected.num_rows:
         reasons = orjson.dumps(rejected.select(REJECTED.names).to_pylist()).decode()
         connection.execute(part.written_in(_REJECT), {**part.values, "rejected": reasons})

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
+from resources.erp.corrections import IN_FORCE, has_corrections
 from resources.erp.declared import split_path
 from resources.erp.incoming import LandedPart, StandardTable, finish, stage, upsert
 
@@ -26,7 +27,7 @@ LANDED = {"source_key": pa.string(), "changed_at": INSTANT, "ingested_at": INSTA
 def landed_columns(
     connection: psycopg.Connection[Any], system: str, dataset: str, day: date | None, paths: Sequence[str]
 ) -> pa.Table:
-    """Return what is landed, without what was deleted, by key.
+    """Return what is landed, without what was deleted, by key; a correction in force stands in place of its record.
 
     Args:
         connection: In the transaction that brings the rows in.
@@ -45,15 +46,31 @@ def landed_columns(
         sql.SQL("(extract(epoch FROM ingested_at) * 1000000)::bigint"),
         *(sql.SQL("raw #>> {}::text[]").format(sql.Literal(list(split_path(path)))) for path in paths),
     ]
+    part = sql.SQL("system = {} AND dataset = {} AND {}").format(
+        sql.Literal(system), sql.Literal(dataset), _of_day(day)
+    )
+    corrected = has_corrections(connection, LandedPart(system, dataset, day, ""))
+    records = sql.SQL(_CORRECTED if corrected else "erp.landed_records").format(
+        in_force=sql.SQL(IN_FORCE).format(part=part), part=part
+    )
     statement = sql.SQL(
-        "COPY (SELECT {} FROM erp.landed_records WHERE system = {} AND dataset = {} AND {}"
-        " AND deleted_at IS NULL ORDER BY source_key) TO STDOUT (FORMAT CSV, FORCE_QUOTE *)"
-    ).format(sql.SQL(", ").join(columns), sql.Literal(system), sql.Literal(dataset), _of_day(day))
+        "COPY (SELECT {} FROM {} held WHERE {} AND deleted_at IS NULL ORDER BY source_key)"
+        " TO STDOUT (FORMAT CSV, FORCE_QUOTE *)"
+    ).format(sql.SQL(", ").join(columns), records, part)
     text = BytesIO()
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for block in copy:
             text.write(block)
     return _table(text, paths)
+
+
+_CORRECTED = """
+    (SELECT landed.source_key, changed_at, ingested_at, deleted_at, system, dataset, partition_date,
+            coalesce(given.corrected, raw) AS raw
+       FROM erp.landed_records landed
+       LEFT JOIN {in_force} given ON given.source_key = landed.source_key AND given.landed_hash = landed.hash
+      WHERE {part})
+"""
 
 
 def _of_day(day: date | None) -> sql.Composable:
