@@ -41,6 +41,8 @@ FROM moved_rejects WHERE new_start <> window_start;
 
 UPDATE scada.anomalies SET window_start = date_bin(%(new)s, time, 'epoch')
 WHERE site = %(site)s AND window_start <> date_bin(%(new)s, time, 'epoch');
+-- what was scored were other windows: the new ones are scored anew
+DELETE FROM scada.anomaly_ledger WHERE site = %(site)s;
 
 CREATE TEMP TABLE new_sources ON COMMIT DROP AS
 SELECT collector, window_start, source, sum(rows)::bigint AS rows, sum(rejected)::bigint AS rejected,
