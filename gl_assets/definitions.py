@@ -20,7 +20,7 @@ from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import build_erp_schedules
 from gl_assets.erp.sweep import build_sweep_jobs, build_sweep_schedules
 from gl_assets.event_log_pruning import event_log_pruning_job
-from gl_assets.jobs import JOBS
+from gl_assets.jobs import build_sensor_readings_job, hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.retention import build_retention_job
 from gl_assets.scada.gap_job import build_gap_filling_job
@@ -55,7 +55,8 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             ],
             asset_checks=[build_certificates_check(config), *build_erp_checks(config), *AGENT_CHECKS],
             jobs=[
-                *JOBS,
+                build_sensor_readings_job(config),
+                hourly_readings_job,
                 event_log_pruning_job,
                 certificates_job,
                 build_gap_filling_job(config),

@@ -4,15 +4,29 @@ A gate judges what is in the database after the window's transaction, not what t
 must never be stored at all is refused before, in the transaction itself (`gl_assets.scada.persist`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-import dagster as dg
+import numpy as np
+import psycopg
 
 from gl_assets.asset_keys import SENSOR_READINGS
-from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, StoredWindowFacts
-from resources.integrations import QualityConfig
+from gl_assets.checks.model import MOST_SHOWN, Finding, Gate, Verdict, at_least, at_most, in_force
+from resources.core.errors import ConfigError
+from resources.core.settings import TagConfig
+from resources.core.units import conversion
+from resources.core.windows import partition_key
+from resources.databases.timescale.gate_results import GAPS_GATE, GateResult
+from resources.databases.timescale.window_facts import (
+    FailingRows,
+    StoredSensors,
+    StoredWindowFacts,
+    WindowPlace,
+    rows_outside,
+    window_facts,
+)
+from resources.integrations import Integrations, QualityConfig
 
 ASSET = SENSOR_READINGS.to_user_string()
 """Name of the asset in `quality.gate_results`."""
@@ -27,10 +41,6 @@ REJECTED_GATE = "rejected_rows_are_below_the_limit"
 """The gate that a window refused for its rejected rows stands red on."""
 
 
-_SHOWN = 5
-"""Most gaps, and sensors of a gap, that a result names."""
-
-
 @dataclass(frozen=True, slots=True)
 class WindowUnderTest:
     """One window and what is known about it."""
@@ -39,37 +49,59 @@ class WindowUnderTest:
     collector: str
     facts: StoredWindowFacts
     expected_sources: tuple[str, ...]
-    limits: QualityConfig
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a gate says: passed or not, and the figures that led to it."""
-
-    passed: bool
-    metadata: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One gate: its name, what it asks, whether a failure holds the hour back, and the function that judges."""
-
-    name: str
-    description: str
-    blocking: bool
-    judge: Callable[[WindowUnderTest], Verdict]
+    config: Integrations
+    outside: FailingRows = field(default_factory=FailingRows)
+    """Stored rows whose value lies outside its tag's limits."""
 
     @property
-    def severity(self) -> dg.AssetCheckSeverity:
-        """Structural gates are errors; gates of judgement warn."""
-        return dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+    def limits(self) -> QualityConfig:
+        """The limits of the configuration."""
+        return self.config.quality
 
 
-def _schema(window: WindowUnderTest) -> Verdict:
-    return Verdict(not window.facts.faults, {"readings": window.facts.readings, "broken": dict(window.facts.faults)})
+def look_at_window(
+    connection: psycopg.Connection, config: Integrations, collector: str, start: datetime, expected: tuple[str, ...]
+) -> WindowUnderTest:
+    """Return a window with what the database holds of it; `expected`: sources configured while it was open."""
+    place = WindowPlace(config.site, collector, start, config.window)
+    facts = window_facts(connection, site=config.site, collector=collector, window_start=start, length=config.window)
+    outside = rows_outside(connection, place, broken_limits(facts.sensors, config.tags()))
+    return WindowUnderTest(partition_key(start), collector, facts, expected, config, outside)
 
 
-def _rejected_share(window: WindowUnderTest) -> Verdict:
+def broken_limits(stored: StoredSensors, tags: Mapping[str, TagConfig]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return (sensor_id, unit) -> its tag's limits in that unit, of the sensors that have a value outside of them."""
+    limits = np.array(
+        [limits_in(unit, tags.get(sensor)) for sensor, unit in zip(stored.sensor_ids, stored.units, strict=True)]
+    ).reshape(-1, 2)
+    broken = np.flatnonzero((stored.lowest < limits[:, 0]) | (stored.highest > limits[:, 1]))
+    return {
+        (stored.sensor_ids[n], stored.units[n]): (float(limits[n, 0]), float(limits[n, 1])) for n in broken.tolist()
+    }
+
+
+def limits_in(unit: str, tag: TagConfig | None) -> tuple[float, float]:
+    """Return a tag's limits in a unit; infinite where it has none, or where they cannot be said in that unit."""
+    low, high = (None, None) if tag is None else (tag.minimum, tag.maximum)
+    if tag is not None and unit != tag.unit and (low, high) != (None, None):
+        try:
+            factor, offset = conversion(tag.unit, unit)
+        except ConfigError:
+            low = high = None  # collected in another unit before the tag was changed: its limits say nothing of it
+        else:
+            low, high = (None if limit is None else factor * limit + offset for limit in (low, high))
+    return -np.inf if low is None else low, np.inf if high is None else high
+
+
+def _schema(window: WindowUnderTest, limit: float) -> Verdict:
+    facts = window.facts
+    found = Finding(
+        sum(facts.faults.values()), facts.first_faulty, {"readings": facts.readings, "broken": dict(facts.faults)}
+    )
+    return at_most(found, limit)
+
+
+def _rejected_share(window: WindowUnderTest, _: float) -> Verdict:
     seen = window.facts.rows + window.facts.rejected
     share = window.facts.rejected / seen if seen else 0.0
     limits = window.limits
@@ -81,34 +113,23 @@ def _rejected_share(window: WindowUnderTest) -> Verdict:
             "share": round(share, 6),
             "warn_above": limits.warn_rejected_share,
             "not_stored_above": limits.max_rejected_share,
+            "measured": round(share, 6),
+            "limit": limits.warn_rejected_share,
         },
     )
 
 
-def _sources(window: WindowUnderTest) -> Verdict:
+def _sources(window: WindowUnderTest, _: float) -> Verdict:
     missing = missing_sources(window)
     return Verdict(
         window.facts.partial or not missing,
-        {"missing": missing, "expected": list(window.expected_sources), "partial": window.facts.partial},
-    )
-
-
-def _gaps(window: WindowUnderTest) -> Verdict:
-    gaps = window.facts.gaps
-    shown = [
         {
-            "source": gap.source,
-            "from": gap.since.isoformat(),
-            "to": gap.until.isoformat(),
-            "reason": gap.reason,
-            **({"not_filled": gap.why_not} if gap.why_not else {}),
-            **({"without_history": gap.without_history[:_SHOWN]} if gap.without_history else {}),
-        }
-        for gap in gaps[:_SHOWN]
-    ]
-    return Verdict(
-        not gaps,
-        {"gaps": len(gaps), "first": shown, "from_history": window.facts.from_history},
+            "missing": missing,
+            "expected": list(window.expected_sources),
+            "partial": window.facts.partial,
+            "measured": len(missing),
+            "limit": 0,
+        },
     )
 
 
@@ -117,48 +138,129 @@ def missing_sources(window: WindowUnderTest) -> list[str]:
     return sorted(set(window.expected_sources) - set(window.facts.sources))
 
 
-GATES: Sequence[Gate] = (
+def _sensors(window: WindowUnderTest, limit: float) -> Verdict:
+    """Judge how many of the sensors of the sources that sent anything have sent something; texts are not counted."""
+    sending = set(window.expected_sources) & set(window.facts.sources)
+    expected = {
+        tag.sensor_id
+        for name, source in window.config.sources.items()
+        if name in sending
+        for tag in source.tags
+        if not tag.is_text
+    }
+    silent = sorted(expected.difference(window.facts.sensors.sensor_ids))
+    share = None if window.facts.partial or not expected else 1 - len(silent) / len(expected)
+    first = {"first": [{"sensor_id": sensor} for sensor in silent[:MOST_SHOWN]]} if silent else {}
+    return at_least(share, limit, expected=len(expected), silent=len(silent), partial=window.facts.partial, **first)
+
+
+def _gaps(window: WindowUnderTest, _: float) -> Verdict:
+    gaps = window.facts.gaps
+    shown = [
+        {
+            "source": gap.source,
+            "from": gap.since.isoformat(),
+            "to": gap.until.isoformat(),
+            "reason": gap.reason,
+            **({"not_filled": gap.why_not} if gap.why_not else {}),
+            **({"without_history": gap.without_history[:MOST_SHOWN]} if gap.without_history else {}),
+        }
+        for gap in gaps[:MOST_SHOWN]
+    ]
+    return Verdict(
+        not gaps,
+        {
+            "gaps": len(gaps),
+            "first": shown,
+            "from_history": window.facts.from_history,
+            "measured": len(gaps),
+            "limit": 0,
+        },
+    )
+
+
+def _range(window: WindowUnderTest, limit: float) -> Verdict:
+    found = Finding(window.outside.count, window.outside.first, {"readings": window.facts.readings})
+    return at_most(found, limit)
+
+
+def _once(window: WindowUnderTest, limit: float) -> Verdict:
+    facts = window.facts
+    found = Finding(facts.contradicted.count, facts.contradicted.first, {"deduplicated": facts.deduplicated})
+    return at_most(found, limit)
+
+
+def _score(window: WindowUnderTest, limit: float) -> Verdict:
+    return at_least(window.facts.score, limit, readings=window.facts.readings)
+
+
+GATES: Sequence[Gate[WindowUnderTest]] = (
     Gate(
         "stored_readings_match_the_schema",
         "Every stored reading of the window obeys the table's schema. A failure holds the hour back until released.",
-        blocking=True,
-        judge=_schema,
+        _schema,
+        "schema",
+        effect="block",
     ),
     Gate(
         REJECTED_GATE,
         "The share of rejected rows is at most quality.warn_rejected_share; above quality.max_rejected_share the "
         "window is not stored at all.",
-        blocking=False,
-        judge=_rejected_share,
+        _rejected_share,
+        "completeness",
     ),
     Gate(
         SOURCES_GATE,
         "Every source configured while the window was open sent something; partial windows are exempt.",
-        blocking=False,
-        judge=_sources,
+        _sources,
+        "completeness",
+    ),
+    Gate(
+        "enough_sensors_sent_readings",
+        "Of the sensors of the sources that sent anything, enough have a reading; partial windows are exempt.",
+        _sensors,
+        "completeness",
+        limit=0.5,  # what is subscribed comes on change: not every sensor tells something in every window
     ),
     Gate(
         GAPS_GATE,
         "Whenever a source was not collected within the window, its history has filled that since.",
-        blocking=False,
-        judge=_gaps,
+        _gaps,
+        "completeness",
+    ),
+    Gate(
+        "stored_values_are_within_their_limits",
+        "Every stored value lies between minimum and maximum of its tag, where the tag has them.",
+        _range,
+        "range",
+    ),
+    Gate(
+        "no_reading_contradicts_another",
+        "No sensor told two different values of one time. The later arrival stands, the earlier one is rejected.",
+        _once,
+        "duplicates",
+    ),
+    Gate(
+        "the_windows_score_is_high_enough",
+        "The quality score of the window, 0 to 100, reaches its limit.",
+        _score,
+        "score",
+        limit=60.0,
     ),
 )
+"""The gates of a window, as they are where the configuration says nothing of them."""
 
 
-def gate_specs() -> list[dg.AssetCheckSpec]:
-    """Return the gates as Dagster check specs, without partitions: results of windows name theirs one by one."""
-    return [
-        dg.AssetCheckSpec(gate.name, asset=SENSOR_READINGS, description=gate.description, blocking=gate.blocking)
-        for gate in GATES
-    ]
+def gates_of(config: Integrations) -> list[Gate[WindowUnderTest]]:
+    """Return the gates that this configuration has for windows."""
+    return in_force(GATES, ASSET, config.quality.gates)
 
 
 def judge(window: WindowUnderTest, run_id: str) -> list[GateResult]:
     """Return what every gate says about a window, as rows of `quality.gate_results`."""
     results = []
-    for gate in GATES:
-        verdict = gate.judge(window)
+    for gate in gates_of(window.config):
+        verdict = gate.judge(window, gate.limit)
         metadata = {**verdict.metadata, "collector": window.collector}
         results.append(
             GateResult(
@@ -166,30 +268,3 @@ def judge(window: WindowUnderTest, run_id: str) -> list[GateResult]:
             )
         )
     return results
-
-
-def evaluation(result: GateResult) -> dg.AssetCheckEvaluation:
-    """Return a window's result as the event the Dagster UI shows for its partition."""
-    severity = dg.AssetCheckSeverity.ERROR if result.blocking else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckEvaluation(
-        asset_key=SENSOR_READINGS,
-        check_name=result.check,
-        passed=result.passed,
-        severity=severity,
-        blocking=result.blocking,
-        partition=result.partition,
-        metadata={**result.metadata, "revision": result.revision},
-    )
-
-
-def summary(gate: Gate, results: Sequence[GateResult]) -> dg.AssetCheckResult:
-    """Return one gate's result over all windows of a run; its metadata names the red ones."""
-    own = [result for result in results if result.check == gate.name]
-    red = [result.partition for result in own if not result.passed]
-    return dg.AssetCheckResult(
-        asset_key=SENSOR_READINGS,
-        check_name=gate.name,
-        passed=not red,
-        severity=gate.severity,
-        metadata={"windows": len(own), "red": len(red), "first_red": red[:5]},
-    )

@@ -13,7 +13,7 @@ from rich.table import Table
 from gl_assets.cli.state import databases
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.gate_results import RecordedGate, list_results, release
+from resources.databases.timescale.gate_results import RecordedGate, Release, history, list_results, release
 
 _ASSET = "scada/sensor_readings"
 
@@ -22,10 +22,10 @@ console = Console(highlight=False)
 
 @click.group()
 def gates() -> None:
-    """The data-quality gates: every check on every window.
+    """The data-quality gates: what every check says of every partition of every table.
 
-    A red blocking gate holds its hour back: hourly readings and process heat wait until it is released or a later
-    revision of the window passes it.
+    A red blocking gate holds back what is made from its partition (a window's hour, an hour's process heat) until it
+    is released or the partition, made anew, passes it.
     """
 
 
@@ -53,15 +53,20 @@ def list_(*, show_all: bool, asset: str | None, partition: str | None, limit: in
 @click.argument("partition")
 @click.option("--check", default=None, help="Only this check; all red ones of the partition otherwise.")
 @click.option("--asset", default=_ASSET, show_default=True, help="The asset.")
+@click.option("--because", required=True, help="Why the partition may be used as it is: a sentence for the audit.")
 @click.option("--by", default=None, help="Who releases it; your user name by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def release_(partition: str, *, check: str | None, asset: str, by: str | None, as_json: bool) -> None:
-    """Release the red gates of PARTITION (such as 2026-11-22T10:15): its hour goes on within half a minute.
+def release_(partition: str, *, check: str | None, asset: str, because: str, by: str | None, as_json: bool) -> None:
+    """Release the red gates of PARTITION (such as 2026-11-22T10:15): what waits goes on within half a minute.
 
-    The readings stay as they are. Name and time of the release are kept beside the result.
+    The rows stay as they are. Name, time and reason are kept beside the result, and hold as long as the gate finds the
+    very same again; another finding is red anew.
     """
+    if not because.strip():
+        raise DataError("--because is empty: say why the partition may be used as it is; it is kept beside the result")
+    said = Release(by or getpass.getuser(), because.strip())
     with databases() as found, connect(found.platform) as connection:
-        released = release(connection, asset=asset, partition=partition, by=by or getpass.getuser(), check=check)
+        released = release(connection, asset=asset, partition=partition, said=said, check=check)
     if not released:
         which = f"check {check}" if check else "any check"
         raise DataError(f"no red result of {which} on {asset} {partition}: `gl gates list` shows what is red")
@@ -71,17 +76,47 @@ def release_(partition: str, *, check: str | None, asset: str, by: str | None, a
         console.print(_table(released))
 
 
+@gates.command(name="history")
+@click.argument("partition")
+@click.option("--check", default=None, help="Only this check.")
+@click.option("--asset", default=_ASSET, show_default=True, help="The asset.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def history_(partition: str, *, check: str | None, asset: str, limit: int, as_json: bool) -> None:
+    """List every result there ever was on PARTITION, newest first: when, of which run, and who released it and why."""
+    with databases() as found, connect(found.platform) as connection:
+        results = history(connection, asset=asset, partition=partition, check=check, limit=limit)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(result) for result in results], default=str))
+    elif not results:
+        console.print(f"no gate has judged {asset} {partition}")
+    else:
+        console.print(_table(results))
+
+
 def _table(results: list[RecordedGate]) -> Table:
-    table = Table("partition", "check", "revision", "result", "blocks", "why", "released")
+    # most results are of windows: the name of the asset would only take the room of what is worth reading
+    several = any(result.asset != _ASSET for result in results)
+    table = Table(
+        *(["asset"] if several else []), "partition", "check", "revision", "result", "blocks", "why", "released"
+    )
     for result in results:
         why = ", ".join(f"{name}={value}" for name, value in result.metadata.items() if value not in ([], {}, None))
         table.add_row(
+            *([result.asset] if several else []),
             result.partition,
             result.check,
             str(result.revision),
             "[green]passed[/green]" if result.passed else "[red]red[/red]",
             "yes" if result.blocking else "no",
             why[:120],
-            f"{result.released_by}, {result.released_at:%Y-%m-%d %H:%M}" if result.released_at else "",
+            _release(result),
         )
     return table
+
+
+def _release(result: RecordedGate) -> str:
+    if result.released_at is None:
+        return ""
+    because = f": {result.released_because}" if result.released_because else ""
+    return f"{result.released_by}, {result.released_at:%Y-%m-%d %H:%M}{because}"

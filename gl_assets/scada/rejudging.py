@@ -7,18 +7,13 @@ from datetime import datetime
 import dagster as dg
 
 from gl_assets.asset_keys import SENSOR_READINGS
-from gl_assets.checks.gates import ASSET, SOURCES_GATE, WindowUnderTest, evaluation, judge
+from gl_assets.checks.gates import ASSET, SOURCES_GATE, judge, look_at_window
+from gl_assets.checks.reports import evaluation
 from gl_assets.scada.sensor_readings import facts_metadata
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale.gate_results import (
-    GAPS_GATE,
-    GateResult,
-    StoredWindowFacts,
-    expected_sources,
-    record_results,
-    window_facts,
-)
+from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, expected_sources, record_results
 from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_facts import StoredWindowFacts
 from resources.integrations import Integrations
 
 
@@ -43,15 +38,13 @@ def rejudge(
     """
     key, collector = partition_key(start), config.collector.name
     with store.transaction() as connection:
-        facts = window_facts(
-            connection, site=config.site, collector=collector, window_start=start, length=config.window
-        )
         expected = expected_sources(connection, ASSET, key, SOURCES_GATE)
-        results = judge(WindowUnderTest(key, collector, facts, expected, config.quality), run_id)
+        window = look_at_window(connection, config, collector, start, expected)
+        results = judge(window, run_id)
         if not brought:
             results = [_without_collector(r) for r in results if r.check in (GAPS_GATE, SOURCES_GATE)]
-        record_results(connection, results)
-    return JudgedWindow(key, facts, results, brought)
+        results = record_results(connection, results)
+    return JudgedWindow(key, window.facts, results, brought)
 
 
 def reporter(context: dg.OpExecutionContext, config: Integrations, brought_as: str) -> Callable[[JudgedWindow], None]:

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from gl_assets.instance import STORAGE_VARIABLE
-from gl_assets.jobs import sensor_readings_job
+from gl_assets.jobs import build_sensor_readings_job, sensor_readings_job
 from gl_assets.partition_range import MOST_PARTITIONS
 from gl_assets.partitions import contiguous_ranges, parse_partition_key, partition_key
 from gl_assets.run_launcher import own_process_tag
@@ -116,7 +116,7 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 def _job(config: Integrations, home: Path, url: str) -> dg.JobDefinition:
     return dg.Definitions(
         assets=[build_sensor_readings(config)],
-        jobs=[sensor_readings_job],
+        jobs=[build_sensor_readings_job(config)],
         resources={
             "window_buffer": WindowBufferResource(folder=str(home / "buffer")),
             "timescale": TimescaleResource(url=url),

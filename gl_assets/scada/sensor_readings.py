@@ -14,30 +14,25 @@ import dagster as dg
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.gates import (
     ASSET,
-    GATES,
     REJECTED_GATE,
     STORED_GATE,
     WindowUnderTest,
-    evaluation,
-    gate_specs,
+    gates_of,
     judge,
+    look_at_window,
     missing_sources,
-    summary,
 )
+from gl_assets.checks.model import specs
+from gl_assets.checks.reports import evaluation, plot_of, summary
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import quiet_beta, window_partitions
 from gl_assets.scada.columns import SENSOR_READINGS_COLUMNS
 from gl_assets.scada.persist import persist_window
 from resources.core.errors import DataError
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.gate_results import (
-    GateResult,
-    StoredWindowFacts,
-    record_results,
-    recover,
-    window_facts,
-)
+from resources.databases.timescale.gate_results import GateResult, record_results, recover
 from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_facts import StoredWindowFacts
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 from resources.window_buffer.model import WindowNotHeldError
@@ -116,18 +111,26 @@ class WindowWriter:
 
     def _judge(self, key: str, contents: WindowContents) -> tuple[WindowUnderTest, list[GateResult]]:
         with self.store.transaction() as connection:
-            facts = window_facts(
-                connection,
-                site=self.config.site,
-                collector=contents.collector,
-                window_start=contents.window_start,
-                length=self.config.window,
+            window = look_at_window(
+                connection, self.config, contents.collector, contents.window_start, contents.expected_sources
             )
-            window = WindowUnderTest(key, contents.collector, facts, contents.expected_sources, self.config.quality)
-            results = judge(window, self.context.run.run_id)
-            record_results(connection, results)
-            recover(connection, GateResult(ASSET, key, facts.revision, STORED_GATE, passed=True, blocking=False))
+            results = record_results(connection, judge(window, self.context.run.run_id))
+            stored = GateResult(ASSET, key, window.facts.revision, STORED_GATE, passed=True, blocking=False)
+            recover(connection, stored)
         return window, results
+
+    def summaries(self, *, drawn: bool) -> list[dg.AssetCheckResult]:
+        """Return what each gate says of all windows of the run."""
+        last = max((result.partition for result in self.results), default=None) if drawn else None
+        return [
+            summary(
+                gate,
+                SENSOR_READINGS,
+                self.results,
+                drawn=lambda gate=gate: plot_of(self.store.connection, gate, ASSET, last),  # type: ignore[misc]
+            )
+            for gate in gates_of(self.config)
+        ]
 
 
 def window_metadata(window: WindowUnderTest, contents: WindowContents) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def build_sensor_readings(config: Integrations) -> dg.AssetsDefinition:
             group_name="scada",
             partitions_def=window_partitions(config),
             backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_PARTITIONS),
-            check_specs=gate_specs(),
+            check_specs=specs(gates_of(config), SENSOR_READINGS),
             output_required=False,  # each window reports itself as it commits: it counts even if a later one fails
             owners=OWNERS,
             kinds={"timescaledb", "python"},
@@ -184,7 +187,8 @@ def build_sensor_readings(config: Integrations) -> dg.AssetsDefinition:
             with told_in_words(), timescale.store(config) as store:
                 writer = WindowWriter(context, config, window_buffer.reader(), store)
                 outcome = work_through(context.partition_keys, writer.write)
-            summaries = [summary(gate, writer.results) for gate in GATES]
+                # where windows failed the database may be away
+                summaries = writer.summaries(drawn=not outcome.failed)
             if outcome.failed:
                 for found in summaries:
                     context.log_event(_as_event(found))

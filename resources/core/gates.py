@@ -38,7 +38,7 @@ class GateSetting(StrictModel):
     """What the configuration says of one gate; what it leaves out stays as the gate has it."""
 
     effect: Annotated[Effect, BeforeValidator(_effect)] | None = None
-    """block: what is made from the partition waits until it passes or is released; warn: it is told; off: not judged."""
+    """block: what is made from the partition waits for it; warn: it is told; off: it is not judged."""
     most: int | None = Field(None, ge=0)
     """Of schema, range and duplicates: so many rows may fail."""
     least: float | None = Field(None, ge=0, le=100)

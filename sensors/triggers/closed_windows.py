@@ -147,7 +147,7 @@ def build_closed_windows_sensor(config: Integrations) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="closed_windows_sensor",
-        job=sensor_readings_job,
+        job_name=sensor_readings_job.name,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
         description="Asks for every window that the collector has closed, or closed again after late readings, and "

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,6 +25,7 @@ RED = GateResult(
     blocking=True,
     metadata={"broken": {"a value is a finite number": 2}},
 )
+BECAUSE = ("--because", "seen and fine")
 
 
 @pytest.fixture(autouse=True)
@@ -53,18 +55,33 @@ def test_gates_when_one_is_red_then_it_can_be_released_once_and_by_name(url: str
     with psycopg.connect(url) as connection:
         record_results(connection, [RED])
     assert "a value is a finite number" in call(gates, "list").stdout
-    (released,) = json.loads(call(gates, "release", RED.partition, "--by", "M. Keller", "--json").stdout)
+    (released,) = json.loads(call(gates, "release", RED.partition, *BECAUSE, "--by", "M. Keller", "--json").stdout)
     assert released["released_by"] == "M. Keller"
     assert "no gate is red" in call(gates, "list").stdout
     assert "M. Keller" in call(gates, "list", "--all").stdout
     with pytest.raises(DataError, match="gl gates list"):
-        call(gates, "release", RED.partition)
+        call(gates, "release", RED.partition, *BECAUSE)
+    (row,) = json.loads(call(gates, "history", RED.partition, "--json").stdout)
+    assert (row["released_by"], row["released_because"]) == ("M. Keller", "seen and fine")
+    assert "no gate has judged" in call(gates, "history", "2000-01-01T00:00").stdout
+
+
+def test_gates_when_released_without_a_reason_then_it_is_refused(url: str):
+    with pytest.raises(DataError, match="say why"):
+        call(gates, "release", RED.partition, "--because", " ")
+
+
+def test_gates_when_red_on_another_table_then_the_list_names_it(url: str):
+    with psycopg.connect(url) as connection:
+        record_results(connection, [dataclasses.replace(RED, asset="a/b")])
+    assert "a/b" in call(gates, "list").stdout
+    assert "a/b" in call(gates, "history", RED.partition, "--asset", "a/b").stdout
 
 
 def test_gates_when_released_by_nobody_in_particular_then_the_user_is_noted(url: str):
     with psycopg.connect(url) as connection:
         record_results(connection, [RED])
-    assert RED.check in call(gates, "release", RED.partition, "--check", RED.check).stdout
+    assert RED.check in call(gates, "release", RED.partition, *BECAUSE, "--check", RED.check).stdout
 
 
 def test_rejected_when_readings_were_rejected_then_they_are_listed_and_counted(url: str, tmp_path: Path):

@@ -8,7 +8,7 @@ import pytest
 from gl_assets.asset_keys import HOURLY_ASSETS
 from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from gl_assets.scada.run import run_windows
-from resources.databases.timescale.gate_results import GateResult, record_results, release
+from resources.databases.timescale.gate_results import GateResult, Release, record_results, release
 from resources.databases.timescale.hours import record_hour
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
@@ -216,7 +216,7 @@ def test_hours_when_a_blocking_gate_is_red_then_the_hour_waits_until_it_is_relea
         record_results(connection, [red])
     assert "gl gates release 2026-11-21T10:15" in hour_tick()
     with psycopg.connect(database_url) as connection:
-        assert len(release(connection, asset=red.asset, partition=red.partition, by="tester")) == 1
+        assert len(release(connection, asset=red.asset, partition=red.partition, said=Release("tester", "looked at it"))) == 1
     assert len(hour_tick()) == 1
 
 

@@ -6,12 +6,13 @@ import psycopg
 import pytest
 
 from gl_assets.asset_keys import SENSOR_READINGS
+from gl_assets.checks.gates import GATES, judge, look_at_window
 from gl_assets.jobs import sensor_readings_job
 from gl_assets.scada.run import due_ranges, run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from resources.core.errors import UnreachableError
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import list_results, unchecked_windows
+from resources.databases.timescale.gate_results import Release, list_results, release, unchecked_windows
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from tests.integration.dagster_plant import HOUR, Plant, configuration
@@ -61,15 +62,10 @@ def test_run_windows_when_two_have_closed_then_both_are_stored_and_reported(tmp_
     assert run.failed == []
     assert sorted(run.stored) == ["2026-11-21T10:00", "2026-11-21T10:15"]
     assert run.stored["2026-11-21T10:00"]["rows"] == 90
-    assert run.passed == len(run.checks) == 8
-    assert {check.check for check in run.checks} == {
-        "stored_readings_match_the_schema",
-        "rejected_rows_are_below_the_limit",
-        "every_source_sent_readings",
-        "every_gap_is_filled",
-    }
+    assert run.passed == len(run.checks) == 2 * len(GATES)
+    assert {check.check for check in run.checks} == {gate.name for gate in GATES}
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 180
-    assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 8
+    assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 2 * len(GATES)
     assert due_ranges(config, tmp_path, database_url) == []
 
 
@@ -135,10 +131,15 @@ def test_window_when_a_source_is_silent_then_the_gate_names_it_and_does_not_bloc
     plant.close_windows(HOUR, sensors=("B1/P",))
     result = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
     assert result.success
-    (red,) = [found for found in result.get_asset_check_evaluations() if not found.passed and found.partition]
-    assert red.check_name == "every_source_sent_readings"
-    assert red.metadata["missing"].value == ["yard"]
-    assert red.severity == dg.AssetCheckSeverity.WARN
+    red = {
+        found.check_name: found
+        for found in result.get_asset_check_evaluations()
+        if not found.passed and found.partition
+    }
+    assert red.keys() == {"every_source_sent_readings", "enough_sensors_sent_readings"}
+    assert red["every_source_sent_readings"].metadata["missing"].value == ["yard"]
+    assert "| B1/FUEL |" in red["enough_sensors_sent_readings"].metadata["first_failing_rows"].value
+    assert {found.severity for found in red.values()} == {dg.AssetCheckSeverity.WARN}
 
 
 def test_window_when_it_has_not_ended_then_it_is_refused(
@@ -178,7 +179,7 @@ def test_window_when_its_run_died_before_the_gates_then_it_is_due_again_and_judg
     assert due == [HOUR]
     run = run_windows(config, tmp_path, database_url, [("2026-11-21T10:00", "2026-11-21T10:00")])
     assert "was stored at" in run.stored["2026-11-21T10:00"]["not_written"]
-    assert count(database_url, "SELECT count(*) FROM quality.gate_results") == 4
+    assert count(database_url, "SELECT count(*) FROM quality.gate_results") == len(GATES)
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 90
 
 
@@ -210,3 +211,38 @@ def test_window_when_stored_rows_break_the_schema_then_the_run_is_red_and_the_ga
         (red,) = list_results(connection, red_only=True)
     assert red.blocking
     assert red.metadata["broken"] == {"a value is a finite number": 2, "quality_score lies between 0 and 100": 2}
+    assert [row["value"] for row in red.metadata["first"]] == ["NaN", "NaN"]
+    # the very same finding, once released, holds nothing back any more, and the run says who answers for it
+    with psycopg.connect(database_url) as connection:
+        release(connection, asset=red.asset, partition=red.partition, said=Release("M. Keller", "two known rows"))
+    again = execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00")
+    assert again.success
+    told = [e for e in again.get_asset_check_evaluations() if e.check_name == red.check]
+    assert [(e.passed, e.severity) for e in told] == [(False, dg.AssetCheckSeverity.WARN)] * 2
+    assert told[0].metadata["released_by"].value == "M. Keller"
+    assert told[1].metadata["plot"].value.startswith("![stored_readings_match_the_schema](data:image/png;base64,")
+    # another finding does
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE scada.readings SET quality_score = -1 WHERE sensor_key = 2")
+    assert not execute(config, tmp_path, database_url, instance, "2026-11-21T10:00", "2026-11-21T10:00").success
+
+
+def test_window_when_a_limit_is_narrowed_then_the_gate_counts_and_shows_the_rows_outside(
+    tmp_path: Path, database_url: str, instance: dg.DagsterInstance
+):
+    Plant(tmp_path, configuration()).close_windows(HOUR)
+    run_windows(configuration(), tmp_path, database_url)
+    narrowed = configuration().model_dump()
+    tags = list(narrowed["sources"]["boiler_house"]["tags"])
+    tags[2] = tags[2] | {"minimum": 0.0, "maximum": 3.9, "unit": "MPa"}
+    narrowed["sources"]["boiler_house"]["tags"] = tags
+    narrowed["quality"]["gates"] = {"scada/sensor_readings": {"range": {"effect": "block"}, "score": {"effect": "off"}}}
+    config = Integrations.model_validate(narrowed)
+    with psycopg.connect(database_url) as connection:
+        window = look_at_window(connection, config, "c1", HOUR, ())
+    results = {result.check: result for result in judge(window, "run")}
+    assert "the_windows_score_is_high_enough" not in results
+    red = results["stored_values_are_within_their_limits"]
+    assert (red.passed, red.blocking, red.metadata["failing"]) == (False, True, 15)
+    first = red.metadata["first"][0]
+    assert (first["sensor_id"], first["value"], first["unit"], first["maximum"]) == ("B1/P", 40.0, "bar", 39.0)

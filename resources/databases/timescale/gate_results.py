@@ -7,15 +7,13 @@ a blocking check on a partition, if it is red and nobody has released it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
-
-from resources.core.origins import history_of
 
 GAPS_GATE = "every_gap_is_filled"
 """Check that is red while a source was not collected for some of a window and no history has filled that."""
@@ -34,6 +32,8 @@ class GateResult:
     blocking: bool
     metadata: dict[str, Any] = field(default_factory=dict)
     run_id: str = ""
+    released_by: str | None = None
+    """Who has released this very finding; None: nobody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,99 +42,69 @@ class RecordedGate(GateResult):
 
     gate_id: int = 0
     checked_at: datetime | None = None
-    released_by: str | None = None
     released_at: datetime | None = None
+    released_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UnfilledGap:
-    """A time inside a window in which a source was not collected, and that no history has filled."""
+class Judged:
+    """What a gate measured of one partition, to be drawn over time."""
 
-    source: str
-    since: datetime
-    until: datetime
-    reason: str
-    why_not: str | None
-    """Why the last attempt to fill it failed; None: there is no history to fill it from, or it is yet to be asked."""
-    without_history: list[str]
-    """Filled but for these sensors, whose history cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredWindowFacts:
-    """What is stored of one window, counted in the database: the ground the gates judge on."""
-
-    revision: int
-    rows: int
-    rejected: int
-    deduplicated: int
-    partial: bool
-    readings: int
-    """Rows of scada.sensor_readings in the window, whoever sent them."""
-    good: int
-    faults: dict[str, int]
-    """Sentence of the schema that is broken -> rows that break it; only those that are."""
-    sources: tuple[str, ...]
-    """Sources with at least one stored or rejected row."""
-    from_history: int = 0
-    """Of `rows` those that history has brought."""
-    gaps: tuple[UnfilledGap, ...] = ()
+    partition: str
+    passed: bool
+    measured: float
+    limit: float
 
 
 _GIVEN = 'asset, partition, revision, "check", passed, blocking, metadata, run_id'
-_COLUMNS = f"{_GIVEN}, gate_id, checked_at, released_by, released_at"
+_COLUMNS = f"{_GIVEN}, gate_id, checked_at, released_by, released_at, released_because"
 _NEWEST = f'SELECT DISTINCT ON (asset, partition, "check") {_COLUMNS} FROM quality.gate_results'
 
-_FACTS = """
-SELECT count(*),
-       count(*) FILTER (WHERE status = 'good'),
-       count(*) FILTER (WHERE value IS NULL AND status <> 'bad'),
-       count(*) FILTER (WHERE value IN ('NaN', 'Infinity', '-Infinity')),
-       count(*) FILTER (WHERE quality_score IS NULL OR quality_score NOT BETWEEN 0 AND 100),
-       count(*) FILTER (WHERE sensor_id IS NULL OR source IS NULL OR unit IS NULL),
-       count(*) FILTER (WHERE value IS NOT NULL AND calibrated_value IS NULL)
-FROM scada.sensor_readings
-WHERE time >= %(start)s AND time < %(end)s
+_RECORD = f"""
+INSERT INTO quality.gate_results ({_GIVEN}, released_by, released_at, released_because)
+SELECT n.*, old.released_by, old.released_at, old.released_because
+FROM (VALUES (%(asset)s, %(partition)s, %(revision)s::int4, %(check)s, %(passed)s::bool, %(blocking)s::bool,
+              %(metadata)s::jsonb, %(run_id)s)) n({_GIVEN})
+LEFT JOIN LATERAL (
+    SELECT * FROM quality.gate_results r
+    WHERE r.asset = n.asset AND r.partition = n.partition AND r."check" = n."check" ORDER BY gate_id DESC LIMIT 1
+) old ON NOT n.passed AND NOT old.passed AND old.revision = n.revision AND old.metadata = n.metadata
+RETURNING released_by
 """
-_LEDGER = """
-SELECT max(stored_revision) FILTER (WHERE collector = %(collector)s), sum(rows)::int8, sum(rejected)::int8,
-       sum(deduplicated)::int8, bool_or(partial) FILTER (WHERE collector = %(collector)s),
-       (sum(rows) FILTER (WHERE collector = %(history)s))::int8
-FROM scada.window_ledger
-WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s
-"""
-_SOURCES = """
-SELECT DISTINCT source FROM scada.window_sources
-WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s AND rows + rejected > 0
-ORDER BY source
-"""
-_UNFILLED = """
-SELECT source, greatest("from", %(start)s), least("to", %(end)s), reason, last_error, without_history FROM scada.gaps
-WHERE site = %(site)s AND collector = %(collector)s AND "from" < %(end)s
-  AND coalesce("to", 'infinity') > greatest("from", %(start)s)
-  AND (filled_at IS NULL AND coalesce(filled_to, "from") < least("to", %(end)s) OR cardinality(without_history) > 0)
-ORDER BY "from", source
-"""
-_SENTENCES = (
-    "a value is missing only where the status is bad",
-    "a value is a finite number",
-    "quality_score lies between 0 and 100",
-    "sensor, source and unit are known",
-    "a reading with a value has a calibrated value",
-)
-"""What the counts of _FACTS after the second one stand for."""
 
 
-def record_results(connection: psycopg.Connection, results: Iterable[GateResult]) -> None:
-    """Add results; the caller commits."""
-    rows = [
-        (r.asset, r.partition, r.revision, r.check, r.passed, r.blocking, Jsonb(r.metadata), r.run_id) for r in results
+def record_results(connection: psycopg.Connection, results: Iterable[GateResult]) -> list[GateResult]:
+    """Add results and return them; the caller commits.
+
+    A finding that a person has released stays released where a gate finds the very same again: of the same revision,
+    with the same figures.
+    """
+    found = list(results)
+    if not found:
+        return []
+    terms = [
+        {
+            "asset": r.asset,
+            "partition": r.partition,
+            "revision": r.revision,
+            "check": r.check,
+            "passed": r.passed,
+            "blocking": r.blocking,
+            "metadata": Jsonb(r.metadata),
+            "run_id": r.run_id,
+        }
+        for r in found
     ]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO quality.gate_results ({_GIVEN}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            rows,
-        )
+        cursor.executemany(_RECORD, terms, returning=True)
+        released = [_one(done) for done in cursor.results()]
+    return [replace(r, released_by=by) for r, by in zip(found, released, strict=True)]
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    assert row is not None  # each INSERT adds one row
+    return row[0]
 
 
 def red_gates(connection: psycopg.Connection, asset: str, partitions: Sequence[str]) -> list[RecordedGate]:
@@ -167,18 +137,56 @@ def list_results(
         return cursor.execute(query, terms).fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Who lets go on what red gates hold back, and why."""
+
+    by: str
+    because: str
+
+
 def release(
-    connection: psycopg.Connection, *, asset: str, partition: str, by: str, check: str | None = None
+    connection: psycopg.Connection, *, asset: str, partition: str, said: Release, check: str | None = None
 ) -> list[RecordedGate]:
-    """Release the red results on a partition (of one check, or all) in `by`'s name; return them. The caller commits."""
+    """Release the red results on a partition (of one check, or all) and return them. The caller commits."""
     query = (
-        "UPDATE quality.gate_results SET released_by = %(by)s, released_at = now() "
-        "WHERE asset = %(asset)s AND partition = %(partition)s AND NOT passed AND released_at IS NULL "
-        f'AND (%(check)s::text IS NULL OR "check" = %(check)s) RETURNING {_COLUMNS}'
+        "UPDATE quality.gate_results SET released_by = %(by)s, released_at = now(), released_because = %(because)s "
+        "WHERE NOT passed AND released_at IS NULL AND gate_id IN ("
+        '  SELECT DISTINCT ON ("check") gate_id FROM quality.gate_results '
+        "  WHERE asset = %(asset)s AND partition = %(partition)s "
+        '  AND (%(check)s::text IS NULL OR "check" = %(check)s) ORDER BY "check", gate_id DESC) '
+        f"RETURNING {_COLUMNS}"
     )
-    terms = {"by": by, "asset": asset, "partition": partition, "check": check}
+    terms = {"by": said.by, "because": said.because, "asset": asset, "partition": partition, "check": check}
     with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
         return cursor.execute(query, terms).fetchall()
+
+
+def history(
+    connection: psycopg.Connection, *, asset: str, partition: str, check: str | None = None, limit: int = 100
+) -> list[RecordedGate]:
+    """Return every result there ever was on a partition, newest first, with its release."""
+    query = (
+        f"SELECT {_COLUMNS} FROM quality.gate_results WHERE asset = %(asset)s AND partition = %(partition)s "
+        'AND (%(check)s::text IS NULL OR "check" = %(check)s) ORDER BY gate_id DESC LIMIT %(limit)s'
+    )
+    terms = {"asset": asset, "partition": partition, "check": check, "limit": limit}
+    with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
+        return cursor.execute(query, terms).fetchall()
+
+
+def measured_until(
+    connection: psycopg.Connection, asset: str, check: str, *, last: str, limit: int = 60
+) -> list[Judged]:
+    """Return what a check measured of the newest partitions up to `last`, oldest first."""
+    query = (
+        "SELECT DISTINCT ON (partition) partition, passed, (metadata ->> 'measured')::float8 AS measured, "
+        "(metadata ->> 'limit')::float8 AS limit FROM quality.gate_results WHERE asset = %s AND \"check\" = %s "
+        "AND partition <= %s AND metadata ? 'measured' AND metadata ? 'limit' "
+        "ORDER BY partition DESC, gate_id DESC LIMIT %s"
+    )
+    with connection.cursor(row_factory=class_row(Judged)) as cursor:
+        return cursor.execute(query, (asset, check, last, limit)).fetchall()[::-1]
 
 
 def recover(connection: psycopg.Connection, result: GateResult) -> None:
@@ -203,37 +211,6 @@ def unchecked_windows(
         ORDER BY l.window_start
     """
     return [row[0] for row in connection.execute(query, (site, collector, since, asset))]
-
-
-def window_facts(
-    connection: psycopg.Connection, *, site: str, collector: str, window_start: datetime, length: timedelta
-) -> StoredWindowFacts:
-    """Return what is stored of a window, by its collector and from history, and its gaps.
-
-    The revision is 0 where the collector has stored nothing.
-    """
-    span = {"start": window_start, "end": window_start + length}
-    terms = {**span, "site": site, "collector": collector, "history": history_of(collector)}
-    gaps = connection.execute(_UNFILLED, terms).fetchall()
-    ledger, counts = connection.execute(_LEDGER, terms).fetchone(), connection.execute(_FACTS, span).fetchone()
-    assert ledger is not None  # an aggregate always returns a row
-    assert counts is not None
-    sources = connection.execute(_SOURCES, terms)
-    faults = {sentence: broken for sentence, broken in zip(_SENTENCES, counts[2:], strict=True) if broken}
-    revision, rows, rejected, deduplicated, partial, from_history = ledger
-    return StoredWindowFacts(
-        revision=revision or 0,
-        rows=rows or 0,
-        rejected=rejected or 0,
-        deduplicated=deduplicated or 0,
-        partial=bool(partial),
-        readings=counts[0],
-        good=counts[1],
-        faults=faults,
-        sources=tuple(row[0] for row in sources),
-        from_history=from_history or 0,
-        gaps=tuple(UnfilledGap(*row) for row in gaps),
-    )
 
 
 def expected_sources(connection: psycopg.Connection, asset: str, partition: str, check: str) -> tuple[str, ...]:
