@@ -51,8 +51,8 @@ check: setup
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit -m "not slow"
 
 # Three parts. Tests that start the whole platform need the machine to themselves: two at once starve each other, and
-# what runs beside them; only the soak, which mostly waits, runs at the same time (GL_SOAK_S: its seconds, 120). The
-# rest waits much of its time, too, for servers and for time to pass: four workers keep two cores busy.
+# what runs beside them. The rest waits much of its time for servers and for time to pass: four workers keep two cores
+# busy. The soak, which mostly waits, runs beside both (GL_SOAK_S: its seconds, 120).
 TEST_WORKERS ?= 4
 PYTEST := $(BIN)/coverage run -m pytest
 # what failed, said once more at the end, where people look first
@@ -63,9 +63,9 @@ test: setup node
 	@mkdir -p .gl; $(PYTEST) tests/soak >.gl/tests-soak.log 2>&1 & soak=$$!; \
 	set -o pipefail; \
 	$(PYTEST) -m platform tests/e2e tests/faults 2>&1 | tee .gl/tests-platform.log; platform=$$?; \
-	wait $$soak; soaked=$$?; tail -n 5 .gl/tests-soak.log; \
 	$(PYTEST) -m "not platform" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/soak 2>&1 \
 		| tee .gl/tests-rest.log; rest=$$?; \
+	wait $$soak; soaked=$$?; tail -n 5 .gl/tests-soak.log; \
 	failed=$$((platform + soaked + rest)); [ $$failed -eq 0 ] || $(FAILED); exit $$failed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)

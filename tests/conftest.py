@@ -6,6 +6,7 @@ tests: none is ever skipped for it.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import tempfile
@@ -20,6 +21,10 @@ from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs
 from resources.transport.certificates import CertificateAuthority
+
+# what is imported stays: looking through it again and again for garbage is a seventh of the suite's time
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
 
 # tables are as wide as they like, whatever terminal the tests run in
 os.environ["COLUMNS"] = "250"
