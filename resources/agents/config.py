@@ -6,13 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import jsonschema
 from pydantic import AfterValidator, Field, StringConstraints
 
 from resources.agents.circuits import CircuitRules
 from resources.agents.coordination_config import AgentLimits, EfficiencyQuery
 from resources.agents.encryption import EncryptPayloads
 from resources.agents.permissions import Permissions
+from resources.agents.schemas import not_a_schema
 from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig
 
@@ -21,10 +21,9 @@ EVENT_TOPICS = ("heat_optimization", "energy_efficiency", "system_status", "emer
 
 
 def _json_schema(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        jsonschema.Draft202012Validator.check_schema(value)
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"not a JSON Schema (2020-12): {error.json_path}: {error.message}") from error
+    fault = not_a_schema(value)
+    if fault is not None:
+        raise ValueError(f"not a JSON Schema (2020-12): {fault}")
     return value
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import jsonschema
 import orjson
 import psycopg
 from jsonschema.protocols import Validator
-from referencing import Registry
 
-from resources.agents.event_topics import schema_fault
 from resources.agents.message import CommandOffer, Message
 from resources.agents.permissions import undeclared_role
+from resources.agents.schemas import schema_fault, validator_of
 from resources.core.errors import DataError
 
 _NAMED = 5
@@ -54,5 +52,4 @@ def refuse_unfit(connection: psycopg.Connection, message: Message, role: str = "
 
 @lru_cache(maxsize=1024)
 def _validator(schema: str) -> Validator:
-    # an empty registry: what an agent's schema refers to elsewhere is not fetched
-    return jsonschema.Draft202012Validator(orjson.loads(schema), registry=Registry())
+    return validator_of(orjson.loads(schema))

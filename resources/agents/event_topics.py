@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
 from jsonschema.protocols import Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from resources.agents.config import EVENT_TOPICS, TopicConfig
 from resources.agents.message import Message
 from resources.agents.refusals import RefusedError
+from resources.agents.schemas import schema_fault, validator_of
 from resources.core.errors import DataError
 
 
@@ -23,7 +21,7 @@ class EventTopics:
         """Have the four topics of every site, and the configured ones."""
         self._validators: dict[str, Validator | None] = dict.fromkeys(EVENT_TOPICS)
         for name, topic in configured.items():
-            self._validators[name] = None if topic.payload_schema is None else _validator(topic.payload_schema)
+            self._validators[name] = None if topic.payload_schema is None else validator_of(topic.payload_schema)
 
     def __iter__(self) -> Any:
         """Yield the names of the topics."""
@@ -56,20 +54,3 @@ class EventTopics:
         fault = self.fault(message.topic, message.payload)
         if fault is not None:
             raise DataError(f"event {message.message_id}: {fault[1]}; agents.topics declares topics and their schemas")
-
-
-def _validator(schema: dict[str, Any]) -> Validator:
-    # an empty registry: a reference to somewhere else is not fetched
-    return jsonschema.Draft202012Validator(schema, registry=Registry())
-
-
-def schema_fault(validator: Validator, value: Any) -> str | None:
-    """Return where and how `value` breaks a schema, the value itself left out; None if it fits."""
-    try:
-        error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    except (Unresolvable, RecursionError) as fault:
-        return f"the schema cannot be applied ({type(fault).__name__}); it must not refer to other documents or itself"
-    if error is None:
-        return None
-    # the message of jsonschema quotes the value: it may be large, or nobody's business in a log
-    return f"{error.json_path}: breaks {error.validator!r} of the schema"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import jsonschema
 import orjson
 import structlog
 from jsonschema.protocols import Validator
 
 from resources.agents.message import ROLES, CommandPayload, ResponseStatus
 from resources.agents.refusals import RefusedError
+from resources.agents.schemas import not_a_schema, schema_fault, validator_of
 from resources.agents.tokens import Received
 from resources.core.errors import ConfigError
 
@@ -121,9 +121,9 @@ class Offers:
         if offer is None:
             known = ", ".join(sorted(self._offers))
             return CommandOutcome("error", error=f"{self._agent_id} has no command {payload.name}; it has {known}")
-        fault = jsonschema.exceptions.best_match(offer.validator.iter_errors(payload.args))
+        fault = schema_fault(offer.validator, payload.args, name="args", quoted=True)
         if fault is not None:
-            return CommandOutcome("error", error=f"args{fault.json_path[1:]}: {fault.message}")
+            return CommandOutcome("error", error=fault)
         call = Call(
             command.message_id,
             command.source_agent,
@@ -144,13 +144,12 @@ class Offers:
 
 
 def schema_validator(schema: dict[str, Any], where: str) -> Validator:
-    """Return a validator of JSON Schema 2020-12.
+    """Return what values are judged by.
 
     Raises:
         ConfigError: `schema` is none; the message begins with `where`.
     """
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise ConfigError(f"{where}: not a JSON Schema: {error.message}") from error
-    return jsonschema.Draft202012Validator(schema)
+    fault = not_a_schema(schema)
+    if fault is not None:
+        raise ConfigError(f"{where}: not a JSON Schema: {fault}")
+    return validator_of(schema)

@@ -13,6 +13,7 @@ from jsonschema.protocols import Validator
 
 from resources.agents.message import AGENT_ID_PATTERN
 from resources.agents.refusals import RefusedError
+from resources.agents.schemas import schema_fault
 from resources.agents.sdk.offers import schema_validator
 from resources.agents.tokens import Received
 from resources.core.errors import ConfigError
@@ -112,4 +113,4 @@ class Subscriptions:
 
 
 def _fits(subscriber: _Subscriber, payload: Any) -> bool:
-    return subscriber.validator is None or bool(subscriber.validator.is_valid(payload))
+    return subscriber.validator is None or schema_fault(subscriber.validator, payload) is None
