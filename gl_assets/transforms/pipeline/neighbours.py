@@ -118,6 +118,38 @@ def _stretches(far: Mask, first: Positions, line: _Line) -> Mask:
     return found
 
 
+def leaps(rows: Columns, standing: Columns, sensors: SensorTable, before: Before) -> Positions:
+    """Return which of readings that are rejected for something else have come further than `max_rate` allows, too.
+
+    Args:
+        rows: The rejected readings.
+        standing: The plausible ones of the window.
+        sensors: The window's sensors.
+        before: The last readings before the window.
+    """
+    watched = np.isfinite(sensors.max_rate) & sensors.held_against("rate_of_change")
+    asked = np.flatnonzero(watched[rows.sensor] & np.isfinite(rows.value))
+    if not len(asked):
+        return asked
+    comparable = _comparable(standing, watched)
+    sensor, time, value = _at(comparable, standing)
+    start = min(int(rows.time_us.min()), int(time.min(initial=rows.time_us.min())))
+    own = rows.sensor[asked]
+    last = np.searchsorted(_keys(sensor, time, start), _keys(own, rows.time_us[asked], start)) - 1
+    inside = last >= 0
+    inside[inside] = sensor[last[inside]] == own[inside]
+    from_time = np.where(inside, time[last] if len(time) else 0, before.time_us[own])
+    from_value = np.where(inside, value[last] if len(value) else np.nan, before.value[own])
+    most = sensors.max_rate[own] / _SECOND * (rows.time_us[asked] - from_time)
+    found: Positions = asked[np.abs(rows.value[asked] - from_value) > most]
+    return found
+
+
+def _keys(sensor: npt.NDArray[np.int32], time_us: Ints, start_us: int) -> Ints:
+    keys: Ints = sensor.astype(np.int64) << 32 | (time_us - start_us)
+    return keys
+
+
 def flat(columns: Columns, sensors: SensorTable, before: Before) -> Positions:
     """Return the readings whose value has been the same for the tag's `flat_after` or longer."""
     rows = _comparable(columns, (sensors.flat_after_us < NEVER_US) & sensors.held_against("flat_line"))

@@ -15,7 +15,7 @@ from gl_assets.transforms.pipeline.columns import Columns, Mask, normalise
 from gl_assets.transforms.pipeline.convert import calibrate, convert, overflowed
 from gl_assets.transforms.pipeline.findings import Broken, add, rejected
 from gl_assets.transforms.pipeline.incomplete import without_incomplete
-from gl_assets.transforms.pipeline.neighbours import Before, flat, implausible, out_of_order
+from gl_assets.transforms.pipeline.neighbours import Before, flat, implausible, leaps, out_of_order
 from gl_assets.transforms.pipeline.reasons import REJECTED_SCHEMA, rejected_rows
 from gl_assets.transforms.pipeline.score import codes_of, levels_of, scores_of
 from gl_assets.transforms.pipeline.values import duplicates, value_findings
@@ -78,8 +78,7 @@ def refine(readings: pa.Table, rejects: pa.Table, sensors: SensorTable, context:
     with context.step("validate"):
         found = _Sieve(columns, null, sensors, value_findings(columns, null, sensors, history=context.history))
         add(found.broken, "duplicate", duplicates(columns, rejects, sensors), columns, sensors)
-        found.sift()
-        _judge_neighbours(found, sensors, context)
+        found.judge_neighbours(context)
     with context.step("calibrate"):
         found.columns = calibrate(found.columns, context.calibrations)
     with context.step("convert"):
@@ -102,24 +101,37 @@ class _Sieve:
         self._null, self._sensors = null, sensors
         self.rejected: list[pa.Table] = [REJECTED_SCHEMA.empty_table()]
 
-    def sift(self) -> None:
-        """Take out what breaks a rule that rejects."""
+    def take_out(self) -> tuple[Columns, Broken, Mask]:
+        """Part what breaks a rule that rejects from the rest, and return it."""
         rows = rejected(self.broken, self.columns, self._sensors)
-        if not len(rows):
-            return
         out = self.columns.take(rows), self.broken[rows], self._null[rows]
-        self.rejected.append(rejected_rows(*out, self._sensors))
-        self.columns = self.columns.without(rows)
-        self.broken, self._null = np.delete(self.broken, rows), np.delete(self._null, rows)
+        if len(rows):
+            self.columns = self.columns.without(rows)
+            self.broken, self._null = np.delete(self.broken, rows), np.delete(self._null, rows)
+        return out
 
+    def reject(self, columns: Columns, broken: Broken, null: Mask) -> None:
+        """Keep what was taken out as rejected rows."""
+        if len(columns):
+            self.rejected.append(rejected_rows(columns, broken, null, self._sensors))
 
-def _judge_neighbours(found: _Sieve, sensors: SensorTable, context: Context) -> None:
-    before = context.before or Before.nothing(sensors)
-    columns, broken = found.columns, found.broken
-    if not len(columns):
-        return
-    add(broken, "rate_of_change", implausible(columns, sensors, before), columns, sensors)
-    add(broken, "flat_line", flat(columns, sensors, before), columns, sensors)
-    if sensors.watches("out_of_order") and not context.history:
-        add(broken, "out_of_order", out_of_order(columns), columns, sensors)
-    found.sift()
+    def sift(self) -> None:
+        """Take out and keep as rejected what breaks a rule that rejects."""
+        self.reject(*self.take_out())
+
+    def judge_neighbours(self, context: Context) -> None:
+        """Reject what cannot be stored, and judge the rest by what came before it: no reading by a rejected one."""
+        before = context.before or Before.nothing(self._sensors)
+        out, out_broken, out_null = self.take_out()
+        columns, broken, sensors = self.columns, self.broken, self._sensors
+        far = np.empty(0, dtype=np.intp)
+        if len(columns):
+            far = implausible(columns, sensors, before)
+            add(broken, "rate_of_change", far, columns, sensors)
+            add(broken, "flat_line", flat(columns, sensors, before), columns, sensors)
+            if sensors.watches("out_of_order") and not context.history:
+                add(broken, "out_of_order", out_of_order(columns), columns, sensors)
+        if len(out):
+            add(out_broken, "rate_of_change", leaps(out, columns.without(far), sensors, before), out, sensors)
+            self.reject(out, out_broken, out_null)
+        self.sift()
