@@ -1,10 +1,7 @@
 """Scores of the parts of standard ERP tables: what the UI shows, and the rows of `quality.partition_scores`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from time import perf_counter
 from typing import Any
 
 import dagster as dg
@@ -22,27 +19,6 @@ REVISION = 1
 """Business days have no revisions: a day that is brought in again is replaced as a whole."""
 
 
-@dataclass
-class StepTimes:
-    """How long each step of a part took."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a step."""
-        begun = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begun
-
-    def shares(self) -> dict[str, float]:
-        """Return each step's share of the time, as metadata."""
-        whole = sum(self.seconds.values()) or 1.0
-        return {f"share_{name}": round(held / whole, 4) for name, held in self.seconds.items()}
-
-
 def part_scores(asset: str, partition: str, tallies: Mapping[str, Tally]) -> list[PartitionScore]:
     """Return the scores of a part: as a whole, and of each system that has records in it; none without records."""
     whole = sum(tallies.values(), Tally())
@@ -52,7 +28,7 @@ def part_scores(asset: str, partition: str, tallies: Mapping[str, Tally]) -> lis
             asset=asset,
             partition=partition,
             revision=REVISION,
-            rows=tally.records,
+            rows=tally.rows,
             **{name: round(value, 4) for name, value in tally.dimensions().items()},
             score=round(tally.score(), 4),
             source=source,

@@ -22,8 +22,9 @@ from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
 from gl_assets.erp.feeds import Feed, standard_key
 from gl_assets.erp.judging.judgements import asks_for_a_part
 from gl_assets.erp.plots import amounts_chart
-from gl_assets.erp.scores import StepTimes, part_scores, scores_chart, shown, store_scores
+from gl_assets.erp.scores import part_scores, scores_chart, shown, store_scores
 from gl_assets.erp.tables import FactTable, MasterTable
+from gl_assets.step_times import StepTimes
 from gl_assets.transforms.erp.facts import MeterFacts, Standardised, SystemFacts
 from gl_assets.transforms.erp.mapping import paths_read, standardise
 from gl_assets.transforms.erp.record_rules import RecordRules, record_rules

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import psycopg
 
+from gl_assets.step_times import StepTimes
 from gl_assets.transforms.calibration import Calibrations
 from gl_assets.transforms.pipeline.enrich import SensorFacts, enrich
 from gl_assets.transforms.pipeline.neighbours import Before
@@ -24,22 +22,6 @@ from resources.window_buffer.contents import WindowContents
 
 LOOK_BACK = timedelta(minutes=10)
 """The last reading before a window is looked for so far back; as far as the longest `flat_after` where that is more."""
-
-
-@dataclass(slots=True)
-class StepTimes:
-    """Seconds by step, added up over all times that a step is entered."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what is done inside."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@
 
 Which judgements a table has: `gl_assets.transforms.erp.record_rules`. Where it has none, the dimension is whole.
 
-A rejected record has 0 in all four. Of a part, a dimension is the mean over its records, and the score the weighted sum
-of the dimensions; a record that a server sent twice counts once more in uniqueness, with 0. A part without records has
-no score.
+Of a part, a dimension is the mean over its records, and the score the weighted sum of the dimensions, as for readings
+(`gl_assets.transforms.pipeline.partitions`): a rejected record has nothing of the first three, but counts as unique; a
+record that a server sent twice counts once more in uniqueness, with nothing. A part without records has no score.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from gl_assets.schemas.erp_columns import TEXT, WEIGHT
 from gl_assets.transforms.erp.meters import UNKNOWN
 from gl_assets.transforms.erp.record_rules import RecordRules
 from gl_assets.transforms.erp.row_rules import RowRule
+from gl_assets.transforms.pipeline.score import WEIGHTS
 
 Shares = npt.NDArray[np.float64]
 
-POINTS = {"validity": 40.0, "completeness": 30.0, "consistency": 20.0, "uniqueness": 10.0}
+POINTS = dict(zip(("validity", "completeness", "consistency", "uniqueness"), WEIGHTS.tolist(), strict=True))
 """Dimension -> its share of the score of 100."""
 
 
@@ -40,8 +41,8 @@ POINTS = {"validity": 40.0, "completeness": 30.0, "consistency": 20.0, "uniquene
 class Tally:
     """Records counted, by dimension; tallies of several feeds add up to that of their table."""
 
-    records: int = 0
-    """Rows and rejected ones."""
+    rows: int = 0
+    rejected: int = 0
     repeated: int = 0
     """Records that were sent more than once."""
     sums: Shares = field(default_factory=lambda: np.zeros(len(POINTS)))
@@ -54,19 +55,29 @@ class Tally:
         defects = {
             says: self.defects.get(says, 0) + other.defects.get(says, 0) for says in {**self.defects, **other.defects}
         }
-        return Tally(self.records + other.records, self.repeated + other.repeated, self.sums + other.sums, defects)
+        return Tally(
+            self.rows + other.rows,
+            self.rejected + other.rejected,
+            self.repeated + other.repeated,
+            self.sums + other.sums,
+            defects,
+        )
+
+    @property
+    def records(self) -> int:
+        """How many records there are, rejected ones among them."""
+        return self.rows + self.rejected
 
     def dimensions(self) -> dict[str, float]:
         """Return each dimension, 0 to 100; there is at least one record."""
-        means = 100 * self.sums / np.maximum(1, self._counted())
+        seen = self.records
+        has = self.sums + np.array([0, 0, 0, self.rejected])
+        means = 100 * has / np.maximum(1, [seen, seen, seen, seen + self.repeated])
         return {name: float(np.clip(mean, 0, 100)) for name, mean in zip(POINTS, means, strict=True)}
 
     def score(self) -> float:
         """Return the score, 0 to 100."""
-        return sum(POINTS[name] * value / 100 for name, value in self.dimensions().items())
-
-    def _counted(self) -> Shares:
-        return np.array([self.records + (self.repeated if name == "uniqueness" else 0) for name in POINTS], float)
+        return float(sum(POINTS[name] * value / 100 for name, value in self.dimensions().items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ def score(
     )
     points = np.round(np.array(list(POINTS.values())) @ shares, 4).astype(np.float32)
     scored = rows.assign(quality_score=pd.Series(pa.array(points), index=rows.index, dtype=schema_score(schema)))
-    return Scored(scored, Tally(len(rows) + rejected, repeated, shares.sum(axis=1), defects))
+    return Scored(scored, Tally(len(rows), rejected, repeated, shares.sum(axis=1), defects))
 
 
 def completeness(rows: pd.DataFrame, schema: DataFrameSchema) -> Shares:

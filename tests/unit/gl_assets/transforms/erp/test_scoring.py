@@ -84,14 +84,14 @@ def test_a_part_when_records_are_rejected_or_repeated_is_the_mean_over_all() -> 
     rows = changed(right_rows(ORDERS, 3), "order_id", "a", "b", "c")
     tally = score(rows, ORDERS.schema, rules_of("purchase_orders"), rejected=1, repeated=2).tally
     assert tally.dimensions() == pytest.approx(
-        {"validity": 75, "completeness": 75, "consistency": 75, "uniqueness": 50}
+        {"validity": 75, "completeness": 75, "consistency": 75, "uniqueness": 100 * 4 / 6}
     )
-    assert tally.score() == pytest.approx(0.4 * 75 + 0.3 * 75 + 0.2 * 75 + 0.1 * 50)
+    assert tally.score() == pytest.approx(0.4 * 75 + 0.3 * 75 + 0.2 * 75 + 10 * 4 / 6)
 
 
-def test_a_part_when_nothing_but_rejected_records_came_has_0() -> None:
+def test_a_part_when_nothing_but_rejected_records_came_is_unique_and_no_more() -> None:
     tally = score(right_rows(ORDERS, 0), ORDERS.schema, rules_of("purchase_orders"), rejected=3).tally
-    assert (tally.records, tally.score()) == (3, 0)
+    assert (tally.records, tally.rows, tally.score()) == (3, 0, 10)
 
 
 def test_tallies_when_added_are_those_of_all_rows() -> None:
@@ -159,7 +159,7 @@ def test_scores_when_defects_are_added_stay_within_bounds_and_never_rise(
         before = found
 
 
-@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
+@given(st.integers(1, 5), st.integers(0, 5), st.integers(0, 5))
 @settings(deadline=None, max_examples=30)
 def test_a_part_when_more_is_rejected_or_repeated_never_scores_better(rows: int, rejected: int, repeated: int) -> None:
     frame = right_rows(ORDERS, rows)
