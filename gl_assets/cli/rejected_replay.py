@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,30 +11,23 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from gl_assets.cli.rejected_tables import console, line, show_rows
+from gl_assets.cli.rejected_options import AGAIN, BECAUSE, CONFIRM, FILE, JSON, new_correction, tell
+from gl_assets.cli.rejected_records import carry_out_records, records
 from gl_assets.cli.state import databases
 from gl_assets.transforms.corrections.files import read_rows
 from gl_assets.transforms.corrections.rules import Rules
-from resources.core.errors import ConfigError
+from resources.core.errors import ConfigError, DataError
 from resources.core.home import gl_home
-from resources.core.people import host_here, user_here
 from resources.core.settings import Duration
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.corrections import NewCorrection
+from resources.databases.timescale.connection import connect
+from resources.databases.timescale.corrections import read_correction
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.rejected_rows import ReadingsAskedFor
 from resources.integrations import Integrations, load_integrations
 
 SHOWN = 5
 """Rows of a rehearsal that are shown."""
-
-_BECAUSE = click.option("--because", default=None, help="Why it is done; kept with it. Needed with --confirm.")
-_CONFIRM = click.option("--confirm", is_flag=True, help="Do it. Without, what would come of it is shown.")
-_AGAIN = click.option("--again", is_flag=True, help="Also rows that an earlier batch has corrected.")
-_FILE = click.option(
-    "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Corrected rows, CSV or JSON."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group()
@@ -56,7 +47,7 @@ def _selection(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--from", "since", default=None, help="Only windows from this start on, 2026-11-22T10:15 (UTC)."),
         click.option("--to", "until", default=None, help="Only windows that start before, 2026-11-22T11:00 (UTC)."),
         click.option("--reason", default=None, help="Only those with this in a reason, in any case."),
-        _AGAIN,
+        AGAIN,
     ]
     for option in reversed(options):
         command = option(command)
@@ -81,11 +72,11 @@ def _rules(command: Callable[..., None]) -> Callable[..., None]:
 @replay.command(context_settings={"ignore_unknown_options": True})
 @_selection
 @_rules
-@_FILE
+@FILE
 @click.option("--replace", is_flag=True, help="Let corrected values take the place of others that stand there.")
-@_BECAUSE
-@_CONFIRM
-@_JSON
+@BECAUSE
+@CONFIRM
+@JSON
 def readings(*, file: Path | None, because: str | None, confirm: bool, as_json: bool, **options: Any) -> None:
     """Replay rejected readings through the same pipeline as any reading.
 
@@ -97,7 +88,7 @@ def readings(*, file: Path | None, because: str | None, confirm: bool, as_json: 
     config = load_integrations()
     rules, asked = _rules_of(options), _asked(options)
     how = _how(options, rules, file)
-    new = _new(config, "readings", because, how) if confirm else None
+    new = new_correction(config, "readings", because, how) if confirm else None
     with databases() as found, ReadingsStore(found.platform) as store:
         if file is not None:
             content = read_rows(file.read_bytes(), name=file.name)
@@ -116,12 +107,15 @@ def readings(*, file: Path | None, because: str | None, confirm: bool, as_json: 
                 "reasons": replayed.reasons(),
                 "first": _first(chosen, replayed.outcomes),
             }
-    _tell({"confirmed": confirm, **told}, as_json=as_json)
+    tell({"confirmed": confirm, **told}, as_json=as_json)
+
+
+replay.add_command(records)
 
 
 @replay.command()
 @click.argument("correction_id", type=int)
-@_JSON
+@JSON
 def batch(correction_id: int, *, as_json: bool) -> None:
     """Replay the batch CORRECTION_ID again: rows that are not stored yet are tried once more.
 
@@ -129,8 +123,16 @@ def batch(correction_id: int, *, as_json: bool) -> None:
     """
     config = load_integrations()
     with databases() as found:
-        told = _carry_out(config, found.platform, correction_id)
-    _tell({"confirmed": True, **told}, as_json=as_json)
+        with connect(found.platform) as connection:
+            kept = read_correction(connection, correction_id, site=config.site)
+        if kept is None:
+            raise DataError(
+                f"correction {correction_id}: site {config.site} has no batch of that number: "
+                "`gl rejected corrections` lists them"
+            )
+        carry_out = carry_out_records if kept.kind == "records" else _carry_out
+        told = carry_out(config, found.platform, correction_id)
+    tell({"confirmed": True, **told}, as_json=as_json)
 
 
 def _carry_out(config: Integrations, url: str, correction_id: int) -> dict[str, Any]:
@@ -197,12 +199,6 @@ def _how(options: Mapping[str, Any], rules: Rules, file: Path | None) -> dict[st
     return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **more}
 
 
-def _new(config: Integrations, kind: str, because: str | None, how: Mapping[str, Any]) -> NewCorrection:
-    if because is None or not because.strip():
-        raise ConfigError("--confirm needs --because: why rows are corrected is kept with them")
-    return NewCorrection(config.site, kind, user_here(), host_here(), because.strip(), how)
-
-
 def _first(chosen: Any, outcomes: Any) -> list[dict[str, Any]]:
     """Return the first rows of a rehearsal: what they were, what they would be, and what would come of them."""
     shown = zip(
@@ -223,20 +219,3 @@ def _reading(row: Mapping[str, Any]) -> str:
     time = "?" if row["time"] is None else f"{row['time']:%Y-%m-%dT%H:%M:%S}Z"
     parts = (row["sensor_id"], time, value, row["unit"], row["status"])
     return " ".join("?" if part is None else str(part) for part in parts)
-
-
-def _tell(told: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(told, default=str))
-    else:
-        for name, value in told.items():
-            if name not in ("first", "reasons", "confirmed") and value not in ({}, []):
-                line(name.replace("_", " "), value)
-        for reason, rows in told["reasons"].items():
-            line("", f"{rows} x {reason}")
-        if told.get("first"):
-            show_rows(told["first"], ("rejected_id", "from", "to", "outcome", "why"), as_json=False, nothing="")
-        if not told["confirmed"]:
-            console.print("nothing was changed: --confirm --because '...' does it", markup=False)
-    if told.get("failed") or not (told.get("stored", 0) + told.get("standing", 0) + (told.get("tried") == 0)):
-        sys.exit(1)

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from resources.erp.incoming import LandedPart
 
@@ -42,16 +40,16 @@ class CorrectedRecord:
     why: list[str]
 
 
-def landed_hashes(connection: psycopg.Connection[Any], rejected_ids: Sequence[int]) -> dict[int, str]:
-    """Return rejected_id -> hash of the landed record that was rejected; those that are landed no longer have none."""
+def landed_originals(connection: psycopg.Connection[Any], rejected_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Return rejected_id -> hash and JSON text of the landed record; those that are landed no longer have none."""
     found = connection.execute(
-        "SELECT rejected_id, hash FROM erp.rejected_records r JOIN erp.landed_records l ON l.system = r.system"
-        " AND l.dataset = r.dataset AND l.source_key = r.source_key"
+        "SELECT rejected_id, l.hash, l.raw::text FROM erp.rejected_records r"
+        " JOIN erp.landed_records l ON l.system = r.system AND l.dataset = r.dataset AND l.source_key = r.source_key"
         " AND l.partition_date IS NOT DISTINCT FROM r.partition_date"
         " WHERE rejected_id = ANY(%s) AND l.deleted_at IS NULL",
         (list(rejected_ids),),
     )
-    return dict(found.fetchall())
+    return {number: (digest, raw) for number, digest, raw in found}
 
 
 def add_records(connection: psycopg.Connection[Any], correction_id: int, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -60,18 +58,16 @@ def add_records(connection: psycopg.Connection[Any], correction_id: int, rows: I
     Args:
         connection: In the transaction that began the batch.
         correction_id: The batch.
-        rows: system, dataset, partition_date, source_key, landed_hash, raw (the original), reasons, and corrected: the
-            record as it is to be, None for as it is.
+        rows: system, dataset, partition_date, source_key, landed_hash, reasons, and as JSON text original, the landed
+            record, and corrected, as it is to be; None for as it is.
     """
-    plain = ("system", "dataset", "partition_date", "source_key", "landed_hash", "reasons")
-    statement = (
-        f"COPY quality.corrected_records (correction_id, number, original, corrected, {', '.join(plain)}) FROM STDIN"
-    )
+    names = (
+        "system", "dataset", "partition_date", "source_key", "landed_hash", "reasons", "original", "corrected"
+    )  # fmt: skip
+    statement = f"COPY quality.corrected_records (correction_id, number, {', '.join(names)}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for number, row in enumerate(rows):
-            corrected = None if row["corrected"] is None else Jsonb(row["corrected"], dumps=orjson.dumps)
-            original = Jsonb(row["raw"], dumps=orjson.dumps)
-            copy.write_row((correction_id, number, original, corrected, *(row[name] for name in plain)))
+            copy.write_row((correction_id, number, *(row[name] for name in names)))
 
 
 _REOPEN = """
