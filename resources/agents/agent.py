@@ -27,9 +27,8 @@ from typing import Any
 import structlog
 
 from resources.agents.bus import Bus, BusCallbacks
-from resources.agents.encryption import EncryptPayloads, PayloadCipher
-from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys, encryption_keys_beside
+from resources.agents.identity import KeyFiles, identity_of
+from resources.agents.keys import PublicKeys
 from resources.agents.message import Priority
 from resources.agents.network import Network
 from resources.agents.permissions import Permissions
@@ -40,7 +39,6 @@ from resources.agents.sdk.outgoing import Outgoing
 from resources.agents.sdk.presence import DEGRADED, ONLINE, Card, Presence
 from resources.agents.sdk.subscriptions import Event, EventHandler, Subscriptions
 from resources.agents.sdk.voice import Voice
-from resources.agents.sealing import Sealer, SigningKey
 from resources.agents.seen_store import SeenStore
 from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
@@ -101,25 +99,18 @@ class Agent:
             ConfigError: A key file is missing or wrong.
         """
         self._settings = settings
-        given = settings.public_keys
-        keys = given if isinstance(given, PublicKeys) else PublicKeys(given)
-        signing = SigningKey(settings.private_key)
-        self.agent_id, clock = signing.agent_id, clock or SystemClock()
-        own = settings.encryption_keys or encryption_keys_beside(settings.private_key, self.agent_id)
-        self._role = signing.role
-        cipher = PayloadCipher.of(self.agent_id, own, keys)
-        encrypt: EncryptPayloads = "where_possible" if cipher.can_decrypt else "never"
-        sealer = Sealer(signing, settings.site, clock, cipher=cipher, encrypt=encrypt)
-        self._voice = Voice(sealer, self.agent_id, settings.site, clock)
+        clock = clock or SystemClock()
+        files = KeyFiles(settings.private_key, settings.public_keys, settings.encryption_keys)
+        me = identity_of(files, settings.site, clock, permissions=settings.permissions)
+        self.agent_id, self._role, self._judge = me.agent_id, me.role, me.judge
+        self._voice = Voice(me.sealer, self.agent_id, settings.site, clock)
         self._runtime = runtime or AgentRuntime(Network(), PriorityExecutor())
         self._owns_runtime = runtime is None
         self._stopped = False
         self._offers = Offers(self.agent_id)
         self._subscriptions = Subscriptions(self.agent_id)
-        judge = Judge(keys, settings.site, clock, permissions=settings.permissions, cipher=cipher)
-        self._judge = judge
         jobs = Jobs(self._runtime.executor)
-        self._inbox = Inbox(self._voice, store, judge, jobs, (self._offers, self._subscriptions))
+        self._inbox = Inbox(self._voice, store, self._judge, jobs, (self._offers, self._subscriptions))
         self._outgoing = Outgoing(self._voice, store)
         card = Card(
             settings.agent_name,

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from resources.agents.config import AgentsConfig
-from resources.agents.encryption import PayloadCipher
+from resources.agents.identity import KeyFiles, identity_of
 from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys, encryption_keys_beside, load_encryption_keys
+from resources.agents.keys import PublicKeys, load_encryption_keys
 from resources.agents.refusal_book import RefusalBook
 from resources.agents.refusals import Refusals
 from resources.agents.sealing import Sealer, SendingRules, SigningKey
@@ -32,16 +32,13 @@ def guard_of(config: AgentsConfig, site: str, clock: Clock) -> Guard:
     Raises:
         ConfigError: A key file is missing or wrong.
     """
-    keys = PublicKeys(config.public_keys)
-    own = config.encryption_keys or encryption_keys_beside(config.private_key, config.orchestrator_id)
-    cipher = PayloadCipher.of(config.orchestrator_id, own, keys)
+    me = identity_of(_key_files(config), site, clock, permissions=config.permissions, encrypt=config.encrypt_payloads)
     refusals = Refusals(config.orchestrator_id, clock)
-    return Guard(
-        Judge(keys, site, clock, permissions=config.permissions, cipher=cipher),
-        Sealer(SigningKey(config.private_key), site, clock, cipher=cipher, encrypt=config.encrypt_payloads),
-        refusals,
-        RefusalBook(refusals, site=site, home=gl_home()),
-    )
+    return Guard(me.judge, me.sealer, refusals, RefusalBook(refusals, site=site, home=gl_home()))
+
+
+def _key_files(config: AgentsConfig) -> KeyFiles:
+    return KeyFiles(config.private_key, config.public_keys, config.encryption_keys)
 
 
 def encryption_faults(config: AgentsConfig, agents: Iterable[str]) -> list[str]:
@@ -51,7 +48,7 @@ def encryption_faults(config: AgentsConfig, agents: Iterable[str]) -> list[str]:
         ConfigError: A key file is missing or wrong.
     """
     keys, me = PublicKeys(config.public_keys), config.orchestrator_id
-    own = config.encryption_keys or encryption_keys_beside(config.private_key, me)
+    own = _key_files(config).own_encryption_keys(me)
     held = {} if own is None else load_encryption_keys(own, me)
     published = keys.encryption_key_of(me)
     faults = []

@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from resources.agents.alarm_messages import ROLE
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
-from resources.agents.encryption import PayloadCipher
-from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PublicKeys, encryption_keys_beside
+from resources.agents.identity import KeyFiles, identity_of
+from resources.agents.judge import Verdict
+from resources.agents.keys import PublicKeys
 from resources.agents.message import Message, ResponsePayload
 from resources.agents.network import Network
 from resources.agents.outgoing import Publication
 from resources.agents.refusals import Refusals, RefusedError
-from resources.agents.sealing import Sealer, SigningKey
 from resources.agents.topics import agent_topic, event_topic
 from resources.core.clock import Clock
 from resources.core.errors import ConfigError
@@ -72,18 +71,15 @@ class AlarmSender:
             ConfigError: A key file is missing or wrong, or the key's role is not alarm.
         """
         self._wire, self._callbacks = wire, callbacks
-        key = SigningKey(wire.private_key)
-        self.agent_id = key.agent_id
-        if key.role != ROLE:
+        agents = wire.agents
+        files = KeyFiles(wire.private_key, PublicKeys(agents.public_keys, clock))
+        me = identity_of(files, wire.site, clock, permissions=agents.permissions, encrypt=agents.encrypt_payloads)
+        if me.role != ROLE:
             raise ConfigError(
-                f"private key {wire.private_key}: its role is {key.role}, and alarms need one of role {ROLE}: "
+                f"private key {wire.private_key}: its role is {me.role}, and alarms need one of role {ROLE}: "
                 "make it with `gl agents keys FOLDER --agent NEW_ID --role alarm`"
             )
-        keys, agents = PublicKeys(wire.agents.public_keys, clock), wire.agents
-        own = encryption_keys_beside(wire.private_key, self.agent_id)
-        cipher = PayloadCipher.of(self.agent_id, own, keys)
-        self._sealer = Sealer(key, wire.site, clock, cipher=cipher, encrypt=agents.encrypt_payloads)
-        self._judge = Judge(keys, wire.site, clock, permissions=agents.permissions, cipher=cipher)
+        self.agent_id, self._sealer, self._judge = me.agent_id, me.sealer, me.judge
         self._refusals = Refusals(self.agent_id, clock)
         self._network = Network()
         self._bus = Bus(
