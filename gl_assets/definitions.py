@@ -23,6 +23,7 @@ from gl_assets.event_log_pruning import event_log_pruning_job
 from gl_assets.jobs import build_sensor_readings_job, hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.retention import build_retention_job
+from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
 from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.sensor_readings import build_sensor_readings
@@ -44,9 +45,11 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
     """Return the definitions of a configuration; `resources` replace single ones by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
+        corrected_readings = build_corrected_readings(config)
         return dg.Definitions(
             assets=[
                 build_sensor_readings(config),
+                corrected_readings,
                 build_hourly_readings(config),
                 build_boiler_efficiency(config),
                 *build_erp_assets(config),
@@ -60,6 +63,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 event_log_pruning_job,
                 certificates_job,
                 build_gap_filling_job(config),
+                corrections_job(corrected_readings),
                 build_retention_job(config),
                 build_write_setpoint(config),
                 *build_erp_jobs(config),

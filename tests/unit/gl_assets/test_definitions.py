@@ -41,6 +41,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "agents/command_results",
         "agents/registry",
         "process_heat/boiler_efficiency",
+        "scada/corrected_readings",
         "scada/hourly_readings",
         "scada/sensor_readings",
     ]
