@@ -21,6 +21,8 @@ class AnomaliesConfig(StrictModel):
 
     enabled: bool = True
     """false: nothing is trained and nothing scored."""
+    live: bool = True
+    """false: the collector does not score live readings; stored windows are scored all the same."""
     step: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))] = timedelta(seconds=10)
     """Length of a row: readings of all sensors of an equipment are compared as means over it. Whole seconds."""
     hold: Duration = timedelta(minutes=1)

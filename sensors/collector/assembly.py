@@ -45,6 +45,7 @@ from sensors.collector.supervisor import SourceSupervisor, Surroundings
 
 if TYPE_CHECKING:
     from sensors.collector.alarms.service import Alarms
+    from sensors.collector.anomalies.service import LiveAnomalies
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +138,7 @@ class Collector:
         if reports is not None:
             reports.know(self.buffer.last_known())
         self.alarms = self._make_alarms(catalog)
+        self.anomalies = self._make_anomalies()
         self.pipeline = Pipeline(
             self.buffer,
             flow=self.flow,
@@ -147,7 +149,7 @@ class Collector:
                 for name, source in config.sources.items()
                 if isinstance(source, MqttConfig) and source.is_kept_by_the_broker
             ),
-            observers=(self.live.offer,),
+            observers=(self.live.offer, *([self.anomalies.offer] if self.anomalies is not None else [])),
             alarms=self.alarms,
             reports=reports,
         )
@@ -178,11 +180,23 @@ class Collector:
         )
         if self.mirror is not None:
             self.mirror.events = self.events
+            if self.anomalies is not None:
+                self.mirror.errands.append(self.anomalies.exchange)
         self.connections = (
             ConnectionHealth.of(config, clients, self.states, home=home, clock=self.clock, events=self.events)
             if config.connection_health.enabled
             else None
         )
+
+    def _make_anomalies(self) -> LiveAnomalies | None:
+        """Return what scores live readings, None where no equipment is watched."""
+        own = self.config.anomalies
+        if not own.live or not own.equipment(self.config.tags().values()):
+            return None
+        # a collector that watches nothing does not load what scores
+        from sensors.collector.anomalies.service import LiveAnomalies
+
+        return LiveAnomalies(self.config, home=self._home, clock=self.clock)
 
     def _make_alarms(self, catalog: SensorCatalog) -> Alarms | None:
         """Return what raises alarms, None where none are configured.
@@ -252,8 +266,7 @@ class Collector:
         helpers += [asyncio.create_task(watch.run()) for watch in self.offers.values()]
         if self.alarms is not None:
             helpers.append(asyncio.create_task(self.alarms.tick_forever(lambda name: self.states[name].connected)))
-        if self.connections is not None:
-            helpers.append(asyncio.create_task(self.connections.run()))
+        helpers += [asyncio.create_task(each.run()) for each in (self.connections, self.anomalies) if each is not None]
         disk = asyncio.create_task(self.pipeline.run())
         sources = [asyncio.create_task(s.run(), name=s.state.name) for s in self._supervisors]
         try:
@@ -285,7 +298,7 @@ class Collector:
                 offers=self.offers,
             )
         )
-        for more in (self.certificates, self.alarms, self.connections):
+        for more in (self.certificates, self.alarms, self.connections, self.anomalies):
             if more is not None:
                 registry.register(more)
         pages = Pages(self.contributors, [supervisor.ask for supervisor in self._supervisors], registry, self.clock)

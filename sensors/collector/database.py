@@ -9,7 +9,7 @@ the live view.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -77,6 +77,8 @@ class DatabaseMirror:
         self._watch_registry = watch_registry
         self.events: EventQueue | None = None
         """What waits to be brought to the database; set before `start`."""
+        self.errands: list[Callable[[psycopg.Connection], None]] = []
+        """What else is exchanged in every turn; set before `start`."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._connection: psycopg.Connection | None = None
@@ -149,6 +151,8 @@ class DatabaseMirror:
         self._write_live(connection)
         self._write_gaps(connection)
         self._write_events(connection)
+        for errand in self.errands:
+            errand(connection)
         mark = self._clock.monotonic()
         if self._asked is None or mark - self._asked >= LEDGER_EVERY_S:
             self._asked = mark

@@ -85,7 +85,7 @@ def score_window(
         hold_rows=trained.hold_rows,
     )
     judged = judge_rows(trained, grid.times_us(), values, from_us=to_micros(window_start))
-    rows = tuple(_row(watched, found) for found in anomalies(trained, judged))
+    rows = tuple(row_of(watched, found) for found in anomalies(trained, judged))
     ledger = ScoredWindow(
         equipment=watched.equipment,
         revision=revision,
@@ -96,7 +96,8 @@ def score_window(
     return Scored(watched, judged, rows, ledger)
 
 
-def _row(watched: Watched, found: Anomaly) -> AnomalyRow:
+def row_of(watched: Watched, found: Anomaly) -> AnomalyRow:
+    """Return what is stored of an anomaly of an equipment."""
     return AnomalyRow(
         equipment=watched.equipment,
         kind=found.kind,

@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
 from resources.agents.alarm_messages import ROLE
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
 from resources.agents.identity import KeyFiles, identity_of
-from resources.agents.judge import Verdict
+from resources.agents.judge import Verdict, response_of
 from resources.agents.keys import PublicKeys
-from resources.agents.message import Message, ResponsePayload
+from resources.agents.message import Message
 from resources.agents.network import Network
 from resources.agents.outgoing import Publication
 from resources.agents.refusals import Refusals, RefusedError
@@ -166,12 +165,7 @@ class AlarmSender:
         message = received.message
         if self.agent_id not in message.target_agents or message.correlation_id is None:
             return None
-        try:
-            payload = ResponsePayload.model_validate(message.payload)
-        except ValidationError as error:
-            raise RefusedError(
-                "malformed", "the response's payload is not of the fixed form", claimed=message.source_agent
-            ) from error
+        payload = response_of(message)
         # a repeated answer finds its command answered already: ids need not be kept for that
         if self._judge.verdict(received, None) is Verdict.EXPIRED or payload.status == "expired":
             return None
