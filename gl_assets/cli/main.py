@@ -23,6 +23,11 @@ COMMANDS = {
     "buffer": ("gl_assets.cli.buffer:buffer", "State and replay of the window buffer."),
     "window": ("gl_assets.cli.window:window", "The window length in force; change it over existing history."),
     "tags": ("gl_assets.cli.tags:tags", "Tags: list, and find what a source offers beyond them."),
+    "calibrations": (
+        "gl_assets.cli.calibrations:calibrations",
+        "Certificates of sensors; calibrate stored readings anew after a change.",
+    ),
+    "units": ("gl_assets.cli.units:units", "Convert between units; steam tables."),
     "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
     "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
     "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings and ERP records with their reasons."),

@@ -10,6 +10,7 @@ import pandas as pd
 import psycopg
 
 from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
+from gl_assets.checks.holding import refuse_held
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta
 from gl_assets.process_heat.charts import efficiency_chart, efficiency_table
@@ -41,12 +42,17 @@ class HourOfBoilers:
     connection: psycopg.Connection
 
     def make(self, key: str) -> None:
-        """Compute, store and report one hour."""
+        """Compute, store and report one hour.
+
+        Raises:
+            HeldBackError: A blocking gate of the hour's readings is red and nobody has released it.
+        """
         hour, run_id = parse_partition_key(key), self.context.run.run_id
         with self.connection.transaction():
+            refuse_held(self.connection, HOURLY_READINGS, [key], f"{BOILER_EFFICIENCY.to_user_string()} {key}")
             revision = recorded_revision(self.connection, HOURLY_READINGS.to_user_string(), hour)
             hourly = pd.DataFrame(read_hourly(self.connection, hour, self._sensors()), columns=list(HOURLY_COLUMNS))
-            rows = as_rows(validated(balance_boilers(hourly, self.config.boilers)))
+            rows = as_rows(validated(balance_boilers(hourly, self.config.boilers, self.config.units.atmosphere_kpa)))
             replace_boiler_efficiency(self.connection, hour, rows, site=self.config.site, run_id=run_id)
             name = BOILER_EFFICIENCY.to_user_string()
             record_hour(self.connection, name, hour, revision=revision, rows=len(rows), run_id=run_id)

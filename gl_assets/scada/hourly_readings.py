@@ -9,20 +9,22 @@ import pandas as pd
 import psycopg
 
 from gl_assets.asset_keys import HOURLY_READINGS, SENSOR_READINGS
+from gl_assets.checks.holding import refuse_held
 from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
-from gl_assets.partitions import hour_partitions, quiet_beta, windows_to_hours
+from gl_assets.partitions import hour_partitions, quiet_beta, windows_of_hour, windows_to_hours
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
 from gl_assets.schemas.hourly_readings import HourlyReadings
 from gl_assets.transforms.hourly import to_hourly
-from resources.core.windows import parse_partition_key
+from resources.core.windows import parse_partition_key, partition_key
 from resources.databases.timescale.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
 from resources.databases.timescale.hours import hour_revision, record_hour
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 
 DESCRIPTION = """Every sensor's hour in one row: how many readings, the share of good ones, and minimum, maximum, sum
-and time-weighted mean of the good ones. Made once all windows of the hour are stored and no blocking gate is red, and
-again whenever a late reading raises the revision of one of them."""
+and time-weighted mean of the good ones: calibrated, in the unit the sensor is read in. Made once all windows of the
+hour are stored and no blocking gate is red, and again whenever a late reading raises the revision of one of them or
+they are calibrated anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,17 @@ class HourOfReadings:
         """Roll one hour up and store it.
 
         Raises:
+            HeldBackError: A blocking gate of a window is red and nobody has released it.
             DataError: A sensor's units do not convert into one another.
             pandera.errors.SchemaErrors: The result breaks its schema; nothing of the hour is changed.
         """
-        hour, site = parse_partition_key(key), self.config.site
+        hour, site, air = parse_partition_key(key), self.config.site, self.config.units.atmosphere_kpa
+        windows = [partition_key(start) for start in windows_of_hour(self.config, hour)]
         with self.connection.transaction():
+            refuse_held(self.connection, SENSOR_READINGS, windows, f"{HOURLY_READINGS.to_user_string()} {key}")
             # read before the rows: a window stored meanwhile makes the hour due again
             revision = hour_revision(self.connection, hour, site=site)
-            parts = [roll_up(part) for part in read_hour(self.connection, hour, site=site)]
+            parts = [roll_up(part) for part in read_hour(self.connection, hour, site=site, atmosphere_kpa=air)]
             rows = replace_hour(self.connection, hour, (row for part in parts for row in as_tuples(part)), site=site)
             name = HOURLY_READINGS.to_user_string()
             record_hour(self.connection, name, hour, revision=revision, rows=rows, run_id=self.run_id)

@@ -47,7 +47,7 @@ def refine_window(
     times = times or StepTimes()
     with times.step("normalise"):
         tags = config.tags()
-        sensors = sensor_table(contents.sensors, tags, config.quality.rules)
+        sensors = sensor_table(contents.sensors, tags, config.quality.rules, config.units.atmosphere_kpa)
     with times.step("calibrate"):
         calibrations = Calibrations.of(sensors.sensor_ids, sensors.units, config.calibration_book)
     with times.step("validate"):

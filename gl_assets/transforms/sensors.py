@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.errors import ConfigError
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.quality_rules import RulesConfig
 from resources.core.rules import BIT, RULES, Action, ChosenRule, Rule
 from resources.core.settings import TagConfig
@@ -100,7 +101,12 @@ class _Entry:
     actions: Mapping[ChosenRule, Action] = field(default_factory=dict)
 
 
-def sensor_table(sensors: pa.Table, tags: Mapping[str, TagConfig], rules: RulesConfig | None = None) -> SensorTable:
+def sensor_table(
+    sensors: pa.Table,
+    tags: Mapping[str, TagConfig],
+    rules: RulesConfig | None = None,
+    atmosphere_kpa: float = ATMOSPHERE_KPA,
+) -> SensorTable:
     """Return the sensors of a window with what their tags say.
 
     A tag whose unit was changed since the readings came in still judges them where the old unit can be converted.
@@ -109,9 +115,11 @@ def sensor_table(sensors: pa.Table, tags: Mapping[str, TagConfig], rules: RulesC
         sensors: One row per sensor: sensor_key, sensor_id, unit (collected in), source.
         tags: sensor_id -> tag.
         rules: What follows from a broken rule where the tag does not say; the defaults if left out.
+        atmosphere_kpa: Pressure of the air at the site.
     """
     ids, units = sensors.column("sensor_id").to_pylist(), sensors.column("unit").to_pylist()
-    entries = [_entry(sensor_id, unit, tags.get(sensor_id)) for sensor_id, unit in zip(ids, units, strict=True)]
+    pairs = zip(ids, units, strict=True)
+    entries = [_entry(sensor_id, unit, tags.get(sensor_id), atmosphere_kpa) for sensor_id, unit in pairs]
     keys = sensors.column("sensor_key").to_numpy()
     position = np.full(int(keys.max()) + 1 if len(keys) else 0, -1, dtype=np.int32)
     position[keys] = np.arange(len(keys), dtype=np.int32)
@@ -140,7 +148,7 @@ def sensor_table(sensors: pa.Table, tags: Mapping[str, TagConfig], rules: RulesC
     )
 
 
-def _entry(sensor_id: str, unit: str, tag: TagConfig | None) -> _Entry:
+def _entry(sensor_id: str, unit: str, tag: TagConfig | None, atmosphere_kpa: float) -> _Entry:
     if re.fullmatch(SENSOR_ID_PATTERN, sensor_id) is None:
         return _Entry(unit, f"{sensor_id[:140]!r} is not a sensor_id: letters, digits and _ . : / -", "sensor_id")
     if tag is None:
@@ -149,8 +157,8 @@ def _entry(sensor_id: str, unit: str, tag: TagConfig | None) -> _Entry:
         return _Entry(unit, f"sensor {sensor_id} came as a number, and is configured as text", "type")
     canonical = tag.canonical_unit or tag.unit
     try:
-        factor, offset = conversion(unit, canonical)
-        to_collected, shift = conversion(tag.unit, unit)
+        factor, offset = conversion(unit, canonical, atmosphere_kpa)
+        to_collected, shift = conversion(tag.unit, unit, atmosphere_kpa)
     except ConfigError:
         return _Entry(
             unit,

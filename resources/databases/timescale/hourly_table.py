@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.readings import STATUS_NAMES
+from resources.core.units import conversion
 from resources.databases.timescale.binary import POSTGRES_EPOCH_US, decode_array
 
 MOST_ROWS = 2_000_000
@@ -39,7 +41,8 @@ WHERE o.site = %(site)s GROUP BY 1, 2 ORDER BY 2
 """
 _READINGS = """
 SELECT array_send(array_agg(sensor_key)), array_send(array_agg(time)), array_send(array_agg(coalesce(value, 'NaN'))),
-       array_send(array_agg(status)), array_send(array_agg(origin_key))
+       array_send(array_agg(coalesce(calibrated_value, 'NaN'))), array_send(array_agg(status)),
+       array_send(array_agg(origin_key))
 FROM scada.readings
 WHERE time >= %(start)s AND time < %(end)s AND sensor_key = ANY(%(keys)s) AND origin_key = ANY(%(origins)s)
 """
@@ -52,31 +55,35 @@ class HourColumns:
     time_us: npt.NDArray[np.int64]
     sensor_id: npt.NDArray[Any]
     value: npt.NDArray[np.float64]
-    """NaN: no value."""
+    """Calibrated, in the unit the sensor is read in; NaN: no value."""
     unit: npt.NDArray[Any]
     status: npt.NDArray[Any]
 
 
-def read_hour(connection: psycopg.Connection, hour: datetime, *, site: str) -> Iterator[HourColumns]:
+def read_hour(
+    connection: psycopg.Connection, hour: datetime, *, site: str, atmosphere_kpa: float = ATMOSPHERE_KPA
+) -> Iterator[HourColumns]:
     """Yield the hour's readings of a site, all readings of a sensor together, at most about MOST_ROWS at a time."""
     terms: dict[str, Any] = {"start": hour, "end": hour + _HOUR, "site": site}
     sensors = connection.execute(_COUNTS, terms).fetchall()
-    units: dict[int, str] = dict(
-        connection.execute("SELECT origin_key, unit FROM scada.origins WHERE site = %(site)s", terms).fetchall()
-    )
+    ways = connection.execute(
+        "SELECT origin_key, unit, calibrated_unit FROM scada.origins WHERE site = %(site)s", terms
+    ).fetchall()
+    units: dict[int, str] = {key: unit for key, unit, _ in ways}
+    factors = {key: conversion(unit, calibrated, atmosphere_kpa) for key, unit, calibrated in ways}
     for part in _parts(sensors):
         names = {key: name for key, name, _ in part}
         with connection.cursor(binary=True) as cursor:
             cursor.execute(_READINGS, {**terms, "keys": list(names), "origins": list(units)})
             row = cursor.fetchone()
         assert row is not None  # an aggregate always returns a row
-        keys, times, values, statuses, origins = (
-            decode_array(sent, kind) for sent, kind in zip(row, ("i4", "i8", "f8", "i2", "i4"), strict=True)
+        keys, times, values, calibrated, statuses, origins = (
+            decode_array(sent, kind) for sent, kind in zip(row, ("i4", "i8", "f8", "f8", "i2", "i4"), strict=True)
         )
         yield HourColumns(
             times + POSTGRES_EPOCH_US,
             _named(keys, names),
-            values,
+            _in_own_unit(values, calibrated, origins, factors),
             _named(origins, units),
             np.asarray(STATUS_NAMES, dtype=object)[statuses],
         )
@@ -108,6 +115,23 @@ def _parts(sensors: Sequence[tuple[int, str, int]]) -> Iterator[list[tuple[int, 
         rows += sensor[2]
     if part:
         yield part
+
+
+def _in_own_unit(
+    values: npt.NDArray[np.float64],
+    calibrated: npt.NDArray[np.float64],
+    origins: npt.NDArray[np.int32],
+    factors: Mapping[int, tuple[float, float]],
+) -> npt.NDArray[np.float64]:
+    """Return the calibrated values in the units that the sensors are read in.
+
+    A value that no calibration has changed comes back as it is, to the last digit.
+    """
+    found, positions = np.unique(origins, return_inverse=True)
+    terms = np.array([factors[key] for key in found.tolist()], dtype=np.float64).reshape(-1, 2)
+    factor, offset = terms[positions, 0], terms[positions, 1]
+    back = (calibrated - offset) / factor
+    return np.asarray(np.where(values * factor + offset == calibrated, values, back))
 
 
 def _named(keys: npt.NDArray[np.int32], names: dict[int, str]) -> npt.NDArray[Any]:

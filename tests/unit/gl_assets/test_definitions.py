@@ -62,6 +62,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "closed_windows_sensor",
         "gaps_sensor",
         "hour_complete_sensor",
+        "recalibrations_sensor",
         "run_failure_sensor",
     ]
     checks = {key.name for key in repository.asset_graph.asset_check_keys}

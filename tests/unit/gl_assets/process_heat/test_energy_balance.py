@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from gl_assets.process_heat.energy_balance import balance_boilers, steam_enthalpy, water_enthalpy
+from gl_assets.process_heat.energy_balance import balance_boilers
 from resources.core.errors import ConfigError
+from resources.core.steam import steam_enthalpy, water_enthalpy
 from resources.integrations import BoilerConfig
 
 BOILER = BoilerConfig(
