@@ -26,6 +26,7 @@ from gl_assets.retention import build_retention_job
 from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
 from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
+from gl_assets.scada.recalibration_job import build_recalibration_job
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from gl_assets.scada.write_setpoint import build_write_setpoint
 from gl_assets.schedules import build_upkeep_schedules
@@ -37,6 +38,7 @@ from sensors.triggers.closed_windows import build_closed_windows_sensor
 from sensors.triggers.erp_changes import build_erp_changes_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
 from sensors.triggers.hourly_efficiency import build_efficiency_sensor
+from sensors.triggers.recalibrations import build_recalibrations_sensor
 from sensors.triggers.run_failure import build_run_failure_sensor
 from sensors.triggers.unfilled_gaps import build_gaps_sensor
 
@@ -63,6 +65,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 event_log_pruning_job,
                 certificates_job,
                 build_gap_filling_job(config),
+                build_recalibration_job(config),
                 corrections_job(corrected_readings),
                 build_retention_job(config),
                 build_write_setpoint(config),
@@ -81,6 +84,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             sensors=[
                 build_closed_windows_sensor(config),
                 build_gaps_sensor(config),
+                build_recalibrations_sensor(config),
                 build_hour_complete_sensor(config),
                 build_run_failure_sensor(config),
                 *([build_alarm_events_sensor(config)] if config.alarms is not None else []),
