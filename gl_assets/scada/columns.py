@@ -70,7 +70,7 @@ ANOMALY_MODELS_COLUMNS = _schema(
     ("fingerprint", "text", "Of what the configuration said: sensors, units and parameters."),
     ("model", "jsonb", "The detectors as plain data."),
     ("sensors", "text[]", "The sensors that are judged."),
-    ("left_out", "jsonb", "Sensor that is not judged together with the others -> why."),
+    ("left_out", "jsonb", "Sensor that is not judged -> why."),
     ("trained_from", "timestamptz", "First row they were trained on."),
     ("trained_to", "timestamptz", "End of the last."),
     ("rows", "bigint", "Rows with a good value of every sensor."),
@@ -91,5 +91,36 @@ ANOMALIES_COLUMNS = _schema(
     ("model_version", "int", "The detectors that found it."),
     ("found_by", "text", "asset, or collector: found live in a window that is not scored yet."),
     ("window_start", "timestamptz", "Start of its window."),
+    ("site", "text", "The site."),
+)
+
+ENERGY_INTENSITY_COLUMNS = _schema(
+    ("consumer", "text", "The consumer, as configured under `energy.consumers`."),
+    ("day", "date", "The day, in `energy.time_zone`."),
+    ("basis", "text", "booked or measured: what the intensity is made from; null where there is none."),
+    ("energy_kwh", "float8", "Energy used, all types together."),
+    ("product_t", "float8", "What was made of it, tonnes."),
+    ("intensity_kwh_per_t", "float8", "energy_kwh over product_t."),
+    ("booked_energy_kwh", "float8", "Energy as the ERP has it."),
+    ("booked_product_t", "float8", "Product as the ERP has it."),
+    ("measured_energy_kwh", "float8", "Fuel as measured, in the hours in which fuel and steam are known."),
+    ("measured_product_t", "float8", "Steam as measured, in the same hours."),
+    ("measured_hours", "int4", "How many hours these are."),
+    ("good_share", "float8", "Mean of the hours' lower good share of the two sensors."),
+    ("reason", "text", "Why there is no intensity."),
+    ("site", "text", "The site."),
+)
+
+ENERGY_COST_COLUMNS = _schema(
+    ("consumer", "text", "The consumer, as configured under `energy.consumers`."),
+    ("day", "date", "The day, in `energy.time_zone`."),
+    ("energy_type", "text", "natural_gas, electricity, ..."),
+    ("basis", "text", "booked or measured."),
+    ("energy_kwh", "float8", "Energy used."),
+    ("price_per_kwh", "float8", "Its price, from `energy.types`."),
+    ("cost", "float8", "energy_kwh times price_per_kwh."),
+    ("cost_per_t", "float8", "Cost per tonne of what was made."),
+    ("currency", "text", "Currency of price and cost, ISO 4217."),
+    ("reason", "text", "Why there is no cost."),
     ("site", "text", "The site."),
 )

@@ -72,10 +72,12 @@ def anomalies_table(rows: Sequence[AnomalyRow]) -> dg.MarkdownMetadataValue:
 
 def sensors_table(training: Training) -> dg.MarkdownMetadataValue:
     """Return how each sensor of an equipment is judged, as a table."""
-    model, lines = training.trained.multivariate, ["| sensor | judged together with the others |", "|---|---|"]
+    model, lines = training.trained.multivariate, ["| sensor | judged |", "|---|---|"]
     for place, name in enumerate(model.names):
         own = np.flatnonzero(model.features.sensor == place)
-        if not len(own):
+        if name in model.wandering:
+            told = "by how suddenly it leaves its own course"
+        elif not len(own):
             told = f"no: {training.stored.left_out.get(name, '')}"
         elif np.count_nonzero(model.features.weights[:, own[0]]) > 1:
             told = "by its deviation from what the others make expect"

@@ -2,8 +2,8 @@
 
 Plain T2 with Q, the usual detector of process monitoring, takes its limit from a distribution of independent rows and
 raises false alarms when the plant wanders ever so slightly. Here the sensors that wander are parted from those that do
-not (`features`), rows are smoothed before they are compared, and the limit is what normal rows reach that training has
-not seen; an anomaly stands until the distance is back at its mean.
+not (`features`) and judged by their own course (`course`), rows are smoothed before they are compared, and the limit is
+what normal rows reach that training has not seen; an anomaly stands until the distance is back at its mean.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gl_assets.transforms.anomaly.course import learn_course
 from gl_assets.transforms.anomaly.features import Floats, choose_features
 from gl_assets.transforms.anomaly.model import Model
 from gl_assets.transforms.anomaly.settings import DetectorSettings
@@ -45,7 +46,8 @@ class Detector:
                 f"value: there are {len(clean)} of {len(values)}; train it over a longer span"
             )
         features = choose_features(clean, settings)
-        smoothed = trailing_mean(features.of(clean), settings.smoothing_rows)[0][settings.smoothing_rows - 1 :]
+        smoothed = _smoothed(features.of(clean), settings)
+        wandering = _smoothed((clean - features.center)[:, features.wandering], settings)
         mean, precision = _normal(smoothed, settings.shrinkage)
         return Model(
             names=tuple(names),
@@ -54,9 +56,19 @@ class Detector:
             precision=precision,
             limit=_limit(smoothed, settings),
             release=1.0,
+            course=learn_course(
+                wandering,
+                features.wandering,
+                memory_rows=settings.memory_rows,
+                confidence=settings.confidence,
+            ),
             smoothing_rows=settings.smoothing_rows,
             trained_rows=len(clean),
         )
+
+
+def _smoothed(values: Floats, settings: DetectorSettings) -> Floats:
+    return trailing_mean(values, settings.smoothing_rows)[0][settings.smoothing_rows - 1 :]
 
 
 def _normal(smoothed: Floats, shrinkage: float) -> tuple[Floats, Floats]:

@@ -31,6 +31,8 @@ class Anomaly:
     kind: Kind
     time_us: int
     """Beginning of its first row; of a change of level the row in which it became certain."""
+    until_us: int
+    """End of its last row."""
     sensor_id: str
     """The sensor it is of; of several together the one that contributes most."""
     value: float | None
@@ -108,12 +110,13 @@ def _multivariate(trained: Trained, judged: Judged) -> list[Anomaly]:
             Anomaly(
                 "multivariate",
                 int(judged.times_us[begin]),
+                int(judged.times_us[end - 1]) + trained.step_us,
                 trained.names[first],
                 _number(judged.values[peak, first]),
                 _number(model.features.center[first]),
                 _number(scores.statistic[peak] / scores.limit) or 0.0,
                 {
-                    **_until(trained, judged, begin, end),
+                    "rows": end - begin,
                     "statistic": _number(scores.statistic[peak]),
                     "limit": scores.limit,
                     "contributions": _told(trained.names, shares),
@@ -133,11 +136,12 @@ def _outliers(trained: Trained, judged: Judged) -> list[Anomaly]:
                 Anomaly(
                     "outlier",
                     int(judged.times_us[begin]),
+                    int(judged.times_us[end - 1]) + trained.step_us,
                     trained.names[sensor],
                     _number(judged.values[peak, sensor]),
                     _number(judged.deviations.expected[peak, sensor]),
                     distance / float(limits[sensor]),
-                    {**_until(trained, judged, begin, end), "deviations": distance, "limit": float(limits[sensor])},
+                    {"rows": end - begin, "deviations": distance, "limit": float(limits[sensor])},
                 )
             )
     return found
@@ -147,30 +151,24 @@ def _level_changes(trained: Trained, judged: Judged) -> list[Anomaly]:
     limits, found = trained.limits.level, []
     for row, sensor in np.argwhere(judged.level_changed).tolist():
         distance = float(judged.deviations.level[row, sensor])
+        changed_us = int(judged.times_us[row]) - (LEVEL_ROWS - 1) * trained.step_us
         found.append(
             Anomaly(
                 "level_change",
                 int(judged.times_us[row]),
+                int(judged.times_us[row]) + trained.step_us,
                 trained.names[sensor],
                 _number(judged.deviations.level_after[row, sensor]),
                 _number(judged.deviations.level_before[row, sensor]),
                 distance / float(limits[sensor]),
                 {
-                    "changed_at": _told_time(int(judged.times_us[row]) - (LEVEL_ROWS - 1) * trained.step_us),
+                    "changed_at": from_micros(changed_us).isoformat(),
                     "deviations": distance,
                     "limit": float(limits[sensor]),
                 },
             )
         )
     return found
-
-
-def _until(trained: Trained, judged: Judged, begin: int, end: int) -> dict[str, Any]:
-    return {"until": _told_time(int(judged.times_us[end - 1]) + trained.step_us), "rows": end - begin}
-
-
-def _told_time(time_us: int) -> str:
-    return from_micros(time_us).isoformat()
 
 
 def _mean_shares(contributions: Floats, statistic: Floats) -> Floats:

@@ -1,15 +1,15 @@
-"""What of each sensor is judged: itself, its deviation from the others, or nothing.
+"""What of each sensor is judged: itself, its deviation from the others, its own course, or nothing.
 
 A sensor that is steady in training is judged by itself. One that wanders (its variance lies between blocks of rows, not
 within) is judged by its deviation from what the other sensors make expect, where they explain it in rows held out; a
-load-driven plant consists of such sensors. One that wanders by itself, or never changes, is left out with the reason.
-Either way a feature is a linear combination of the sensors, so that all features are one matrix product.
+load-driven plant consists of such sensors. Either way a feature is a linear combination of the sensors, so that all
+features are one matrix product. One that wanders by itself is judged by its own course (`course`); of one that never
+changed nothing can be said.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,6 @@ import numpy.typing as npt
 from gl_assets.transforms.anomaly.settings import DetectorSettings
 
 Floats = npt.NDArray[np.float64]
-
-Reason = Literal["constant", "wanders"]
 
 _EXPLAINED = 0.5
 """Least share of its variance that the others must explain of a wandering sensor, in rows held out."""
@@ -34,8 +32,10 @@ class Features:
     """Sensors x features."""
     sensor: npt.NDArray[np.intp]
     """Position of the sensor that each feature stands for."""
-    left_out: dict[int, Reason]
-    """Position of a sensor without feature -> why."""
+    wandering: npt.NDArray[np.intp]
+    """Positions of the sensors that wander by themselves."""
+    constant: npt.NDArray[np.intp]
+    """Positions of the sensors that never changed."""
 
     def of(self, values: Floats) -> Floats:
         """Return the features of rows; NaN where a sensor that a feature needs is missing."""
@@ -71,24 +71,24 @@ def choose_features(values: Floats, settings: DetectorSettings) -> Features:
     spread = values.std(axis=0)
     # 1e-9 of the level is what is left of a constant by rounding
     moves = spread > 1e-9 * np.maximum(np.abs(center), 1e-9)
-    left_out: dict[int, Reason] = {int(n): "constant" for n in np.flatnonzero(~moves)}
     moving = np.flatnonzero(moves)
     scaled = (values[:, moving] - center[moving]) / spread[moving]
     slow = slow_shares(scaled, settings.blocks) >= settings.slow_share
-    columns, owners = [], []
+    columns, owners, wandering = [], [], []
     for n, sensor in enumerate(moving):
         column = np.zeros(values.shape[1])
         column[sensor] = 1.0
         if slow[n]:
             factors = _explained_by_others(scaled, n, settings)
             if factors is None:
-                left_out[int(sensor)] = "wanders"
+                wandering.append(sensor)
                 continue
             column[moving] -= factors * spread[sensor] / spread[moving]
         columns.append(column)
         owners.append(sensor)
     weights = np.stack(columns, axis=1) if columns else np.zeros((values.shape[1], 0))
-    return Features(center, weights, np.array(owners, dtype=np.intp), left_out)
+    positions = (np.array(found, dtype=np.intp) for found in (owners, wandering, np.flatnonzero(~moves)))
+    return Features(center, weights, *positions)
 
 
 def _explained_by_others(scaled: Floats, own: int, settings: DetectorSettings) -> Floats | None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gl_assets.transforms.anomaly.course import Course, Position, follow
 from gl_assets.transforms.anomaly.features import Features, Floats
 from gl_assets.transforms.anomaly.statistics import distances, hysteresis, trailing_mean
 from resources.core.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 """Of the JSON text; a model of another one has to be trained again."""
 
 _LEAST_SHARE = 0.5
@@ -25,7 +26,7 @@ class Scores:
     """What a detector says of rows."""
 
     statistic: Floats
-    """Squared distance of each row from normal, 1 on average in training; NaN: not enough values to judge."""
+    """Squared distance of each row from normal, about 1 in training; NaN: not enough values to judge."""
     limit: float
     """An anomaly begins above it."""
     is_anomalous: npt.NDArray[np.bool_]
@@ -48,13 +49,25 @@ class Model:
     """An anomaly begins where the statistic rises above it."""
     release: float
     """An anomaly ends where the statistic falls below it: the mean in normal operation."""
+    course: Course
+    """Of the sensors that wander by themselves."""
     smoothing_rows: int
     trained_rows: int
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Sensor that is not judged -> why: it is constant, or wanders by itself."""
-        return {self.names[n]: reason for n, reason in sorted(self.features.left_out.items())}
+        """Sensor that is not judged -> why."""
+        return {self.names[n]: "constant" for n in self.features.constant.tolist()}
+
+    @property
+    def wandering(self) -> list[str]:
+        """The sensors that are judged by their own course."""
+        return [self.names[n] for n in self.features.wandering.tolist()]
+
+    @property
+    def settling_rows(self) -> int:
+        """Rows after which a stream that begins anew says what one that has always run says, or nearly."""
+        return 2 * self.course.memory_rows
 
     def score(self, values: Floats) -> Scores:
         """Return what the detector says of rows in order of time, none known before them.
@@ -72,10 +85,14 @@ class Model:
             "center": self.features.center.tolist(),
             "weights": self.features.weights.tolist(),
             "sensor": self.features.sensor.tolist(),
-            "left_out": {str(n): reason for n, reason in self.features.left_out.items()},
+            "wandering": self.features.wandering.tolist(),
+            "constant": self.features.constant.tolist(),
+            "course_precision": self.course.precision.tolist(),
+            "course_limit": _finite(self.course.limit),
+            "memory_rows": self.course.memory_rows,
             "mean": self.mean.tolist(),
             "precision": self.precision.tolist(),
-            "limit": self.limit if np.isfinite(self.limit) else None,  # JSON knows no infinity
+            "limit": _finite(self.limit),
             "release": self.release,
             "smoothing_rows": self.smoothing_rows,
             "trained_rows": self.trained_rows,
@@ -106,15 +123,23 @@ class Model:
             center=np.array(plain["center"], dtype=np.float64),
             weights=np.array(plain["weights"], dtype=np.float64).reshape(len(names), len(sensor)),
             sensor=sensor,
-            left_out={int(n): reason for n, reason in plain["left_out"].items()},
+            wandering=np.array(plain["wandering"], dtype=np.intp),
+            constant=np.array(plain["constant"], dtype=np.intp),
+        )
+        course = Course(
+            sensor=features.wandering,
+            precision=_square(plain["course_precision"], len(features.wandering)),
+            limit=_or_infinite(plain["course_limit"]),
+            memory_rows=int(plain["memory_rows"]),
         )
         return cls(
             names=names,
             features=features,
             mean=np.array(plain["mean"], dtype=np.float64),
-            precision=np.array(plain["precision"], dtype=np.float64),
-            limit=float("inf") if plain["limit"] is None else float(plain["limit"]),
+            precision=_square(plain["precision"], len(sensor)),
+            limit=_or_infinite(plain["limit"]),
             release=float(plain["release"]),
+            course=course,
             smoothing_rows=int(plain["smoothing_rows"]),
             trained_rows=int(plain["trained_rows"]),
         )
@@ -123,13 +148,14 @@ class Model:
 class Stream:
     """Scores the rows of one equipment in order of time, in batches of any length, as if all had come at once.
 
-    Its memory is the rows that the trailing mean still needs, and whether an anomaly stands.
+    Its memory is the rows that the trailing mean still needs, where wandering sensors stand, and what stands.
     """
 
     def __init__(self, model: Model) -> None:
         """Begin with nothing known."""
         self.model = model
-        self._recent = np.empty((0, model.features.weights.shape[1]))
+        self._recent = np.empty((0, model.features.weights.shape[1] + len(model.features.wandering)))
+        self._position = Position.unknown(model.course)
         self._stands = False
 
     def push(self, values: Floats) -> Scores:
@@ -138,20 +164,59 @@ class Stream:
         Args:
             values: Rows x sensors as the model's `names`; NaN: no value.
         """
-        model = self.model
-        features = np.concatenate([self._recent, model.features.of(np.asarray(values, dtype=np.float64))])
-        before = len(self._recent)
-        smoothed, counts = trailing_mean(features, model.smoothing_rows)
-        self._recent = features[max(len(features) - model.smoothing_rows + 1, 0) :]
+        model, values = self.model, np.asarray(values, dtype=np.float64)
+        wandering = model.features.wandering
+        judged = np.concatenate(
+            [model.features.of(values), values[:, wandering] - model.features.center[wandering]], axis=1
+        )
+        rows = np.concatenate([self._recent, judged])
+        before, count = len(self._recent), model.features.weights.shape[1]
+        smoothed, counts = (part[before:] for part in trailing_mean(rows, model.smoothing_rows))
+        self._recent = rows[max(len(rows) - model.smoothing_rows + 1, 0) :]
+        steady = self._steady(smoothed[:, :count], counts[:, :count])
+        return self._with_course(steady, np.where(counts[:, count:] > 0, smoothed[:, count:], np.nan))
+
+    def _steady(self, smoothed: Floats, counts: Floats) -> Scores:
+        """Return what is said of the features."""
+        model, known = self.model, counts > 0
         # fewer values make a mean less sure: its deviation counts for less, as of independent values
-        deviations = (smoothed[before:] - model.mean) * np.sqrt(counts[before:] / model.smoothing_rows)
-        known = counts[before:] > 0
+        deviations = (smoothed - model.mean) * np.sqrt(counts / model.smoothing_rows)
         statistic, shares = distances(deviations, known, model.precision)
-        contributions = np.zeros((len(shares), len(model.names)))
-        contributions[:, model.features.sensor] = shares
         if known.shape[1]:
             statistic[known.mean(axis=1) < _LEAST_SHARE] = np.nan
         standing = hysteresis(statistic, model.limit, model.release, stands=self._stands)
         if len(standing):
             self._stands = bool(standing[-1])
+        contributions = np.zeros((len(shares), len(model.names)))
+        contributions[:, model.features.sensor] = shares
         return Scores(statistic, model.limit, standing, contributions)
+
+    def _with_course(self, steady: Scores, smoothed: Floats) -> Scores:
+        """Return what is said of both: the distance of whichever is further beyond its limit, and what explains it."""
+        course = self.model.course
+        found = follow(course, smoothed, self._position)
+        if not len(course.sensor):
+            return steady
+        # an infinite limit is that of nothing to judge
+        limit = steady.limit if np.isfinite(steady.limit) else 1.0
+        scaled = found.statistic / course.limit * limit
+        further = ~(scaled <= steady.statistic) & ~np.isnan(scaled)
+        shares = distances(found.deviations, np.ones(smoothed.shape, dtype=bool), course.precision)[1]
+        contributions = steady.contributions.copy()
+        contributions[further] = 0.0
+        contributions[np.ix_(further, course.sensor)] = shares[further]
+        statistic = np.where(further, scaled, steady.statistic)
+        return Scores(statistic, limit, steady.is_anomalous | found.stands, contributions)
+
+
+def _finite(value: float) -> float | None:
+    """Return a number as JSON can hold it: infinity becomes null."""
+    return value if np.isfinite(value) else None
+
+
+def _or_infinite(value: float | None) -> float:
+    return float("inf") if value is None else float(value)
+
+
+def _square(values: list[list[float]], size: int) -> Floats:
+    return np.array(values, dtype=np.float64).reshape(size, size)

@@ -13,7 +13,7 @@ class DetectorSettings:
 
     smoothing_rows: int = 10
     """Rows of the trailing mean: small lasting shifts rise above the noise, single outliers sink into it."""
-    slow_share: float = 0.5
+    slow_share: float = 0.3
     """A sensor whose variance lies to this share between blocks wanders: what it wandered to in training says nothing
     about where it will be later."""
     blocks: int = 10
@@ -33,6 +33,11 @@ class DetectorSettings:
                 f"detector settings {self}: smoothing_rows is at least 1, blocks and folds 2, slow_share in (0, 1], "
                 "shrinkage in [0, 1), confidence in (0, 1)"
             )
+
+    @property
+    def memory_rows(self) -> int:
+        """Rows that wandering sensors are compared with: several of the means that are compared."""
+        return 10 * self.smoothing_rows
 
     @property
     def least_rows(self) -> int:

@@ -13,12 +13,13 @@ def trailing_mean(features: Floats, rows: int) -> tuple[Floats, Floats]:
 
     A mean of no value is 0.
     """
-    padded = np.concatenate([np.full((rows - 1, features.shape[1]), np.nan), features])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, rows, axis=0) if len(features) else features[..., None]
-    known = ~np.isnan(windows)
-    counts = known.sum(axis=2).astype(np.float64)
-    # not a running sum: it would carry the rounding of a large value on for ever
-    sums = np.where(known, windows, 0.0).sum(axis=2)
+    known = ~np.isnan(features)
+    values = np.where(known, features, 0.0)
+    sums, counts = np.zeros(features.shape), np.zeros(features.shape)
+    # row by row of the window, not a running sum: that would carry the rounding of a large value on for ever
+    for age in range(min(rows, len(features))):
+        sums[age:] += values[: len(values) - age]
+        counts[age:] += known[: len(known) - age]
     return sums / np.maximum(counts, 1.0), counts
 
 

@@ -36,7 +36,7 @@ class Trained:
     @property
     def lead_rows(self) -> int:
         """Rows before the first one that is to be judged: what both detectors look back on, and time to settle."""
-        return self.hold_rows + max(10 * self.multivariate.smoothing_rows, 2 * LEVEL_ROWS, OUTLIER_ROWS + 1)
+        return self.hold_rows + max(self.multivariate.settling_rows, 2 * LEVEL_ROWS, OUTLIER_ROWS + 1)
 
     @classmethod
     def fit(cls, values: Floats, names: Sequence[str], *, detector: Detector, step_us: int, hold_rows: int) -> Trained:

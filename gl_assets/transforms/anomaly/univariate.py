@@ -26,6 +26,12 @@ LEAST_LIMIT = 6.0
 MARGIN = 1.5
 """What a sensor's greatest distance in clean rows is multiplied with: longer recordings reach further."""
 
+MOST_ROWS = 20_000
+"""Latest rows that limits are learnt from: medians of more take longer than they teach."""
+
+_AT_ONCE = 2_000_000
+"""Values that medians are taken of at once: a week of rows would need gigabytes."""
+
 _CONSISTENT = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -59,6 +65,7 @@ def learn_limits(values: Floats) -> Limits:
 
     A sensor that never changed has none.
     """
+    values = values[-MOST_ROWS:]
     resolution = _resolution(values)
     found = deviations(values, resolution)
     # of a sensor that never changed nothing is known about how it does
@@ -118,10 +125,12 @@ def _filled(values: Floats) -> Floats:
 def _rolling(values: Floats, rows: int) -> tuple[Floats, Floats]:
     """Return median and median absolute deviation of each row and those before it, `rows` in all; NaN before that."""
     medians, spreads = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
-    if len(values) >= rows:
-        windows = np.lib.stride_tricks.sliding_window_view(values, rows, axis=0)
-        medians[rows - 1 :] = np.median(windows, axis=2)
-        spreads[rows - 1 :] = np.median(np.abs(windows - medians[rows - 1 :, :, None]), axis=2)
+    part = max(_AT_ONCE // (rows * max(values.shape[1], 1)), 1)
+    for begin in range(rows - 1, len(values), part):
+        end = min(begin + part, len(values))
+        windows = np.lib.stride_tricks.sliding_window_view(values[begin - rows + 1 : end], rows, axis=0)
+        medians[begin:end] = np.median(windows, axis=2)
+        spreads[begin:end] = np.median(np.abs(windows - medians[begin:end, :, None]), axis=2)
     return medians, spreads
 
 

@@ -25,7 +25,7 @@ class StoredModel:
     trained_to: datetime
     rows: int
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Sensor of the equipment that is not judged together with the others -> why."""
+    """sensor of the equipment that is not judged -> why."""
     version: int = 0
     """From 1 on; 0: not stored yet."""
     trained_at: datetime | None = None

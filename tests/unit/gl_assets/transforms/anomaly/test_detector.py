@@ -42,7 +42,7 @@ def test_score_when_sensors_that_move_alike_part_then_it_is_an_anomaly_though_ea
 def test_fit_when_sensors_follow_a_load_then_they_are_judged_by_their_deviation_from_it():
     values = load_driven()
     model = Detector().fit(values[:800], NAMES)
-    assert model.left_out == {"vibration": "wanders"}
+    assert (model.wandering, model.left_out) == (["vibration"], {})
     rows = values[800:].copy()
     rows[100:, 1] += 3.0
     scores = model.score(rows)
@@ -50,11 +50,36 @@ def test_fit_when_sensors_follow_a_load_then_they_are_judged_by_their_deviation_
     assert scores.is_anomalous[115:].all()
 
 
-def test_fit_when_a_deviation_from_the_others_wanders_too_then_the_sensor_is_left_out():
+def test_fit_when_a_deviation_from_the_others_wanders_too_then_the_sensor_has_its_own_course():
     source = np.random.default_rng(3)
     load, own = (np.cumsum(source.normal(size=(1_000, 1)), axis=0) for _ in range(2))
     values = np.column_stack([load, load + 0.1 * own])
-    assert set(Detector().fit(values, NAMES[:2]).left_out.values()) == {"wanders"}
+    assert Detector().fit(values, NAMES[:2]).wandering == list(NAMES[:2])
+
+
+def test_score_when_a_wandering_sensor_leaves_its_course_then_it_is_an_anomaly_until_it_has_a_new_one():
+    values = load_driven(rows=1_500)
+    model = Detector().fit(values[:800], NAMES)
+    rows = values[800:].copy()
+    rows[300:, 3] += 80.0
+    scores = model.score(rows)
+    assert scores.is_anomalous[:295].mean() < 0.1
+    assert scores.is_anomalous[305:350].all()
+    assert (scores.contributions[305:350].argmax(axis=1) == 3).all()
+    # the mean follows, slowly
+    assert not model.score(np.concatenate([rows, np.repeat(rows[-1:], 3_000, axis=0)])).is_anomalous[-1]
+
+
+def test_score_when_all_sensors_wander_then_they_are_judged_by_their_course():
+    own = np.cumsum(np.random.default_rng(5).normal(size=(900, 2)), axis=0)
+    model = Detector().fit(own[:500], NAMES[:2])
+    rows = own[500:].copy()
+    rows[300:, 1] -= 100.0
+    rows[200:250, 0] = np.nan
+    scores = model.score(rows)
+    assert scores.is_anomalous[305:].any()
+    assert not scores.is_anomalous[:295].any()
+    assert Model.from_json(model.to_json()).score(rows).statistic[350] == scores.statistic[350]
 
 
 def test_fit_when_a_sensor_never_changes_then_it_is_left_out():
@@ -108,7 +133,7 @@ def test_score_when_there_are_no_rows_then_nothing_is_said():
 def test_model_when_written_as_json_and_read_then_scores_are_the_same():
     model, rows = Detector().fit(load_driven(), NAMES), load_driven(seed=9)
     again = Model.from_json(model.to_json())
-    assert again.left_out == model.left_out
+    assert (again.left_out, again.wandering) == (model.left_out, model.wandering)
     np.testing.assert_array_equal(again.score(rows).statistic, model.score(rows).statistic)
 
 
@@ -129,6 +154,7 @@ def test_settings_when_no_detector_can_be_made_of_them_then_they_are_refused(wro
 
 
 _MODEL = Detector().fit(steady(), NAMES)
+_WANDERING = Detector().fit(load_driven(), NAMES)
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,10 +164,12 @@ def test_stream_when_rows_come_in_any_batches_then_the_scores_are_those_of_all_a
     rows[150:] += 3.0
     spots = np.random.default_rng(seed).integers(0, rows.size, holes)
     rows.flat[spots] = np.nan
-    stream, whole = Stream(_MODEL), _MODEL.score(rows)
-    parts = [stream.push(part) for part in np.split(rows, sorted(cuts))]
-    for name in ("statistic", "is_anomalous", "contributions"):
-        np.testing.assert_allclose(np.concatenate([getattr(p, name) for p in parts]), getattr(whole, name), atol=1e-12)
+    for model in (_MODEL, _WANDERING):
+        stream, whole = Stream(model), model.score(rows)
+        parts = [stream.push(part) for part in np.split(rows, sorted(cuts))]
+        for name in ("statistic", "is_anomalous", "contributions"):
+            found = np.concatenate([getattr(part, name) for part in parts])
+            np.testing.assert_allclose(found, getattr(whole, name), atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
