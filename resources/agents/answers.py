@@ -8,15 +8,14 @@ from collections.abc import Callable
 from queue import PriorityQueue
 
 import psycopg
-from pydantic import ValidationError
 
 from resources.agents import outbox
 from resources.agents.bus import Arrived
 from resources.agents.desk import Desk
 from resources.agents.entries import Answer
-from resources.agents.judge import Verdict
+from resources.agents.judge import Verdict, response_of
 from resources.agents.message import PRIORITIES, Message, ResponsePayload
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import RefusedError, refused
 from resources.agents.tokens import Received
 
 _MOST_TARGETS_KEPT = 10_000
@@ -53,17 +52,14 @@ class Answers:
         """
         message = received.message
         if message.correlation_id is None or self._desk.orchestrator_id not in message.target_agents:
-            raise _refused("not_a_target", "the response is not addressed to the orchestrator", received)
-        try:
-            payload = ResponsePayload.model_validate(message.payload)
-        except ValidationError as error:
-            raise _refused("malformed", "the response's payload is not of the fixed form", received) from error
+            raise refused("not_a_target", "the response is not addressed to the orchestrator", received.message)
+        payload = response_of(message)
         targets = self._targets.get(message.correlation_id)
         if targets is None:
             self._questions.put((PRIORITIES.index(message.priority), next(self._numbers), received, arrived))
             return
         if message.source_agent not in targets:
-            raise _refused("not_a_target", "the sender is not a target of the command it answers", received)
+            raise refused("not_a_target", "the sender is not a target of the command it answers", received.message)
         self._decide(received, payload, arrived)
 
     def look_up(self, connection: psycopg.Connection, refuse: Callable[[RefusedError, Arrived], None]) -> None:
@@ -80,7 +76,7 @@ class Answers:
         assert received.message.correlation_id is not None
         command = outbox.load(connection, received.message.correlation_id)
         if command is None or command.source_agent != self._desk.orchestrator_id:
-            raise _refused("not_a_target", "the response answers no command of this orchestrator", received)
+            raise refused("not_a_target", "the response answers no command of this orchestrator", received.message)
         self.expect(command)
 
     def _decide(self, received: Received, payload: ResponsePayload, arrived: Arrived) -> None:
@@ -91,7 +87,7 @@ class Answers:
             return
         if verdict is Verdict.EXPIRED:
             # the agent keeps the answer: it comes again when its command does
-            raise _refused("expired", "the response came after its expiry", received)
+            raise refused("expired", "the response came after its expiry", received.message)
         seen = desk.seen.keep(received)
         assert message.correlation_id is not None
         if payload.status == "expired":
@@ -116,7 +112,3 @@ class Answers:
         desk.recorder.answered(answer, seen, done=closed.done, after=after, enough=bool(closed.not_awaited))
         if closed.frees:
             self._send_due()
-
-
-def _refused(reason: str, detail: str, received: Received) -> RefusedError:
-    return RefusedError(reason, detail, claimed=received.message.source_agent)

@@ -9,7 +9,7 @@ from jsonschema.protocols import Validator
 
 from resources.agents.config import EVENT_TOPICS, TopicConfig
 from resources.agents.message import Message
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.agents.schemas import schema_fault, validator_of
 from resources.core.errors import DataError
 
@@ -43,7 +43,7 @@ class EventTopics:
         """
         fault = self.fault(message.topic, message.payload)
         if fault is not None:
-            raise RefusedError(*fault, claimed=message.source_agent)
+            raise refused(*fault, message)
 
     def refuse_sending(self, message: Message) -> None:
         """Refuse to send an event that is none of this site.

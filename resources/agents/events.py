@@ -15,7 +15,7 @@ from resources.agents.event_topics import EventTopics
 from resources.agents.judge import Verdict
 from resources.agents.message import Message, Priority
 from resources.agents.recorder import Recorder
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.agents.seen_ids import SeenIds
 from resources.agents.tokens import Received
 
@@ -67,7 +67,7 @@ class Events:
             self._recorder.barrier(arrived.ack)
             return
         if verdict is Verdict.EXPIRED:
-            raise RefusedError("expired", "the event came after its expiry", claimed=message.source_agent)
+            raise refused("expired", "the event came after its expiry", message)
         event = event_of(received)
         after = (arrived.ack, lambda: self._listeners.tell(event))
         self._recorder.event(message, self._seen.keep(received), after=after)

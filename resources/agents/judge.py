@@ -14,11 +14,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from threading import Lock
 
+from pydantic import ValidationError
+
 from resources.agents.encryption import PayloadCipher
 from resources.agents.keys import PublicKeys
-from resources.agents.message import Message
+from resources.agents.message import Message, ResponsePayload
 from resources.agents.permissions import Permissions
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import RefusedError, refused
 from resources.agents.tokens import LIFETIME_S, WILL_LIFETIME_S, Received, open_token
 from resources.agents.topics import misfit, parse_topic
 from resources.core.clock import Clock
@@ -73,12 +75,8 @@ class Judge:
         received = open_token(token, self._keys, self._site, self._cipher)
         reason = misfit(place, received.message, received.role)
         if reason is not None:
-            sender = received.message.source_agent
-            raise RefusedError(
-                reason,
-                f"a {received.message.message_type} of role {received.role} must not come on this topic",
-                claimed=sender,
-            )
+            detail = f"a {received.message.message_type} of role {received.role} must not come on this topic"
+            raise refused(reason, detail, received.message)
         self._permissions.refuse_received(received.message, received.role)
         return received
 
@@ -105,7 +103,7 @@ class Judge:
     def _decide(self, received: Received, seen: bytes | None) -> Verdict:
         if seen is not None:
             if seen != received.content_hash:
-                raise _refused("forged_repeat", "this id was used before for other content", received.message)
+                raise refused("forged_repeat", "this id was used before for other content", received.message)
             return Verdict.REPEATED
         now = self._clock.now()
         self._refuse_wrong_times(received, now)
@@ -114,17 +112,17 @@ class Judge:
     def _refuse_wrong_times(self, received: Received, now: datetime) -> None:
         message = received.message
         if received.issued_at > now + SKEW:
-            raise _refused(
+            raise refused(
                 "issued_in_future", "iat is ahead of this clock by more than 30 s: check both clocks", message
             )
         if message.sent_at > received.issued_at + SKEW:
-            raise _refused("timestamp_after_issue", "timestamp is later than iat by more than 30 s", message)
+            raise refused("timestamp_after_issue", "timestamp is later than iat by more than 30 s", message)
         lifetime = WILL_LIFETIME_S if is_offline(message) else LIFETIME_S
         latest = received.issued_at + timedelta(seconds=lifetime)
         if not is_offline(message):
             latest = min(latest, message.deadline)
         if received.expires_at > latest + _ROUNDING:
-            raise _refused("expires_too_late", "exp is later than the deadline or than iat allows", message)
+            raise refused("expires_too_late", "exp is later than the deadline or than iat allows", message)
 
 
 def is_offline(message: Message) -> bool:
@@ -136,5 +134,13 @@ def is_offline(message: Message) -> bool:
     )
 
 
-def _refused(reason: str, detail: str, message: Message) -> RefusedError:
-    return RefusedError(reason, detail, claimed=message.source_agent)
+def response_of(message: Message) -> ResponsePayload:
+    """Return what a response says.
+
+    Raises:
+        RefusedError: Its payload is not of the fixed form.
+    """
+    try:
+        return ResponsePayload.model_validate(message.payload)
+    except ValidationError as error:
+        raise refused("malformed", "the response's payload is not of the fixed form", message) from error

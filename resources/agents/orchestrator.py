@@ -30,7 +30,7 @@ from resources.agents.network import Network
 from resources.agents.pace import Pace
 from resources.agents.recorder import Recorder
 from resources.agents.refusal_book import forget_refusals
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import RefusedError, refused
 from resources.agents.registry_keeper import RegistryKeeper
 from resources.agents.release import Release
 from resources.agents.schedule import Overdue, Schedule
@@ -206,8 +206,7 @@ class Orchestrator:
 
     def _on_heartbeat(self, received: Received, arrived: Arrived) -> None:
         if self._judge.verdict(received, None) is Verdict.EXPIRED:
-            sender = received.message.source_agent
-            raise RefusedError("expired", "the heartbeat came after its expiry", claimed=sender)
+            raise refused("expired", "the heartbeat came after its expiry", received.message)
         agent_id, returned = self._desk.registry.heard(received, arrived.ack)
         if returned:
             self._desk.schedule.agent_returned(agent_id)

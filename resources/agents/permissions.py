@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from resources.agents.message import AgentId, CommandOffer, Message, Role
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.core.errors import DataError
 from resources.core.settings import StrictModel
 
@@ -59,12 +59,9 @@ class Permissions(StrictModel):
             RefusedError: The rules do not allow it.
         """
         if not self.allow(message, role):
-            raise RefusedError(
-                "not_permitted",
-                f"the permissions do not allow {message.source_agent} with role {role} to send this "
-                f"{message.message_type}",
-                claimed=message.source_agent,
-            )
+            sender = f"{message.source_agent} with role {role}"
+            detail = f"the permissions do not allow {sender} to send this {message.message_type}"
+            raise refused("not_permitted", detail, message)
 
     def refuse_sending(self, message: Message, role: str) -> None:
         """Refuse to send what receivers would refuse.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
+from resources.agents.message import Message
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.core.logs import security_log
@@ -29,6 +30,11 @@ class RefusedError(DataError):
         self.reason = reason
         self.claimed = claimed
         self.sealed_for = sealed_for
+
+
+def refused(reason: str, detail: str, message: Message) -> RefusedError:
+    """Return the refusal of a message that says whom it is from; for `raise`."""
+    return RefusedError(reason, detail, claimed=message.source_agent)
 
 
 @dataclass(frozen=True, slots=True)

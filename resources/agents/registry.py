@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from resources.agents.health import LATE_AFTER, OFFLINE, ONLINE, Health, health
 from resources.agents.judge import is_offline
 from resources.agents.message import HeartbeatPayload
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.agents.score import NEUTRAL, ScoreBook
 from resources.agents.tokens import Received
 
@@ -68,13 +68,13 @@ class Registry:
         """
         message = received.message
         if self._orchestrator_id not in message.target_agents:
-            raise _refused("not_a_target", "the heartbeat is not addressed to the orchestrator", received)
+            raise refused("not_a_target", "the heartbeat is not addressed to the orchestrator", message)
         if message.session_id is None:
-            raise _refused("malformed", "a heartbeat needs a session_id", received)
+            raise refused("malformed", "a heartbeat needs a session_id", message)
         try:
             payload = HeartbeatPayload.model_validate(message.payload)
         except ValidationError as error:
-            raise _refused("malformed", f"{error.error_count()} fields of the heartbeat are wrong", received) from error
+            raise refused("malformed", f"{error.error_count()} fields of the heartbeat are wrong", message) from error
         with self._lock:
             known = self._agents.get(message.source_agent)
             self._refuse_old(received, known)
@@ -141,14 +141,14 @@ class Registry:
         session = message.session_id or ""
         if is_offline(message):
             if known is None or session != known.session_id:
-                raise _refused("old_session", "a last will counts only for the agent's current session", received)
+                raise refused("old_session", "a last will counts only for the agent's current session", message)
             return
         if known is None or session > known.session_id:
             return
         if session < known.session_id:
-            raise _refused("old_session", "the heartbeat is of an earlier session", received)
+            raise refused("old_session", "the heartbeat is of an earlier session", message)
         if received.issued_at < known.issued_at or message.message_id == known.message_id:
-            raise _refused("old_heartbeat", "a later heartbeat of this session is known", received)
+            raise refused("old_heartbeat", "a later heartbeat of this session is known", message)
 
 
 _WELL = Health(ONLINE)
@@ -156,7 +156,3 @@ _WELL = Health(ONLINE)
 
 def _with(state: AgentState, seen: Health) -> AgentState:
     return replace(state, status=seen.status, reason=seen.reason)
-
-
-def _refused(reason: str, detail: str, received: Received) -> RefusedError:
-    return RefusedError(reason, detail, claimed=received.message.source_agent)

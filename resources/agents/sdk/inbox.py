@@ -15,7 +15,7 @@ import structlog
 from resources.agents.bus import Arrived
 from resources.agents.judge import SKEW, Judge, Verdict
 from resources.agents.message import Message
-from resources.agents.refusals import Refusals, RefusedError
+from resources.agents.refusals import Refusals, RefusedError, refused
 from resources.agents.sdk.executor import Jobs
 from resources.agents.sdk.offers import Offers
 from resources.agents.sdk.subscriptions import Subscriptions
@@ -102,11 +102,8 @@ class Inbox:
         message = received.message
         # iat is in whole seconds, so the second in which the store was made is given the benefit of the doubt
         if received.issued_at.timestamp() < math.floor(self._created_at.timestamp()):
-            raise RefusedError(
-                "issued_before_store",
-                "issued before this agent's store was made: it may have been run already, and forgotten",
-                claimed=message.source_agent,
-            )
+            detail = "issued before this agent's store was made: it may have been run already, and forgotten"
+            raise refused("issued_before_store", detail, message)
         clock, latest = self._voice.clock, message.deadline
         if clock.now() > latest:
             # taken although its deadline is over here: the two clocks differ, by no more than the skew
@@ -159,7 +156,7 @@ class Inbox:
     def _on_expired(self, received: Received) -> None:
         message = received.message
         if message.message_type == "event":
-            raise RefusedError("expired", "the event came after its expiry", claimed=message.source_agent)
+            raise refused("expired", "the event came after its expiry", message)
         self._answer_expired(message, "the message came after its expiry")
 
     def _expire_in_queue(self, message: Message) -> None:

@@ -12,7 +12,7 @@ import structlog
 from jsonschema.protocols import Validator
 
 from resources.agents.message import ROLES, CommandPayload, ResponseStatus
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.agents.schemas import not_a_schema, schema_fault, validator_of
 from resources.agents.tokens import Received
 from resources.core.errors import ConfigError
@@ -105,13 +105,13 @@ class Offers:
         Raises:
             RefusedError: It has not, or may not.
         """
-        payload, sender = received.message.payload, received.message.source_agent
+        message, payload = received.message, received.message.payload
         name = payload.get("name") if isinstance(payload, dict) else None
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not isinstance(payload.get("args"), dict):
-            raise RefusedError("malformed", "a command needs name and args", claimed=sender)
+            raise refused("malformed", "a command needs name and args", message)
         offer = self._offers.get(name)
         if received.role not in (offer.roles if offer is not None else DEFAULT_ROLES):
-            raise RefusedError("role_not_allowed", "this command may not come from that role", claimed=sender)
+            raise refused("role_not_allowed", "this command may not come from that role", message)
 
     def run(self, received: Received) -> CommandOutcome:
         """Return what a command's handler makes of it; whatever goes wrong becomes an answer."""

@@ -12,7 +12,7 @@ import structlog
 from jsonschema.protocols import Validator
 
 from resources.agents.message import AGENT_ID_PATTERN
-from resources.agents.refusals import RefusedError
+from resources.agents.refusals import refused
 from resources.agents.schemas import schema_fault
 from resources.agents.sdk.offers import schema_validator
 from resources.agents.tokens import Received
@@ -84,9 +84,9 @@ class Subscriptions:
         subscribers = self._subscribers.get(message.topic or "", [])
         if not subscribers:
             # the broker keeps the subscriptions of a session: a topic that is listened to no longer still arrives
-            raise RefusedError("not_subscribed", "nobody here listens to this topic", claimed=message.source_agent)
+            raise refused("not_subscribed", "nobody here listens to this topic", message)
         if not any(_fits(subscriber, message.payload) for subscriber in subscribers):
-            raise RefusedError("malformed", "the event's payload does not fit its schema", claimed=message.source_agent)
+            raise refused("malformed", "the event's payload does not fit its schema", message)
 
     def run(self, received: Received) -> None:
         """Hand an event to everyone who listens to it and whose schema it fits."""
