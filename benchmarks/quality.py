@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from benchmarks.quality_rows import ROWS, START, ByHand, Rows, make_config, make_rows, shares_found
 from benchmarks.scratch_database import machine
-from gl_assets.scada.refining import RefinedWindow, StepTimes
+from gl_assets.scada.refining import RefinedWindow
 from gl_assets.scada.window_scores import codes_of_window
 from gl_assets.schemas.sensor_readings import SensorReadings
+from gl_assets.step_times import StepTimes
 from gl_assets.transforms.calibration import Calibrations
 from gl_assets.transforms.frames import readings_frame
 from gl_assets.transforms.pipeline.enrich import enrich

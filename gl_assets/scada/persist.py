@@ -18,9 +18,10 @@ import pandera.errors
 import pyarrow as pa
 import structlog
 
-from gl_assets.scada.refining import RefinedWindow, StepTimes, refine_window
+from gl_assets.scada.refining import RefinedWindow, refine_window
 from gl_assets.scada.window_scores import score_window
 from gl_assets.schemas.sensor_readings import SensorReadings
+from gl_assets.step_times import StepTimes
 from gl_assets.transforms.frames import readings_frame
 from gl_assets.transforms.judge import rejected_share
 from gl_assets.transforms.pipeline.partitions import Dimensions
@@ -106,7 +107,7 @@ def persist_window(
     with times.step("enrich"):
         write_metadata(store.connection, config.site, (astuple(facts) for facts in window.facts))
     with times.step("score"):
-        scores = score_window(contents, window, store, config, run_id=run_id)
+        scores = score_window(contents, window if result.stored else None, store, config, run_id=run_id)
     outcome = _outcome(contents, parts, result, scores, times.seconds)
     log.info(
         "window_stored" if result.stored else "window_not_stored",

@@ -9,9 +9,11 @@ import dagster as dg
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.gates import ASSET, SOURCES_GATE, judge, look_at_window
 from gl_assets.checks.reports import evaluation
+from gl_assets.scada.quality_metadata import score_figures
 from gl_assets.scada.sensor_readings import facts_metadata
 from resources.core.windows import parse_partition_key, partition_key
 from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, expected_sources, record_results
+from resources.databases.timescale.partition_scores import PartitionScore, score_of
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.window_facts import StoredWindowFacts
 from resources.integrations import Integrations
@@ -26,6 +28,8 @@ class JudgedWindow:
     results: Sequence[GateResult]
     brought: int
     """Rows that have just been added."""
+    score: PartitionScore | None = None
+    """How good the window is as a whole now; None: it has not been scored."""
 
 
 def rejudge(
@@ -44,7 +48,8 @@ def rejudge(
         if not brought:
             results = [_without_collector(r) for r in results if r.check in (GAPS_GATE, SOURCES_GATE)]
         results = record_results(connection, results)
-    return JudgedWindow(key, window.facts, results, brought)
+        score = score_of(connection, ASSET, key, site=config.site)
+    return JudgedWindow(key, window.facts, results, brought, score)
 
 
 def reporter(context: dg.OpExecutionContext, config: Integrations, brought_as: str) -> Callable[[JudgedWindow], None]:
@@ -62,7 +67,8 @@ def reporter(context: dg.OpExecutionContext, config: Integrations, brought_as: s
             return  # no partition
         if window.brought:
             shown = {brought_as: window.brought, "collector": config.collector.name}
-            metadata = {**facts_metadata(window.facts), **shown}
+            figures = {} if window.score is None else score_figures(window.score)
+            metadata = {**facts_metadata(window.facts), **figures, **shown}
             context.log_event(dg.AssetMaterialization(SENSOR_READINGS, partition=window.key, metadata=metadata))
         for result in window.results:
             context.log_event(evaluation(result))  # type: ignore[arg-type] # taken, though not declared

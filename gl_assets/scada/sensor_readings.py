@@ -28,6 +28,7 @@ from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_throu
 from gl_assets.partitions import quiet_beta, window_partitions
 from gl_assets.scada.columns import SENSOR_READINGS_COLUMNS
 from gl_assets.scada.persist import persist_window
+from gl_assets.scada.quality_metadata import quality_metadata, quality_plot, recent_scores
 from resources.core.errors import DataError
 from resources.core.windows import parse_partition_key
 from resources.databases.timescale.gate_results import GateResult, record_results, recover
@@ -55,6 +56,7 @@ class WindowWriter:
     reader: BufferReader
     store: ReadingsStore
     results: list[GateResult] = field(default_factory=list)
+    _drawn: bool = False
 
     def write(self, key: str) -> None:
         """Store one window, judge it, and report it.
@@ -70,7 +72,11 @@ class WindowWriter:
             raise
         window, results = self._judge(key, contents)
         self.results.extend(results)
-        metadata = window_metadata(window, contents)
+        metadata = {**window_metadata(window, contents), **quality_metadata(outcome)}
+        if not self._drawn:
+            # once a run, of the newest window: drawing takes longer than storing
+            metadata["quality_over_time"] = quality_plot(recent_scores(self.store.connection, self.config.site, key))
+            self._drawn = True
         if not outcome.stored:
             metadata["not_written"] = outcome.why_not or ""
         self.context.log_event(dg.AssetMaterialization(SENSOR_READINGS, partition=key, metadata=metadata))

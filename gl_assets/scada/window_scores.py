@@ -8,38 +8,52 @@ from dataclasses import asdict
 from datetime import datetime
 
 import numpy as np
+import psycopg
 
+from gl_assets.checks.gates import ASSET, SOURCES_GATE
 from gl_assets.scada.refining import RefinedWindow
 from gl_assets.transforms.pipeline.partitions import Dimensions, Tally, count_codes, partition_scores
 from resources.core.windows import partition_key
+from resources.databases.timescale.gate_results import expected_sources
+from resources.databases.timescale.ledger import lock_window
 from resources.databases.timescale.partition_scores import PartitionScore, record_scores
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.stored_quality import SourceCounts, code_counts, source_counts, whole_revision
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 
-ASSET = "scada/sensor_readings"
-"""The asset whose partitions are scored."""
-
 Codes = dict[str, dict[int, int]]
 """Source -> code of a reading (`score.codes_of`) -> stored readings."""
 
 
 def score_window(
-    contents: WindowContents, window: RefinedWindow, store: ReadingsStore, config: Integrations, *, run_id: str
+    contents: WindowContents, written: RefinedWindow | None, store: ReadingsStore, config: Integrations, *, run_id: str
 ) -> dict[str, Dimensions]:
     """Calculate and keep the scores of a window that has been stored; return them by source, the whole under "".
 
     What stands of other collectors, of history and of corrections counts as well: then the rows are counted in the
     table, else as they went there.
+
+    Args:
+        contents: The window.
+        written: What has just been stored of it; None: nothing, it stood already.
+        store: The store.
+        config: The configuration.
+        run_id: Of the run that scores.
     """
     start = contents.window_start
     with store.transaction() as connection:
+        # whoever stores another part of the window scores it as well: one after the other
+        lock_window(connection, start)
         counts = source_counts(connection, config.site, start)
         alone = contents.complete and all(count.collector == contents.collector for count in counts)
-        codes = codes_of_window(window) if alone else stored_codes(store, config.site, start, start + config.window)
+        if written is not None and alone:
+            codes = codes_of_window(written)
+        else:
+            codes = stored_codes(connection, config.site, start, start + config.window)
         revision, partial = whole_revision(connection, config.site, start)
-        expected = {} if partial or contents.partial else expected_readings(config, contents.expected_sources)
+        sources = contents.expected_sources or expected_sources(connection, ASSET, partition_key(start), SOURCES_GATE)
+        expected = {} if partial or contents.partial else expected_readings(config, sources)
         scores = partition_scores(tallies(codes, counts, expected))
         kept = [
             PartitionScore(ASSET, partition_key(start), revision, source=source, **asdict(score))
@@ -57,7 +71,9 @@ def tallies(codes: Codes, counts: list[SourceCounts], expected: Mapping[str, int
         rejected[count.source] += count.rejected
         repeated[count.source] += count.deduplicated
     names = {name for name in {*codes, *rejected, *expected} if name}
-    return {name: Tally(codes.get(name, {}), rejected[name], repeated[name], expected.get(name, 0)) for name in names}
+    found = {name: Tally(codes.get(name, {}), rejected[name], repeated[name], expected.get(name, 0)) for name in names}
+    # a source that is configured, sent nothing and need not have has no score
+    return {name: tally for name, tally in found.items() if tally != Tally()}
 
 
 def codes_of_window(window: RefinedWindow) -> Codes:
@@ -68,10 +84,10 @@ def codes_of_window(window: RefinedWindow) -> Codes:
     return count_codes(of_sensor[window.refined.good.sensor], window.refined.codes, names)
 
 
-def stored_codes(store: ReadingsStore, site: str, start: datetime, end: datetime) -> Codes:
+def stored_codes(connection: psycopg.Connection, site: str, start: datetime, end: datetime) -> Codes:
     """Return the codes of the readings that stand in the table."""
     found: Codes = defaultdict(dict)
-    for count in code_counts(store.connection, site, start, end):
+    for count in code_counts(connection, site, start, end):
         code = count.defects << 2 | count.status
         found[count.source][code] = found[count.source].get(code, 0) + count.readings
     return dict(found)

@@ -82,5 +82,12 @@ def scores_of(
         return cursor.execute(query, terms).fetchall()
 
 
+def score_of(connection: psycopg.Connection, asset: str, partition: str, *, site: str) -> PartitionScore | None:
+    """Return the score of one partition as a whole, None if it has none."""
+    query = f"SELECT {_COLUMNS} FROM quality.partition_scores WHERE (site, asset, partition, source) = (%s, %s, %s, %s)"
+    with connection.cursor(row_factory=class_row(PartitionScore)) as cursor:
+        return cursor.execute(query, (site, asset, partition, WHOLE)).fetchone()
+
+
 def _values(score: PartitionScore) -> tuple[Any, ...]:
     return tuple(getattr(score, name) for name in _COLUMNS.split(", "))
