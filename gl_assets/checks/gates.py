@@ -102,13 +102,16 @@ def _schema(window: WindowUnderTest, limit: float) -> Verdict:
 
 
 def _rejected_share(window: WindowUnderTest, _: float) -> Verdict:
-    seen = window.facts.rows + window.facts.rejected
-    share = window.facts.rejected / seen if seen else 0.0
-    limits = window.limits
+    facts, limits = window.facts, window.limits
+    # what a person has corrected stands among the rows now
+    rejected = facts.rejected - facts.corrected
+    seen = facts.rows + rejected
+    share = rejected / seen if seen else 0.0
     return Verdict(
         share <= limits.warn_rejected_share,
         {
-            "rejected": window.facts.rejected,
+            "rejected": facts.rejected,
+            "corrected": facts.corrected,
             "rows": seen,
             "share": round(share, 6),
             "warn_above": limits.warn_rejected_share,

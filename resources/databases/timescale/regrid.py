@@ -21,23 +21,27 @@ SELECT date_trunc('hour', window_start, 'UTC') AS hour, sum(stored_revision + re
 FROM old_ledger GROUP BY 1;
 
 -- A rejected row goes with its time; where that is unknown or outside its window, with the window's start.
+-- two windows that become one may hold the same sequence: the second gets one below zero, which no collector gives
 CREATE TEMP TABLE moved_rejects ON COMMIT DROP AS
-SELECT *, row_number() OVER (
+SELECT placed.*, CASE WHEN place = 1 THEN sequence ELSE -nextval('scada.replaced_readings_sequence') END AS new_sequence
+FROM (SELECT r.*, row_number() OVER (
     PARTITION BY collector, new_start, sequence ORDER BY new_start <> window_start, window_start) AS place
 FROM (
     SELECT r.*, date_bin(%(new)s, CASE WHEN time >= window_start AND time < window_start + %(old)s
                                        THEN time ELSE window_start END, 'epoch') AS new_start
     FROM scada.rejected_readings r WHERE site = %(site)s
-) r;
+) r) placed;
 DELETE FROM scada.rejected_readings r USING moved_rejects m
 WHERE r.site = m.site AND r.collector = m.collector AND r.window_start = m.window_start AND r.sequence = m.sequence
   AND m.new_start <> m.window_start;
--- two windows that become one may hold the same sequence: the second gets one below zero, which no collector gives
 INSERT INTO scada.rejected_readings
     (collector, sequence, time, sensor_id, source, raw, reasons, window_start, run_id, rejected_at, site)
-SELECT collector, CASE WHEN place = 1 THEN sequence ELSE -nextval('scada.replaced_readings_sequence') END, time,
-       sensor_id, source, raw, reasons, new_start, run_id, rejected_at, site
+SELECT collector, new_sequence, time, sensor_id, source, raw, reasons, new_start, run_id, rejected_at, site
 FROM moved_rejects WHERE new_start <> window_start;
+-- what was corrected of it goes along
+UPDATE quality.corrected_readings c SET window_start = m.new_start, sequence = m.new_sequence FROM moved_rejects m
+WHERE c.site = m.site AND c.collector = m.collector AND c.window_start = m.window_start AND c.sequence = m.sequence
+  AND m.new_start <> m.window_start;
 
 UPDATE scada.anomalies SET window_start = date_bin(%(new)s, time, 'epoch')
 WHERE site = %(site)s AND window_start <> date_bin(%(new)s, time, 'epoch');

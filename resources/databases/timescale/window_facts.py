@@ -15,7 +15,7 @@ import numpy.typing as npt
 import psycopg
 from psycopg.rows import dict_row
 
-from resources.core.origins import history_of
+from resources.core.origins import names_of
 from resources.databases.timescale.contradictions import CONTRADICTED
 
 FIRST_ROWS = 5
@@ -68,19 +68,27 @@ ORDER BY r.sensor_id, r.time LIMIT {FIRST_ROWS}
 """
 _CONTRADICTED = f"""
 SELECT time, sensor_id, source, raw, count(*) OVER () AS failing FROM scada.rejected_readings
-WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s
+WHERE site = %(site)s AND collector = ANY(%(names)s) AND window_start = %(start)s
   AND reasons @> ARRAY[%(reason)s] ORDER BY sensor_id, time, sequence LIMIT {FIRST_ROWS}
 """
 _LEDGER = """
 SELECT max(stored_revision) FILTER (WHERE collector = %(collector)s), sum(rows)::int8, sum(rejected)::int8,
        sum(deduplicated)::int8, bool_or(partial) FILTER (WHERE collector = %(collector)s),
-       (sum(rows) FILTER (WHERE collector = %(history)s))::int8
+       (sum(rows) FILTER (WHERE collector = %(history)s))::int8,
+       (sum(rows) FILTER (WHERE collector = %(corrections)s))::int8
 FROM scada.window_ledger
-WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s
+WHERE site = %(site)s AND collector = ANY(%(names)s) AND window_start = %(start)s
+"""
+_CORRECTED = """
+SELECT count(*) FROM scada.rejected_readings r
+WHERE site = %(site)s AND collector = ANY(%(names)s) AND window_start = %(start)s AND EXISTS (
+    SELECT FROM quality.corrected_readings c
+    WHERE c.window_start = r.window_start AND c.sequence = r.sequence AND c.collector = r.collector AND c.site = r.site
+      AND c.outcome IN ('stored', 'standing'))
 """
 _SOURCES = """
 SELECT DISTINCT source FROM scada.window_sources
-WHERE site = %(site)s AND collector IN (%(collector)s, %(history)s) AND window_start = %(start)s AND rows + rejected > 0
+WHERE site = %(site)s AND collector = ANY(%(names)s) AND window_start = %(start)s AND rows + rejected > 0
 ORDER BY source
 """
 _UNFILLED = """
@@ -148,6 +156,10 @@ class StoredWindowFacts:
     """Sources with at least one stored or rejected row."""
     from_history: int = 0
     """Of `rows` those that history has brought."""
+    from_corrections: int = 0
+    """Of `rows` those that stand corrected: each is a rejected row that was replayed."""
+    corrected: int = 0
+    """Of `rejected` those that have been corrected."""
     gaps: tuple[UnfilledGap, ...] = ()
     sensors: StoredSensors = field(default_factory=StoredSensors)
     first_faulty: Sequence[Mapping[str, Any]] = ()
@@ -170,10 +182,13 @@ class WindowPlace:
     @property
     def terms(self) -> dict[str, Any]:
         """What queries name it by."""
+        own, history, corrections = names_of(self.collector)
         return {
             "site": self.site,
             "collector": self.collector,
-            "history": history_of(self.collector),
+            "history": history,
+            "corrections": corrections,
+            "names": [own, history, corrections],
             "start": self.window_start,
             "end": self.window_start + self.length,
         }
@@ -182,18 +197,19 @@ class WindowPlace:
 def window_facts(
     connection: psycopg.Connection, *, site: str, collector: str, window_start: datetime, length: timedelta
 ) -> StoredWindowFacts:
-    """Return what is stored of a window, by its collector and from history, and its gaps.
+    """Return what is stored of a window, by its collector, from history and by corrections, and its gaps.
 
     The revision is 0 where the collector has stored nothing.
     """
     terms = WindowPlace(site, collector, window_start, length).terms
     ledger = connection.execute(_LEDGER, terms).fetchone()
     assert ledger is not None  # an aggregate always returns a row
-    revision, rows, rejected, deduplicated, partial, from_history = ledger
+    revision, rows, rejected, deduplicated, partial, from_history, from_corrections = ledger
     stored = connection.execute(_SENSORS, terms).fetchall()
     counts = [sum(column) for column in zip(*(row[5:7] for row in stored), strict=True)] or [0, 0]
     faults = _faults(stored)
     contradicted = _rows(connection, _CONTRADICTED, {**terms, "reason": CONTRADICTED}) if rejected else FailingRows()
+    corrected = connection.execute(_CORRECTED, terms).fetchone() if rejected else None
     return StoredWindowFacts(
         revision=revision or 0,
         rows=rows or 0,
@@ -205,6 +221,8 @@ def window_facts(
         faults=faults,
         sources=tuple(row[0] for row in connection.execute(_SOURCES, terms)),
         from_history=from_history or 0,
+        from_corrections=from_corrections or 0,
+        corrected=corrected[0] if corrected else 0,
         gaps=tuple(UnfilledGap(*row) for row in connection.execute(_UNFILLED, terms)),
         sensors=_sensors(stored),
         first_faulty=_rows(connection, _FIRST_FAULTY, terms).first if faults else (),
