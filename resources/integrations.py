@@ -26,6 +26,7 @@ from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
 from resources.core.anomalies import AnomaliesConfig
 from resources.core.calibration_book import CalibrationBook
+from resources.core.calibration_file import add_calibration_file
 from resources.core.calibrations import CalibrationConfig, refuse_impossible
 from resources.core.connection_health import ConnectionHealthConfig
 from resources.core.errors import ConfigError
@@ -148,7 +149,7 @@ class BoilerConfig(StrictModel):
     steam_flow: SensorId
     """Live steam flow."""
     steam_pressure: SensorId
-    """Live steam pressure, absolute."""
+    """Live steam pressure; absolute, unless its unit says gauge."""
     steam_temperature: SensorId
     """Live steam temperature."""
     feedwater_temperature: SensorId
@@ -387,6 +388,7 @@ def load_integrations(path: Path | None = None) -> Integrations:
     """
     document = Document.load(path or config_path() or example_path())
     add_tag_lists(document, tag_models(), home=gl_home())
+    add_calibration_file(document)
     return document.validated(Integrations)
 
 
