@@ -11,12 +11,12 @@ from rich.console import Console
 from gl_assets.cli.state import databases
 from resources.agents import outbox
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.config import AgentsConfig
+from resources.agents.config import required
 from resources.agents.events import EventRequest
 from resources.agents.message import LONGEST_TIMEOUT_S, PRIORITIES
-from resources.core.errors import ConfigError, DataError
+from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
-from resources.integrations import Integrations, load_integrations
+from resources.integrations import load_integrations
 
 console = Console(highlight=False)
 
@@ -37,7 +37,7 @@ def publish(topic: str, **given: Any) -> None:
     It is a row of `agents.messages` before it is sent: what was accepted is published even if this is killed.
     """
     integrations = load_integrations()
-    config = _agents_of(integrations)
+    config = required(integrations.agents)
     request = EventRequest(
         topic,
         _json(given["payload"]),
@@ -67,7 +67,7 @@ def cancel(message_id: str) -> None:
 
     What the broker has taken over already may still be run; an answer that comes is stored.
     """
-    config = _agents_of(load_integrations())
+    config = required(load_integrations().agents)
     with databases() as found, connect(found.platform, autocommit=True) as connection:
         if outbox.cancel(connection, config.orchestrator_id, message_id):
             console.print(f"{message_id} is withdrawn")
@@ -77,12 +77,6 @@ def cancel(message_id: str) -> None:
         raise DataError(f"message {message_id}: there is none of that id; `gl agents send --json` prints it")
     console.print(f"{message_id} had ended before: {status}")
     raise SystemExit(1)
-
-
-def _agents_of(integrations: Integrations) -> AgentsConfig:
-    if integrations.agents is None:
-        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-    return integrations.agents
 
 
 def _json(text: str) -> Any:

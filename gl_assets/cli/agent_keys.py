@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from resources.agents.broker_access import BrokerAccess, broker_user, write_broker_access
-from resources.agents.config import EVENT_TOPICS, AgentsConfig
+from resources.agents.config import EVENT_TOPICS, AgentsConfig, required
 from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
 from resources.agents.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
 from resources.agents.message import ROLES
 from resources.agents.roster import load_roster
-from resources.core.errors import ConfigError
 from resources.integrations import Integrations, load_integrations
 
 console = Console(highlight=False)
@@ -158,6 +157,4 @@ def _show(folder: Path, only: tuple[str, ...], *, as_json: bool) -> None:
 
 
 def _site(integrations: Integrations) -> _Site:
-    if integrations.agents is None:
-        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-    return _Site(integrations.site, integrations.agents)
+    return _Site(integrations.site, required(integrations.agents))

@@ -16,12 +16,12 @@ from gl_assets.cli.state import databases, say
 from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import METHODS, Aggregate, Aggregation
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.config import AgentsConfig
+from resources.agents.config import AgentsConfig, required
 from resources.agents.directory import CapabilityQuery
 from resources.agents.message import LONGEST_TIMEOUT_S, PRIORITIES, new_id
 from resources.agents.requests import Command, Outcome, Quorum, Request, Retry
 from resources.agents.strategies.catalog import STRATEGIES, make_strategy
-from resources.core.errors import ConfigError, DataError
+from resources.core.errors import DataError
 from resources.integrations import load_integrations
 
 console = Console(highlight=False)
@@ -112,13 +112,12 @@ def query(name: str, **given: Any) -> None:
 
 def _ask(kind: Kind, name: str, given: dict[str, Any]) -> None:
     integrations = load_integrations()
-    if integrations.agents is None:
-        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-    request = _request(kind, name, given, integrations.agents)
+    config = required(integrations.agents)
+    request = _request(kind, name, given, config)
     aggregation = _aggregation(given)
     with (
         databases() as found,
-        Broadcaster(integrations.agents, site=integrations.site, database_url=found.platform) as broadcaster,
+        Broadcaster(config, site=integrations.site, database_url=found.platform) as broadcaster,
     ):
         say(f"{kind} {name}: answers are awaited for up to {request.command.timeout_s:g} s")
         outcome, interrupted = _run(broadcaster, request)

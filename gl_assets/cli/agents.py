@@ -13,11 +13,10 @@ from gl_assets.cli.agent_refusals import refused
 from gl_assets.cli.agent_registry import health, list_agents_command, watch
 from gl_assets.cli.agent_send import query, send
 from gl_assets.cli.state import databases, say
-from resources.agents.config import AgentsConfig
+from resources.agents.config import required
 from resources.agents.orchestrator import Orchestrator
-from resources.core.errors import ConfigError
 from resources.core.logs import setup_logging
-from resources.integrations import Integrations, load_integrations
+from resources.integrations import load_integrations
 
 _LEAD_AGAIN_S = 2.0
 
@@ -52,7 +51,7 @@ def serve() -> None:
     do its work themselves where none does.
     """
     integrations = load_integrations()
-    config = _agents_of(integrations)
+    config = required(integrations.agents)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
@@ -67,9 +66,3 @@ def serve() -> None:
             while orchestrator.leading and not ending.wait(0.5):
                 pass
             orchestrator.stop()
-
-
-def _agents_of(integrations: Integrations) -> AgentsConfig:
-    if integrations.agents is None:
-        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-    return integrations.agents

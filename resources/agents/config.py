@@ -13,6 +13,7 @@ from resources.agents.coordination_config import AgentLimits, EfficiencyQuery
 from resources.agents.encryption import EncryptPayloads
 from resources.agents.permissions import Permissions
 from resources.agents.schemas import not_a_schema
+from resources.core.errors import ConfigError
 from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig
 
@@ -74,3 +75,14 @@ class AgentsConfig(StrictModel):
     """Beyond these the checks of the agents' assets warn."""
     efficiency_query: EfficiencyQuery = EfficiencyQuery()
     """The query that follows the efficiency of each new hour; off unless it is enabled."""
+
+
+def required(agents: AgentsConfig | None) -> AgentsConfig:
+    """Return the block `agents` of a configuration, for whatever cannot do without.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if agents is None:
+        raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
+    return agents

@@ -8,9 +8,8 @@ from typing import Any
 import dagster as dg
 
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.config import AgentsConfig
+from resources.agents.config import AgentsConfig, required
 from resources.agents.coordination_config import AgentLimits
-from resources.core.errors import ConfigError
 from resources.databases.timescale.connection import database_url
 
 
@@ -36,9 +35,7 @@ class AgentsResource(dg.ConfigurableResource[Any]):
         Raises:
             ConfigError: The configuration has no block `agents`.
         """
-        if not self.settings:
-            raise ConfigError("the configuration has no block `agents`: add it (integrations.example.yaml shows how)")
-        return AgentsConfig.model_validate(json.loads(self.settings))
+        return required(AgentsConfig.model_validate(json.loads(self.settings)) if self.settings else None)
 
     @property
     def limits(self) -> AgentLimits:
