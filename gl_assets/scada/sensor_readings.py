@@ -160,6 +160,8 @@ def facts_metadata(facts: StoredWindowFacts) -> dict[str, Any]:
         "good_share": round(facts.good / facts.readings, 6) if facts.readings else 0.0,
         "gaps": len(facts.gaps),
         "from_history": facts.from_history,
+        "corrected": facts.corrected,
+        "from_corrections": facts.from_corrections,
         "revision": facts.revision,
         "partial": facts.partial,
     }

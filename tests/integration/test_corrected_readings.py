@@ -14,13 +14,17 @@ from click.testing import CliRunner, Result
 
 from gl_assets.asset_keys import HOURLY_READINGS
 from gl_assets.cli.main import cli
-from gl_assets.scada.run import run_windows
+from gl_assets.scada.persist import persist_window
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch, Reject, readings_batch, rejects_batch
 from resources.databases.timescale.hours import due_hours, hour_revision, record_hour
+from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.regrid import regrid
 from resources.embedded.postgres import EmbeddedPostgres
+from resources.integrations import load_integrations
+from resources.window_buffer.reader import BufferReader
 from tests.conftest import fresh_database
-from tests.integration.dagster_plant import HOUR, TEMPLATE, Plant, configuration
+from tests.integration.dagster_plant import HOUR, TEMPLATE, Plant
 
 MINUTE = timedelta(minutes=1)
 TABLES = ("scada.readings", "scada.rejected_readings", "scada.window_ledger", "scada.window_sources")
@@ -39,7 +43,6 @@ class Quarantine:
         self.home, self.url = home, url
         self.file = home / "integrations.yaml"
         self.limit(50)
-        self.config = configuration()
 
     def limit(self, maximum: float | None) -> None:
         limited = PRESSURE if maximum is None else PRESSURE.replace("unit: bar", f"unit: bar, maximum: {maximum}")
@@ -67,7 +70,7 @@ def quarantine(shared_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with psycopg.connect(shared_url) as connection:
         connection.execute(
             "TRUNCATE scada.readings, scada.rejected_readings, scada.window_ledger, scada.window_sources,"
-            " quality.gate_results, quality.hour_ledger CASCADE"
+            " quality.gate_results, quality.hour_ledger, platform.settings CASCADE"
         )
         # a record that nobody may clear: a test goes behind it
         connection.execute("ALTER TABLE quality.corrected_readings DISABLE TRIGGER USER")
@@ -80,10 +83,8 @@ def quarantine(shared_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return found
 
 
-def collect(quarantine: Quarantine, values: list[float], *, later: bool = False) -> Plant:
+def collect(quarantine: Quarantine, values: list[float]) -> Plant:
     """Store a window in which B1/P had these values, one a minute."""
-    from resources.integrations import load_integrations
-
     plant = Plant(quarantine.home, load_integrations(quarantine.file))
     plant.move_to(HOUR + 14 * MINUTE)
     times = [to_micros(HOUR + minute * MINUTE) for minute in range(len(values))]
@@ -100,8 +101,14 @@ def collect(quarantine: Quarantine, values: list[float], *, later: bool = False)
     plant.buffer.append(ReadingBatch("boiler_house", readings=batch, rejects=rejects_batch([payload])))
     plant.buffer.commit()
     plant.move_to(HOUR + 16 * MINUTE)
-    assert run_windows(plant.config, quarantine.home, quarantine.url).failed == []
+    store(quarantine, plant)
     return plant
+
+
+def store(quarantine: Quarantine, plant: Plant) -> None:
+    with ReadingsStore(quarantine.url) as target:
+        contents = BufferReader(quarantine.home / "buffer").read(HOUR)
+        assert persist_window(contents, target, plant.config, run_id="r").stored
 
 
 GOOD = [40.0] * 8
@@ -117,7 +124,7 @@ def test_replay_when_rehearsed_then_it_says_what_would_come_and_changes_nothing(
     assert quarantine.rows("SELECT count(*) FROM quality.corrected_readings") == [(0,)]
 
 
-def test_replay_when_confirmed_then_corrected_rows_stand_once_and_say_by_whom(quarantine: Quarantine) -> None:
+def test_replay_when_confirmed_then_corrected_rows_stand_once_and_say_by_whom_for_ever(quarantine: Quarantine) -> None:
     collect(quarantine, [*GOOD, 400.0, 410.0])
     with psycopg.connect(quarantine.url) as connection:
         hour = hour_revision(connection, HOUR, site="plant")
@@ -139,27 +146,33 @@ def test_replay_when_confirmed_then_corrected_rows_stand_once_and_say_by_whom(qu
         due = due_hours(connection, [HOURLY_READINGS.to_user_string()], site="plant")
     assert [state.hour for state in due] == [HOUR]
 
+    newest = 'SELECT DISTINCT ON ("check") metadata FROM quality.gate_results WHERE "check" = %s ORDER BY "check", gate_id DESC'
+    ((figures,),) = quarantine.rows(newest, "rejected_rows_are_below_the_limit")
+    assert (figures["rejected"], figures["corrected"], figures["share"]) == (3, 2, round(1 / 11, 6))
+
     before = quarantine.state()
     again = quarantine.gl("replay", "batch", str(told["correction_id"]))
     assert (again["tried"], again["written"]) == (0, 0)
     assert quarantine.state() == before
 
+    for statement in (
+        "UPDATE quality.corrections SET because = 'another'",
+        "DELETE FROM quality.corrections",
+        "UPDATE quality.corrected_readings SET value = 1",
+        "TRUNCATE quality.corrected_readings",
+    ):
+        with (
+            psycopg.connect(quarantine.url) as connection,
+            pytest.raises(psycopg.errors.RaiseException, match="is a record"),
+        ):
+            connection.execute(statement)
 
-def test_replay_when_it_died_before_its_outcome_was_kept_then_it_goes_on_and_writes_nothing(
-    quarantine: Quarantine,
-) -> None:
-    collect(quarantine, [*GOOD, 400.0])
-    how = ("--reason", "maximum", "--multiply", "0.1", "--confirm", "--because", "x")
-    told = quarantine.gl("replay", "readings", *how)
-    before = quarantine.state()
     with psycopg.connect(quarantine.url) as connection:
-        connection.execute("UPDATE quality.corrected_readings SET outcome = 'pending'")
-    again = quarantine.gl("replay", "batch", str(told["correction_id"]))
-    assert (again["tried"], again["stored"], again["written"]) == (1, 1, 0)
-    assert quarantine.state() == before
+        regrid(connection, site="plant", old=15 * MINUTE, new=5 * MINUTE)
+    assert sum(row["corrected_by"] is not None for row in quarantine.gl("readings")) == 2  # type: ignore[call-overload]
 
 
-def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are(quarantine: Quarantine) -> None:
+def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are_once(quarantine: Quarantine) -> None:
     collect(quarantine, [*GOOD, 60.0])
     how = ("replay", "readings", "--reason", "maximum", "--confirm", "--because", "the limit was wrong")
     refused = quarantine.gl(*how, code=1)
@@ -168,6 +181,14 @@ def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are(qua
     told = quarantine.gl("replay", "batch", str(refused["correction_id"]))
     assert (told["tried"], told["stored"], told["written"]) == (1, 1, 1)
     assert quarantine.rows("SELECT max(value) FROM scada.sensor_readings") == [(60.0,)]
+
+    # as if the process had died before it kept what came of the row
+    before = quarantine.state()
+    with psycopg.connect(quarantine.url) as connection:
+        connection.execute("UPDATE quality.corrected_readings SET outcome = 'pending'")
+    again = quarantine.gl("replay", "batch", str(refused["correction_id"]))
+    assert (again["tried"], again["stored"], again["written"]) == (1, 1, 0)
+    assert quarantine.state() == before
 
 
 def test_a_later_revision_when_it_comes_leaves_the_correction_and_the_mark(quarantine: Quarantine) -> None:
@@ -179,7 +200,7 @@ def test_a_later_revision_when_it_comes_leaves_the_correction_and_the_mark(quara
     plant.buffer.append(ReadingBatch("boiler_house", readings=late))
     plant.buffer.commit()
     plant.move_to(plant.clock.now() + 2 * MINUTE)
-    assert run_windows(plant.config, quarantine.home, quarantine.url).failed == []
+    store(quarantine, plant)
     assert quarantine.rows(
         "SELECT count(*), count(*) FILTER (WHERE collector = 'c1-corrected') FROM scada.sensor_readings"
     ) == [(10, 1)]
@@ -230,22 +251,6 @@ def test_replay_when_another_value_stands_there_then_it_gives_way_only_if_asked(
     assert displaced == [("40", "c1")]
 
 
-def test_a_batch_when_it_is_kept_then_it_cannot_be_changed(quarantine: Quarantine) -> None:
-    collect(quarantine, [*GOOD, 400.0])
-    quarantine.gl("replay", "readings", "--reason", "maximum", "--multiply", "0.1", "--confirm", "--because", "x")
-    for statement in (
-        "UPDATE quality.corrections SET because = 'another'",
-        "DELETE FROM quality.corrections",
-        "UPDATE quality.corrected_readings SET value = 1",
-        "TRUNCATE quality.corrected_readings",
-    ):
-        with (
-            psycopg.connect(quarantine.url) as connection,
-            pytest.raises(psycopg.errors.RaiseException, match="is a record"),
-        ):
-            connection.execute(statement)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -255,7 +260,7 @@ def test_a_batch_when_it_is_kept_then_it_cannot_be_changed(quarantine: Quarantin
         (("readings", "--multiply", "0"), "other than 0"),
         (("readings", "--shift", "soon"), "write a time such as"),
         (("readings", "--from", "yesterday"), "write the start of a window"),
-        (("batch", "999999"), "no batch of readings of that number"),
+        (("batch", "999999"), "no batch of that number"),
     ],
 )
 def test_replay_when_it_cannot_be_meant_then_it_says_what_to_do(
