@@ -17,7 +17,7 @@ from resources.agents.config import EVENT_TOPICS, AgentsConfig, required
 from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
 from resources.agents.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
 from resources.agents.message import ROLES
-from resources.agents.roster import load_roster
+from resources.agents.roster import everyone
 from resources.integrations import Integrations, load_integrations
 
 console = Console(highlight=False)
@@ -29,11 +29,6 @@ class _Site:
 
     name: str
     agents: AgentsConfig
-
-    @property
-    def everyone(self) -> tuple[str, ...]:
-        declared = load_roster(self.agents.roster).agents if self.agents.roster is not None else ()
-        return tuple(dict.fromkeys((self.agents.orchestrator_id, *self.agents.targets, *declared)))
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -61,7 +56,7 @@ def keys(folder: Path, **given: Any) -> None:
     it changes: a revoked key is refused from then on, and is never put back.
     """
     site = _site(load_integrations())
-    named = given["agent_ids"] or site.everyone
+    named = given["agent_ids"] or everyone(site.agents)
     changes = bool(given["revoked"] or given["revoke_former"])
     _check(given, changes=changes)
     if given["show"]:

@@ -231,17 +231,16 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
         from resources.agents.guard import encryption_faults
         from resources.agents.keys import PublicKeys, load_private_key
-        from resources.agents.roster import load_roster
+        from resources.agents.roster import everyone
 
         agents = config.agents
         if agents is None:
             return
         load_private_key(agents.private_key)
         known = PublicKeys(agents.public_keys)
-        declared = load_roster(agents.roster).agents if agents.roster is not None else {}
-        everyone = dict.fromkeys((agents.orchestrator_id, *agents.targets, *declared))
-        yield from (Finding("agents", "warning", fault) for fault in encryption_faults(agents, everyone))
-        missing = [agent for agent in everyone if known.role_of(agent) is None]
+        expected = everyone(agents)
+        yield from (Finding("agents", "warning", fault) for fault in encryption_faults(agents, expected))
+        missing = [agent for agent in expected if known.role_of(agent) is None]
         if missing:
             yield Finding(
                 "agents",
@@ -250,7 +249,7 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
             )
         else:
             yield Finding(
-                "agents", "ok", f"keys of {len(everyone) - 1} agents, private key of {agents.orchestrator_id}"
+                "agents", "ok", f"keys of {len(expected) - 1} agents, private key of {agents.orchestrator_id}"
             )
 
     return look

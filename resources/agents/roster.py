@@ -17,6 +17,7 @@ from typing import Annotated
 import structlog
 from pydantic import AfterValidator, Field
 
+from resources.agents.config import AgentsConfig
 from resources.agents.message import AgentId
 from resources.agents.watched_file import WatchedFile
 from resources.core.errors import ConfigError
@@ -67,6 +68,16 @@ def load_roster(path: Path) -> Roster:
             f"agents.roster: {path} does not exist: write it (docs/how-to/agents.md), or leave the key out"
         )
     return load_yaml(path, Roster)
+
+
+def everyone(agents: AgentsConfig) -> tuple[str, ...]:
+    """Return the ids of all that have a part in a site: the orchestrator, the targets, and whom the roster declares.
+
+    Raises:
+        ConfigError: As `load_roster`.
+    """
+    declared = load_roster(agents.roster).agents if agents.roster is not None else ()
+    return tuple(dict.fromkeys((agents.orchestrator_id, *agents.targets, *declared)))
 
 
 class RosterFile:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from resources.agents.roster import RosterFile, load_roster
+from resources.agents.config import AgentsConfig
+from resources.agents.roster import RosterFile, everyone, load_roster
 from resources.core.errors import ConfigError
 from resources.demo_plant.roster import AGENT_IDS, write_roster
+from resources.transport.broker import BrokerConfig
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -33,6 +35,21 @@ def test_roster_when_right_then_every_agent_with_what_it_is(tmp_path: Path) -> N
     assert list(roster.agents) == ["GL-002", "GL-003"]
     assert roster.agents["GL-002"].capabilities == ("status", "optimize")
     assert roster.agents["GL-003"].capabilities == ()
+
+
+def test_everyone_when_the_roster_declares_targets_and_others_then_each_once_the_orchestrator_first(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "agents.yaml"
+    file.write_text(GOOD)
+    agents = AgentsConfig(
+        broker=BrokerConfig(host="127.0.0.1"),
+        private_key=tmp_path / "GL-001.jwk",
+        public_keys=tmp_path / "public-keys.jwks",
+        targets=("GL-003", "GL-007"),
+    )
+    assert everyone(agents) == ("GL-001", "GL-003", "GL-007")
+    assert everyone(agents.model_copy(update={"roster": file})) == ("GL-001", "GL-003", "GL-007", "GL-002")
 
 
 @pytest.mark.parametrize(
