@@ -20,6 +20,7 @@ from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
+from gl_assets.scada.quality_metadata import quality_plot
 from gl_assets.schemas.sensor_readings import SensorReadings
 
 READY = "ready"
@@ -34,6 +35,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     SensorReadings.validate(
         SensorReadings.empty(), lazy=True
     )  # the first validation prepares pandera for a third of a second
+    quality_plot([])  # the first picture loads matplotlib and its fonts, for half a second
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead, so a pid that is there lives
     gc.collect()
     gc.freeze()  # the collector must not touch, and thereby copy, the pages shared with the runs

@@ -23,8 +23,7 @@ from gl_assets.scada.window_scores import score_window
 from gl_assets.schemas.sensor_readings import SensorReadings
 from gl_assets.step_times import StepTimes
 from gl_assets.transforms.frames import readings_frame
-from gl_assets.transforms.judge import rejected_share
-from gl_assets.transforms.pipeline.partitions import Dimensions
+from gl_assets.transforms.pipeline.partitions import Dimensions, rejected_share
 from gl_assets.transforms.pipeline.reasons import REJECTED_SCHEMA
 from gl_assets.transforms.texts import named_texts
 from resources.core.errors import DataError

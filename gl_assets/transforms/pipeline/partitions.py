@@ -108,3 +108,14 @@ def count_codes(
         if count:
             found[name][0] = count
     return found
+
+
+def rejected_share(stored: int, rejected: int) -> float:
+    """Return the share of rejected rows, 0 to 1; an empty window has none.
+
+    Args:
+        stored: Rows that can be stored, numbers and texts.
+        rejected: Rejected rows, those the collector rejected included.
+    """
+    total = stored + rejected
+    return rejected / total if total else 0.0

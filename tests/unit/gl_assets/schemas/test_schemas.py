@@ -16,8 +16,9 @@ from gl_assets.schemas.hourly_readings import HourlyReadings
 from gl_assets.schemas.rejected_readings import RejectedReadings
 from gl_assets.schemas.sensor_readings import SensorReadings
 from gl_assets.transforms.frames import readings_frame
-from gl_assets.transforms.judge import judge
+from gl_assets.transforms.pipeline.run import refine
 from gl_assets.transforms.sensors import sensor_table
+from tests.unit.gl_assets.transforms.pipeline.windows import NO_REJECTS
 from tests.unit.gl_assets.transforms.window_contents import TAGS, readings, sensors
 
 HOUR = pd.Timestamp("2026-11-22T10:00Z").as_unit("us")
@@ -26,7 +27,7 @@ HOUR = pd.Timestamp("2026-11-22T10:00Z").as_unit("us")
 def sensor_rows() -> pd.DataFrame:
     found = [(7, 1, 20.0, 0), (7, 2, 21.0, 1), (7, 3, None, 2), (3, 1, 4.0, 0)]
     table = sensor_table(sensors(), TAGS)
-    return readings_frame(judge(readings(found), table), table)
+    return readings_frame(refine(readings(found), NO_REJECTS, table), table)
 
 
 def hourly_rows() -> pd.DataFrame:

@@ -4,28 +4,29 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from gl_assets.transforms.judge import judge, rejected_share
-from gl_assets.transforms.pipeline.run import Refined
+from gl_assets.transforms.pipeline.partitions import rejected_share
+from gl_assets.transforms.pipeline.run import Refined, refine
 from gl_assets.transforms.sensors import sensor_table
 from resources.core.settings import TagConfig
+from tests.unit.gl_assets.transforms.pipeline.windows import NO_REJECTS
 from tests.unit.gl_assets.transforms.window_contents import SENSORS, START, TAGS, readings, sensors
 
 GOOD, UNCERTAIN, BAD = 0, 1, 2
 NAN, INF = float("nan"), float("inf")
 
 
-def judged(*found: tuple[int, int, float | None, int], **changes) -> Refined:
+def refined(*found: tuple[int, int, float | None, int], **changes) -> Refined:
     tags = changes.pop("tags", TAGS)
     table = sensor_table(sensors(changes.pop("known", SENSORS)), tags)
-    return judge(readings(found, **changes), table)
+    return refine(readings(found, **changes), NO_REJECTS, table)
 
 
 def reasons(result: Refined) -> list[str]:
     return [reason for row in result.rejected.to_pylist() for reason in row["reasons"]]
 
 
-def test_judge_when_good_then_the_value_is_calibrated_and_scored():
-    result = judged((7, 1, 20.0, GOOD), (3, 1, 4.0, GOOD))
+def test_refine_when_good_then_the_value_is_calibrated_and_scored():
+    result = refined((7, 1, 20.0, GOOD), (3, 1, 4.0, GOOD))
 
     assert result.good.value.tolist() == [20.0, 4.0]
     assert result.good.calibrated_value.tolist() == pytest.approx([293.15, 4.0])
@@ -36,8 +37,8 @@ def test_judge_when_good_then_the_value_is_calibrated_and_scored():
 
 
 @pytest.mark.parametrize("value", [None, NAN], ids=["missing", "NaN"])
-def test_judge_when_no_value_and_status_bad_then_it_is_stored_without_value(value: float | None):
-    result = judged((7, 1, value, BAD))
+def test_refine_when_no_value_and_status_bad_then_it_is_stored_without_value(value: float | None):
+    result = refined((7, 1, value, BAD))
 
     assert np.isnan(result.good.value).tolist() == [True]
     assert np.isnan(result.good.calibrated_value).tolist() == [True]
@@ -56,10 +57,10 @@ def test_judge_when_no_value_and_status_bad_then_it_is_stored_without_value(valu
         (500.5, BAD, "500.5 Cel is above the maximum of 500 Cel", 500.5),
     ],
 )
-def test_judge_when_a_reading_cannot_be_stored_then_it_is_rejected_with_reason_and_original(
+def test_refine_when_a_reading_cannot_be_stored_then_it_is_rejected_with_reason_and_original(
     value: float | None, status: int, reason: str, shown: object
 ):
-    result = judged((7, 1, 20.0, GOOD), (7, 2, value, status))
+    result = refined((7, 1, 20.0, GOOD), (7, 2, value, status))
 
     [row] = result.rejected.to_pylist()
     assert row["reasons"] == [reason]
@@ -75,42 +76,42 @@ def test_judge_when_a_reading_cannot_be_stored_then_it_is_rejected_with_reason_a
     assert result.good.value.tolist() == [20.0]
 
 
-def test_judge_when_infinite_without_limits_then_it_is_rejected():
-    assert reasons(judged((3, 1, INF, GOOD), (3, 2, -INF, GOOD))) == ["the value is infinite"] * 2
+def test_refine_when_infinite_without_limits_then_it_is_rejected():
+    assert reasons(refined((3, 1, INF, GOOD), (3, 2, -INF, GOOD))) == ["the value is infinite"] * 2
 
 
-def test_judge_when_the_sensor_is_not_configured_then_all_its_readings_are_rejected():
-    result = judged((7, 1, 1.0, GOOD), (9, 1, 1.0, GOOD), (9, 2, None, BAD), known=[*SENSORS, (9, "x", "bar", "plc")])
+def test_refine_when_the_sensor_is_not_configured_then_all_its_readings_are_rejected():
+    result = refined((7, 1, 1.0, GOOD), (9, 1, 1.0, GOOD), (9, 2, None, BAD), known=[*SENSORS, (9, "x", "bar", "plc")])
 
     assert reasons(result) == ["sensor x is not in the configuration"] * 2
     assert len(result.good) == 1
 
 
-def test_judge_when_the_unit_was_changed_then_old_readings_convert_and_limits_follow():
+def test_refine_when_the_unit_was_changed_then_old_readings_convert_and_limits_follow():
     known = [(7, "t", "K", "opc")]
 
-    result = judged((7, 1, 300.0, GOOD), (7, 2, 900.0, GOOD), known=known)
+    result = refined((7, 1, 300.0, GOOD), (7, 2, 900.0, GOOD), known=known)
 
     assert result.good.calibrated_value.tolist() == pytest.approx([300.0])
     assert reasons(result) == ["900 K is above the maximum of 773.15 K"]
 
 
-def test_judge_when_the_unit_no_longer_converts_then_the_reason_names_both():
-    result = judged((7, 1, 3.0, GOOD), known=[(7, "t", "bar", "opc")])
+def test_refine_when_the_unit_no_longer_converts_then_the_reason_names_both():
+    result = refined((7, 1, 3.0, GOOD), known=[(7, "t", "bar", "opc")])
 
     assert reasons(result) == ["sensor t was collected in bar, which does not convert to K as configured now"]
 
 
-def test_judge_when_the_calibrated_value_overflows_then_it_is_rejected():
+def test_refine_when_the_calibrated_value_overflows_then_it_is_rejected():
     tags = {"t": TagConfig(sensor_id="t", unit="km", canonical_unit="m")}
 
-    result = judged((7, 1, 1e307, GOOD), tags=tags, known=[(7, "t", "km", "opc")])
+    result = refined((7, 1, 1e307, GOOD), tags=tags, known=[(7, "t", "km", "opc")])
 
     assert reasons(result) == ["1e+307 km cannot be expressed in m"]
 
 
-def test_judge_when_the_window_is_empty_then_so_is_the_result():
-    result = judged(known=[])
+def test_refine_when_the_window_is_empty_then_so_is_the_result():
+    result = refined(known=[])
 
     assert len(result.good) == 0
     assert result.rejected.num_rows == 0
