@@ -2,7 +2,7 @@
 
 Where such a sensor stands says nothing, but how fast it got there does. Each is compared with a mean of its recent past
 that follows it, slower than an anomaly begins; while one stands the mean follows ten times slower still, so that the
-anomaly lasts, and ends even where the sensor has moved for good.
+anomaly lasts. It ends when the sensor is back, or has been away for so long that it has a new course.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ MARGIN = 4.0
 
 _SLOWER = 10.0
 """How much slower the mean follows while an anomaly stands."""
+
+_NEW_COURSE = 4
+"""Memories of the mean after which a sensor that has left its course has a new one."""
 
 _RELEASE = 0.3
 """Share of the limit below which an anomaly ends."""
@@ -45,6 +48,7 @@ class Position:
     """NaN: the sensor has not had a value yet."""
     rows: int = 0
     stands: bool = False
+    standing_rows: int = 0
 
     @classmethod
     def unknown(cls, course: Course) -> Position:
@@ -109,6 +113,11 @@ def follow(course: Course, smoothed: Floats, position: Position) -> Followed:
             statistic[n], deviations[n] = distance, deviation
             position.stands = distance > course.limit or (position.stands and distance >= _RELEASE * course.limit)
         stands[n] = position.stands
+        position.standing_rows = position.standing_rows + 1 if position.stands else 0
+        if position.standing_rows >= _NEW_COURSE * course.memory_rows:
+            position.mean = np.where(own, smoothed[n], position.mean)
+            position.stands, position.standing_rows = False, 0
+            continue
         pace = 1 / min(position.rows, course.memory_rows) / (_SLOWER if position.stands else 1.0)
         position.mean += pace * np.where(own, deviation if position.rows > 1 else 0.0, 0.0)
     return Followed(statistic, stands, deviations)
