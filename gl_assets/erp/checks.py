@@ -5,7 +5,7 @@ fewer records than the server counted leaves the stored day as it was (`resource
 rule of its table is rejected with the reason.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,20 +13,21 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
+from gl_assets.erp.check_results import told
 from gl_assets.erp.feeds import Feed, feeds, feeds_of, standard_key, tables_fed
 from gl_assets.erp.judging.drift import drift, is_taken_over, passes
-from gl_assets.erp.judging.judgements import MOST_SHOWN, Scope, Verdicts, table_checks
-from gl_assets.erp.judging.pull_checks import PULL_CHECKS, Check, Verdict
+from gl_assets.erp.judging.judgements import table_checks
+from gl_assets.erp.judging.model import Check, Verdict, Verdicts, in_force
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS
+from gl_assets.erp.judging.scope import Scope
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from gl_assets.erp.tables import FactTable, MasterTable
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.core.gates import setting_of
 from resources.erp.audit import Days, last_pull, pull_audits, recent_days
 from resources.erp.observed import found_properties, known_properties, remember_properties
 from resources.integrations import Integrations
 
 PARTITION = "dagster/partition"
-SNAPSHOT = "snapshot"
-"""What the part of master data is called where business days have their date."""
 RECENT_DAYS = 35
 """Days judged when checks run by themselves, without a run's range."""
 FRESH_SNAPSHOT = timedelta(days=2)
@@ -40,17 +41,20 @@ DRIFT = "records_have_the_known_properties"
 def build_erp_checks(config: Integrations) -> list[dg.AssetChecksDefinition]:
     """Return the checks of every ERP asset of the configuration."""
     return [
-        *(_landed_checks(feed) for feed in feeds(config)),
-        *(_standard_checks(config, table) for table in tables_fed(config)),
+        *(checks for feed in feeds(config) for checks in _landed_checks(config, feed)),
+        *(checks for table in tables_fed(config) for checks in _standard_checks(config, table)),
     ]
 
 
-def _landed_checks(feed: Feed) -> dg.AssetChecksDefinition:
-    fresh, drifted = _fresh_check(feed), _drift_check(feed)
+def _landed_checks(config: Integrations, feed: Feed) -> list[dg.AssetChecksDefinition]:
+    asset = feed.key.to_user_string()
+    checks = in_force([*PULL_CHECKS, _fresh_check(feed), _drift_check(feed)], asset, config.quality.gates)
+    if not checks:
+        return []
 
     @dg.multi_asset_check(
         name=f"erp_{feed.system}_{feed.dataset}_checks".replace("-", "_"),
-        specs=_specs([*PULL_CHECKS, fresh, drifted], feed.key),
+        specs=_specs(checks, feed.key),
         required_resource_keys={"timescale"},
     )
     def landed(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
@@ -58,20 +62,27 @@ def _landed_checks(feed: Feed) -> dg.AssetChecksDefinition:
             days = _days(context, connection, [feed])
             audits = pull_audits(connection, feed.system, feed.dataset, days)
             found: dict[Check, Verdicts] = {
-                check: {pull.day: check.judge(pull) for pull in audits} for check in PULL_CHECKS
+                check: {pull.day: check.judge(pull) for pull in audits}
+                for check in checks
+                if check.name in {pull_check.name for pull_check in PULL_CHECKS}
             }
-            found[drifted] = _judge_drift(connection, feed, days)
-            yield from _told(connection, found, feed.key, context.run.run_id)
-            yield _judge_freshness(connection, feed, fresh)
+            for check in checks:
+                if check.name == DRIFT:
+                    found[check] = _judge_drift(connection, feed, days)
+            yield from told(connection, found, feed.key, context.run.run_id)
+            for check in checks:
+                if check.name in (FRESHNESS, FRESH_MASTER):
+                    within = setting_of(config.quality.gates, asset, "freshness", check.name).within
+                    yield _judge_freshness(connection, feed, check, within)
 
-    return landed
+    return [landed]
 
 
 def _fresh_check(feed: Feed) -> Check:
     if feed.declared.is_master:
-        return Check(FRESH_MASTER, "The snapshot was taken in the last two days.", _judge_freshness)
+        return Check(FRESH_MASTER, "The snapshot was taken in the last two days.", _judge_freshness, kind="freshness")
     zone = feed.settings.time_zone
-    return Check(FRESHNESS, f"The latest business day of {zone} was pulled.", _judge_freshness)
+    return Check(FRESHNESS, f"The latest business day of {zone} was pulled.", _judge_freshness, kind="freshness")
 
 
 def _drift_check(feed: Feed) -> Check:
@@ -86,7 +97,7 @@ def _drift_check(feed: Feed) -> Check:
             "freeze": "blocks until a run with another contract takes it over.",
         }[contract],
         _judge_drift,
-        blocking=contract == "freeze",
+        effect="block" if contract == "freeze" else "warn",
     )
 
 
@@ -111,14 +122,21 @@ def _judge_drift(connection: psycopg.Connection, feed: Feed, days: Days) -> Verd
     return {max(days) if days else None: Verdict(passes(changed, contract), figures)}
 
 
-def _judge_freshness(connection: psycopg.Connection, feed: Feed, check: Check) -> dg.AssetCheckResult:
+def _judge_freshness(
+    connection: psycopg.Connection, feed: Feed, check: Check, within: timedelta | None
+) -> dg.AssetCheckResult:
+    """Judge whether the latest part is there; `within` is how old it may be in place of what the check says."""
     last = last_pull(connection, feed.system, feed.dataset)
     now = datetime.now(UTC)
     if feed.declared.is_master:
-        passed = last is not None and now - last[1] <= FRESH_SNAPSHOT
+        allowed = within or FRESH_SNAPSHOT
+        passed = last is not None and now - last[1] <= allowed
         figures = {"taken_at": last[1].isoformat(timespec="seconds") if last else "never"}
+        figures["limit"] = f"{allowed / timedelta(hours=1):g} h"
     else:
-        expected = now.astimezone(ZoneInfo(feed.settings.time_zone)).date() - timedelta(days=1)
+        # what is asked for is the day that was over so long ago; without a setting, yesterday
+        over = now.astimezone(ZoneInfo(feed.settings.time_zone)) - (within or timedelta(0))
+        expected = over.date() - timedelta(days=1)
         latest = last[0] if last else None
         passed = latest is not None and latest >= expected
         figures = {"latest_day": str(latest or "none"), "expected": str(expected)}
@@ -126,13 +144,16 @@ def _judge_freshness(connection: psycopg.Connection, feed: Feed, check: Check) -
         check_name=check.name,
         asset_key=feed.key,
         passed=passed,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
         metadata=figures,
     )
 
 
-def _standard_checks(config: Integrations, table: MasterTable) -> dg.AssetChecksDefinition:
-    key, checks, fed_by = standard_key(table.name), table_checks(table), feeds_of(config, table.name)
+def _standard_checks(config: Integrations, table: MasterTable) -> list[dg.AssetChecksDefinition]:
+    key, fed_by = standard_key(table.name), feeds_of(config, table.name)
+    checks = in_force(table_checks(table), key.to_user_string(), config.quality.gates)
+    if not checks:
+        return []
 
     @dg.multi_asset_check(
         name=f"erp_{table.name}_checks", specs=_specs(checks, key), required_resource_keys={"timescale"}
@@ -140,11 +161,11 @@ def _standard_checks(config: Integrations, table: MasterTable) -> dg.AssetChecks
     def standard(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with context.resources.timescale.connection() as connection:
             days = _days(context, connection, fed_by) if isinstance(table, FactTable) else None
-            scope = Scope(connection, table, fed_by, days, config.quality.warn_rejected_share)
+            scope = Scope(connection, table, fed_by, days, config.quality.warn_rejected_share, config.site)
             found = {check: check.judge(scope) for check in checks}
-            yield from _told(connection, found, key, context.run.run_id)
+            yield from told(connection, found, key, context.run.run_id, scope)
 
-    return standard
+    return [standard]
 
 
 def _days(context: dg.AssetCheckExecutionContext, connection: psycopg.Connection, fed_by: Sequence[Feed]) -> Days:
@@ -170,37 +191,3 @@ def _specs(checks: Sequence[Check], key: dg.AssetKey) -> list[dg.AssetCheckSpec]
         dg.AssetCheckSpec(check.name, asset=key, description=check.description, blocking=check.blocking)
         for check in checks
     ]
-
-
-def _told(
-    connection: psycopg.Connection, found: Mapping[Check, Verdicts], key: dg.AssetKey, run_id: str
-) -> list[dg.AssetCheckResult]:
-    """Return one result a check for the run; keep one row a check and part in `quality.gate_results`."""
-    results, rows = [], []
-    for check, verdicts in found.items():
-        named = {day.isoformat() if day else SNAPSHOT: verdict for day, verdict in verdicts.items()}
-        rows += [
-            GateResult(key.to_user_string(), part, 1, check.name, v.passed, check.blocking, v.figures, run_id)
-            for part, v in named.items()
-        ]
-        results.append(_result(check, named, key))
-    with connection.transaction():
-        record_results(connection, rows)
-    return results
-
-
-def _result(check: Check, verdicts: Mapping[str, Verdict], key: dg.AssetKey) -> dg.AssetCheckResult:
-    red = {part: verdict.figures for part, verdict in verdicts.items() if not verdict.passed}
-    shown = red or {part: verdict.figures for part, verdict in verdicts.items()}
-    metadata: dict[str, int | dg.MetadataValue[Any]] = {
-        "days": len(verdicts),
-        "failed_days": len(red),
-        "first_failed" if red else "figures": dg.MetadataValue.json(dict(list(shown.items())[:MOST_SHOWN])),
-    }
-    return dg.AssetCheckResult(
-        check_name=check.name,
-        asset_key=key,
-        passed=not red,
-        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-        metadata=metadata,
-    )

@@ -20,7 +20,7 @@ import structlog
 
 from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
 from gl_assets.erp.feeds import Feed, standard_key
-from gl_assets.erp.judging.judgements import asks_for_a_part
+from gl_assets.erp.judging.rule_judgements import asks_for_a_part
 from gl_assets.erp.plots import amounts_chart
 from gl_assets.erp.scores import part_scores, scores_chart, shown, store_scores
 from gl_assets.erp.tables import FactTable, MasterTable

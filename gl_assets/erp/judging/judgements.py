@@ -1,66 +1,28 @@
 """What the checks of a standard table say of a part: a business day, or the snapshot of master data. No Dagster."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from functools import singledispatch
 from typing import Any
 
 from gl_assets.erp.feeds import Feed
-from gl_assets.erp.judging.pull_checks import Check, Verdict
-from gl_assets.erp.tables import FactTable, MasterTable
+from gl_assets.erp.judging.model import Check, Rows, Verdict, Verdicts
+from gl_assets.erp.judging.rule_judgements import check_of
+from gl_assets.erp.judging.schema_judgement import keep_the_schema, rows_that_break_it
+from gl_assets.erp.judging.scope import MOST_SHOWN, Scope, name_of
+from gl_assets.erp.tables import MasterTable
 from gl_assets.schemas.erp_columns import AMOUNT
 from gl_assets.transforms.erp.meters import UNKNOWN
 from gl_assets.transforms.erp.row_rules import YEARS, dated_columns
 from gl_assets.transforms.erp.scoring import weights
-from gl_assets.transforms.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
-from gl_assets.transforms.values.currencies import currency_decimals
-from resources.erp.audit import Connection, Days, PartAccount, amount_accounts, part_accounts
-from resources.erp.audit_tables import (
-    absent_values,
-    mean_completeness,
-    mixed_values,
-    places_by_currency,
-    repeated_rows,
-    rows_outside,
-    unbalanced_groups,
-)
-from resources.erp.incoming import StandardTable
+from gl_assets.transforms.quality import quality_level
+from resources.databases.timescale.partition_scores import scores_of
+from resources.erp.audit import PartAccount, amount_accounts, part_accounts
+from resources.erp.audit_rows import first_rows, lowest, outside, rejected_rows
+from resources.erp.audit_tables import mean_completeness, rows_outside
 
 LEAST_KNOWN = 0.3
 """Mean completeness of a part below which a field that matters is likelier mapped wrong than missing."""
-MOST_SHOWN = 5
-"""Examples that a result shows."""
-
-
-Verdicts = dict[date | None, Verdict]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What is judged: parts of a standard table, and what fills it."""
-
-    connection: Connection
-    table: MasterTable
-    feeds: Sequence[Feed]
-    days: Days
-    """None for master data."""
-    warn_rejected_share: float = 0.01
-
-    @property
-    def stored(self) -> StandardTable:
-        """The table in the database."""
-        date_column = self.table.business_date if isinstance(self.table, FactTable) else None
-        return StandardTable(self.table.name, self.table.columns, date_column)
-
-    @property
-    def parts(self) -> list[date | None]:
-        """The parts, in order."""
-        return [None] if self.days is None else list(self.days)
-
-    def all_passed_but(self, wrong: Mapping[date | None, dict[str, Any]], fine: dict[str, Any]) -> Verdicts:
-        """Return a verdict per part: failed with the figures of `wrong`, passed with `fine`."""
-        return {part: Verdict(part not in wrong, wrong.get(part, fine)) for part in self.parts}
+LEAST_SCORE = 60.0
+"""Score of a part below which it is worth looking at: FAIR."""
 
 
 def accounted(scope: Scope) -> Verdicts:
@@ -69,6 +31,7 @@ def accounted(scope: Scope) -> Verdicts:
         part.day: Verdict(
             part.landed == part.rows + part.rejected + part.withdrawn,
             {"landed": part.landed, "rows": part.rows, "rejected": part.rejected, "withdrawn": part.withdrawn},
+            abs(part.landed - part.rows - part.rejected - part.withdrawn),
         )
         for part in _accounts(scope)
     }
@@ -76,7 +39,9 @@ def accounted(scope: Scope) -> Verdicts:
 
 def up_to_date(scope: Scope) -> Verdicts:
     """Judge whether what was pulled has been standardised since."""
-    return {part.day: Verdict(part.behind == 0, {"datasets_behind": part.behind}) for part in _accounts(scope)}
+    return {
+        part.day: Verdict(part.behind == 0, {"datasets_behind": part.behind}, part.behind) for part in _accounts(scope)
+    }
 
 
 def rejected_within(scope: Scope) -> Verdicts:
@@ -85,13 +50,16 @@ def rejected_within(scope: Scope) -> Verdicts:
     for part in _accounts(scope):
         share = part.rejected / max(1, part.rows + part.rejected)
         figures = {"rejected": part.rejected, "share": round(share, 6), "limit": scope.warn_rejected_share}
-        verdicts[part.day] = Verdict(share <= scope.warn_rejected_share, figures)
+        verdicts[part.day] = Verdict(share <= scope.warn_rejected_share, figures, share)
     return verdicts
 
 
 def _accounts(scope: Scope) -> list[PartAccount]:
-    named = [(feed.system, feed.dataset) for feed in scope.feeds]
-    return part_accounts(scope.connection, scope.stored, named, scope.days)
+    return part_accounts(scope.connection, scope.stored, scope.named_feeds, scope.days)
+
+
+def _rejected(scope: Scope, part: date | None) -> Rows:
+    return rejected_rows(scope.connection, scope.named_feeds, part, MOST_SHOWN)
 
 
 def amounts_accounted(scope: Scope) -> Verdicts:
@@ -112,7 +80,7 @@ def amounts_accounted(scope: Scope) -> Verdicts:
                 wrong.setdefault(found.day, {})[str(feed)] = figures
             elif scope.days is None or len(scope.days) == 1:
                 fine[str(feed)] = figures
-    return scope.all_passed_but(wrong, fine)
+    return scope.all_passed_but(wrong, fine, {part: len(held) for part, held in wrong.items()})
 
 
 def totals_of(feed: Feed, table: MasterTable) -> tuple[str | None, str | None]:
@@ -134,9 +102,31 @@ def known_enough(scope: Scope) -> Verdicts:
             {"rows": known[part][0], "completeness": round(known[part][1], 4), "limit": LEAST_KNOWN}
             if part in known
             else {"rows": 0},
+            known[part][1] if part in known else None,
         )
         for part in scope.parts
     }
+
+
+def _least_known(scope: Scope, part: date | None) -> Rows:
+    return first_rows(scope.connection, scope.stored, lowest([*weights(scope.table.schema)]), part, MOST_SHOWN)
+
+
+def scored_high_enough(scope: Scope) -> Verdicts:
+    """Judge whether the score of each part reaches the limit; a part without records has none."""
+    names = [name_of(part) for part in scope.parts]
+    found = scores_of(scope.connection, scope.asset, site=scope.site, since=min(names, default=None))
+    scores = {score.partition: score for score in found}
+    verdicts: Verdicts = {}
+    for part, name in zip(scope.parts, names, strict=True):
+        held = scores.get(name)
+        if held is None:
+            verdicts[part] = Verdict(True, {"rows": 0})
+            continue
+        dimensions = {n: getattr(held, n) for n in ("validity", "completeness", "consistency", "uniqueness")}
+        figures = {"rows": held.rows, "score": held.score, "level": quality_level(held.score), **dimensions}
+        verdicts[part] = Verdict(held.score >= LEAST_SCORE, figures, held.score)
+    return verdicts
 
 
 def plausible_dates(scope: Scope) -> Verdicts:
@@ -145,21 +135,40 @@ def plausible_dates(scope: Scope) -> Verdicts:
     if not columns:
         return scope.all_passed_but({}, {"columns": 0})
     wrong = rows_outside(scope.connection, scope.stored, columns, scope.days, YEARS)
-    return scope.all_passed_but({part: dict(counts) for part, counts in wrong.items()}, {"columns": len(columns)})
+    return scope.all_passed_but(
+        {part: dict(counts) for part, counts in wrong.items()},
+        {"columns": len(columns)},
+        {part: sum(counts.values()) for part, counts in wrong.items()},
+    )
+
+
+def _implausible(scope: Scope, part: date | None) -> Rows:
+    failing = outside(dated_columns(scope.table.schema), scope.stored.business_date, YEARS)
+    return first_rows(scope.connection, scope.stored, failing, part, MOST_SHOWN)
 
 
 TABLE_CHECKS = (
     Check(
+        "rows_match_the_schema",
+        "Every stored row obeys the schema of its table.",
+        keep_the_schema,
+        effect="block",
+        kind="schema",
+        limit=0,
+        examples=rows_that_break_it,
+    ),
+    Check(
         "every_landed_record_is_accounted_for",
         "Every landed record is a row, rejected with its reasons, or withdrawn: none was lost on the way.",
         accounted,
-        blocking=True,
+        effect="block",
+        examples=_rejected,
     ),
     Check(
         "amounts_equal_those_landed",
         "The amounts that a dataset's `totals` names are, summed over the rows, what the system gave.",
         amounts_accounted,
-        blocking=True,
+        effect="block",
     ),
     Check(
         "rows_are_as_new_as_what_is_landed",
@@ -170,84 +179,36 @@ TABLE_CHECKS = (
         "rejected_records_are_below_the_limit",
         "The share of rejected records is at most quality.warn_rejected_share.",
         rejected_within,
+        examples=_rejected,
     ),
     Check(
         "fields_that_matter_are_known",
         f"The mean completeness is at least {LEAST_KNOWN}: less is likelier a wrong mapping than missing data.",
         known_enough,
+        kind="completeness",
+        limit=LEAST_KNOWN,
+        examples=_least_known,
     ),
     Check(
         "dates_are_plausible",
         f"No date lies more than {YEARS['before']} years before or {YEARS['after']} years after its business day.",
         plausible_dates,
+        kind="range",
+        limit=0,
+        examples=_implausible,
+    ),
+    Check(
+        "the_quality_score_is_high_enough",
+        f"The quality score is at least {LEAST_SCORE:g} of 100.",
+        scored_high_enough,
+        kind="score",
+        limit=LEAST_SCORE,
+        examples=_least_known,
     ),
 )
 """What is checked of every standard table."""
 
 
-@singledispatch
-def judge_rule(rule: TableRule, scope: Scope) -> Verdicts:
-    """Return what a rule of a table says of each part."""
-    raise NotImplementedError(type(rule).__name__)
-
-
-@judge_rule.register
-def _once(rule: Once, scope: Scope) -> Verdicts:
-    found = repeated_rows(scope.connection, scope.stored, rule.columns, scope.days)
-    return scope.all_passed_but({part: {"rows": rows} for part, rows in found.items()}, {"rows": 0})
-
-
-@judge_rule.register
-def _one_value(rule: OneValue, scope: Scope) -> Verdicts:
-    found = mixed_values(scope.connection, scope.stored, rule.per, rule.column, scope.days)
-    return scope.all_passed_but({part: {"groups": groups} for part, groups in found.items()}, {"groups": 0})
-
-
-@judge_rule.register
-def _balanced(rule: Balanced, scope: Scope) -> Verdicts:
-    # who asks for some lines alone sees no whole journal
-    whole = sorted({feed.system for feed in scope.feeds} - {f.system for f in scope.feeds if asks_for_a_part(f, rule)})
-    found = unbalanced_groups(scope.connection, scope.stored, rule.per, rule.amount, (whole, scope.days))
-    wrong = {
-        part: {"groups": len(groups), "largest": [[str(held) for held in group] for group in groups[:MOST_SHOWN]]}
-        for part, groups in found.items()
-    }
-    return scope.all_passed_but(wrong, {"groups": 0, "systems": whole})
-
-
-def asks_for_a_part(feed: Feed, rule: Balanced) -> bool:
-    """Return whether a condition of a dataset is on what differs within a group, such as the cost center of a line."""
-    same = {*rule.per, "posting_date"}
-    within = {path for name, held in feed.declared.fields.items() if name not in same for path in held.properties}
-    return any(condition.property in within for condition in feed.declared.where)
-
-
-@judge_rule.register
-def _in_currency(rule: InCurrency, scope: Scope) -> Verdicts:
-    decimals = currency_decimals()
-    wrong: dict[date | None, dict[str, Any]] = {}
-    found = places_by_currency(scope.connection, scope.stored, rule.amount, rule.currency, scope.days)
-    for part, counts in found.items():
-        for (currency, places), rows in counts.items():
-            if places > decimals.get(currency, 0):
-                wrong.setdefault(part, {})[f"{currency} with {places} decimals"] = rows
-    return scope.all_passed_but(wrong, {"rows": 0})
-
-
-@judge_rule.register
-def _metered(rule: Metered, scope: Scope) -> Verdicts:
-    expected = {feed.system: sorted(feed.settings.meters) for feed in scope.feeds if feed.settings.meters}
-    if scope.days is None or not expected:
-        return scope.all_passed_but({}, {"meters": 0})
-    absent = absent_values(scope.connection, scope.stored, rule.meter, expected, scope.days)
-    wrong = {part: {"meters": len(names), "absent": names[:MOST_SHOWN]} for part, names in absent.items()}
-    return scope.all_passed_but(wrong, {"meters": sum(map(len, expected.values()))})
-
-
 def table_checks(table: MasterTable) -> tuple[Check, ...]:
     """Return the checks of a standard table: those of all, then its own."""
-    own = [
-        Check(rule.name, rule.says, lambda scope, rule=rule: judge_rule(rule, scope), getattr(rule, "blocking", False))
-        for rule in table.checks
-    ]
-    return (*TABLE_CHECKS, *own)
+    return (*TABLE_CHECKS, *map(check_of, table.checks))

@@ -1,9 +1,6 @@
 """What the checks of a pull say: a business day of landed records, or a snapshot of master data. No Dagster."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
+from gl_assets.erp.judging.model import Check, Verdict
 from resources.erp.audit import PullAudit
 
 BULK_SHARE = 0.5
@@ -12,33 +9,16 @@ FEW = 10
 """So few records may vanish whatever their share."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check says of one part."""
-
-    passed: bool
-    figures: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check: its sentence, whether a failure stops what follows in the run, and the function that judges."""
-
-    name: str
-    description: str
-    judge: Callable[..., Any]
-    blocking: bool = False
-
-
 def counted(pull: PullAudit) -> Verdict:
     """Judge whether as many records came as the server counted; a server that does not count is no fault."""
     given = "not given" if pull.server_count is None else pull.server_count
-    return Verdict(pull.server_count in (None, pull.rows), {"rows": pull.rows, "server_count": given})
+    differing = 0 if pull.server_count is None else abs(pull.server_count - pull.rows)
+    return Verdict(differing == 0, {"rows": pull.rows, "server_count": given}, differing)
 
 
 def sent_once(pull: PullAudit) -> Verdict:
     """Judge whether no record came twice."""
-    return Verdict(pull.duplicates == 0, {"duplicates": pull.duplicates})
+    return Verdict(pull.duplicates == 0, {"duplicates": pull.duplicates}, pull.duplicates)
 
 
 def no_bulk_vanished(pull: PullAudit) -> Verdict:
@@ -46,12 +26,13 @@ def no_bulk_vanished(pull: PullAudit) -> Verdict:
     return Verdict(
         pull.vanished <= BULK_SHARE * (pull.rows + pull.vanished) or pull.vanished < FEW,
         {"vanished": pull.vanished, "rows": pull.rows},
+        pull.vanished,
     )
 
 
 def keyed(pull: PullAudit) -> Verdict:
     """Judge whether every record has its key."""
-    return Verdict(pull.without_key == 0, {"without_key": pull.without_key})
+    return Verdict(pull.without_key == 0, {"without_key": pull.without_key}, pull.without_key)
 
 
 PULL_CHECKS = (
@@ -60,13 +41,19 @@ PULL_CHECKS = (
         "Each part has as many records as the server counted when it was pulled, where it counts.",
         counted,
     ),
-    Check("every_record_was_sent_once", "No record came twice in a pull: the server's paging is stable.", sent_once),
+    Check(
+        "every_record_was_sent_once",
+        "No record came twice in a pull: the server's paging is stable.",
+        sent_once,
+        kind="duplicates",
+        limit=0,
+    ),
     Check(
         "records_do_not_vanish_in_bulk",
         "At most half of a part's records vanished at once; more is likelier a lost permission than deletions, and "
         "standardising would take their rows away. The next pull takes what it finds for right.",
         no_bulk_vanished,
-        blocking=True,
+        effect="block",
     ),
     Check("every_record_has_its_key", "No record came without the properties that identify it.", keyed),
 )

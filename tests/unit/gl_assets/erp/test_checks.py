@@ -11,16 +11,19 @@ import dagster as dg
 import psycopg
 import pytest
 
-from gl_assets.erp.checks import DRIFT, SNAPSHOT, build_erp_checks
+from gl_assets.erp.bodies import SNAPSHOT
+from gl_assets.erp.checks import DRIFT, FRESH_MASTER, FRESHNESS, build_erp_checks
 from gl_assets.erp.feeds import standard_key
+from gl_assets.erp.judging.judgements import table_checks
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.tables import TABLES
+from resources.core.gates import GateSetting
 from resources.databases.timescale.gate_results import list_results
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from tests.conftest import REPOSITORY, fresh_database
-from tests.unit.gl_assets.erp.test_judgements import Connection, land, pulled, standardised
+from tests.unit.gl_assets.erp.test_judgements import Connection, land, pulled, rows_of, standardised, store
 from tests.unit.resources.erp.support import integrations
 from tests.unit.resources.transport.test_parts import settings
 
@@ -49,6 +52,16 @@ def config(contract: str = "warn", table: str = "materials", **dataset: Any) -> 
     return integrations({"s": settings(datasets={table: block})})
 
 
+def gated(table: str = "materials", asset: str = "erp/materials", **gates: dict[str, Any]) -> Integrations:
+    """Return the configuration with what `quality.gates` says of an asset."""
+    dataset = {} if table == "materials" else {"business_date": "Day"}
+    found = config(table=table, **dataset)
+    quality = found.quality.model_copy(
+        update={"gates": {asset: {name: GateSetting.model_validate(held) for name, held in gates.items()}}}
+    )
+    return found.model_copy(update={"quality": quality})
+
+
 def run(config: Integrations) -> dict[str, dg.AssetCheckEvaluation]:
     """Run all checks of a configuration by themselves; return what each said, by its name."""
     keys = {spec.asset_key for checks in build_erp_checks(config) for spec in checks.check_specs}
@@ -72,11 +85,93 @@ def blocking(config: Integrations) -> set[str]:
 
 
 def test_checks_when_continuing_would_be_wrong_block() -> None:
-    always = {"records_do_not_vanish_in_bulk", "every_landed_record_is_accounted_for", "amounts_equal_those_landed"}
+    always = {
+        "records_do_not_vanish_in_bulk",
+        "rows_match_the_schema",
+        "every_landed_record_is_accounted_for",
+        "amounts_equal_those_landed",
+    }
     assert blocking(config()) == always
     assert blocking(config("freeze")) == {*always, DRIFT}
     ledger = config(table="financial_transactions", business_date="Day")
     assert blocking(ledger) == {*always, "each_line_is_posted_once"}
+
+
+def test_checks_when_the_configuration_says_so_block_warn_or_are_left_out() -> None:
+    found = gated(
+        schema={"effect": "warn"},
+        score={"effect": "block"},
+        every_landed_record_is_accounted_for={"effect": "warn"},
+        range={"effect": "off"},
+    )
+    assert blocking(found) == {
+        "records_do_not_vanish_in_bulk",
+        "amounts_equal_those_landed",
+        "the_quality_score_is_high_enough",
+    }
+    names = {spec.name for checks in build_erp_checks(found) for spec in checks.check_specs}
+    assert "dates_are_plausible" not in names
+    assert "rows_match_the_schema" in names
+
+
+def test_checks_when_all_are_off_are_none() -> None:
+    every = {check.name: {"effect": "off"} for check in table_checks(TABLES["materials"])}
+    pulls = {name: {"effect": "off"} for name in (*(check.name for check in PULL_CHECKS), DRIFT, FRESH_MASTER)}
+    assert {spec.asset_key.path[1] for one in build_erp_checks(gated(**every)) for spec in one.check_specs} == {"s"}
+    landed = build_erp_checks(gated(asset="erp/s/materials", **pulls))
+    assert {spec.asset_key for one in landed for spec in one.check_specs} == {standard_key("materials")}
+
+
+def test_a_red_check_when_it_is_of_rows_shows_the_first_of_them_and_is_drawn_over_time(connection: Connection) -> None:
+    table = TABLES["purchase_orders"]
+    day = YESTERDAY
+    rows = rows_of("purchase_orders", 3, order_date=[day] * 3, delivery_date=[date(2206, 1, 1), None, None])
+    with connection.transaction():
+        store(connection, table, rows)
+    land(connection, "purchase_orders", 3, day=day)
+    pulled(connection, "purchase_orders", day, rows=3, server_count=3, at=datetime.now(UTC))
+    standardised(connection, "purchase_orders", day, at=datetime.now(UTC))
+    configured = gated("purchase_orders", "erp/purchase_orders", duplicates={"most": 2})
+    said = run(configured)
+    red = {name for name, evaluation in said.items() if not evaluation.passed}
+    assert red == {"dates_are_plausible"}
+    # two rows too many are allowed now, and say so
+    once = said["each_item_stands_once"].metadata["figures"].value[day.isoformat()]
+    assert (once["measured"], once["limit"]) == (2, 2)
+    dates = said["dates_are_plausible"].metadata
+    assert dates["first_failed"].value[day.isoformat()]["measured"] == 1
+    assert "| s | k0 | " in dates["first_failing_rows"].value
+    assert "2206-01-01" in dates["first_failing_rows"].value
+    assert "data:image/png;base64" in dates["plot"].value
+    (kept,) = list_results(connection, red_only=True)
+    assert (kept.check, kept.metadata["first"][0]["source_key"]) == ("dates_are_plausible", "k0")
+    connection.execute("TRUNCATE erp.purchase_orders")
+
+
+def test_a_red_finding_when_released_no_longer_stops_what_follows(connection: Connection) -> None:
+    with connection.transaction():
+        store(connection, TABLES["materials"], rows_of("materials", 1, base_unit=["no unit"]))
+    land(connection, "materials", 1, day=None)
+    pulled(connection, "materials", None, rows=1, server_count=1, at=datetime.now(UTC))
+    standardised(connection, "materials", None, at=datetime.now(UTC))
+    assert run(config())["rows_match_the_schema"].severity == dg.AssetCheckSeverity.ERROR
+    connection.execute(
+        "UPDATE quality.gate_results SET released_by = 'M. Keller', released_at = now() WHERE NOT passed"
+    )
+    again = run(config())["rows_match_the_schema"]
+    assert not again.passed
+    assert again.severity == dg.AssetCheckSeverity.WARN
+    assert again.metadata["released"].value == 1
+    connection.execute("TRUNCATE erp.materials")
+
+
+@pytest.mark.parametrize(("within", "passed"), [("1h", False), ("3d", True)])
+def test_a_day_when_it_may_be_older_by_the_configuration_is_fresh(
+    connection: Connection, within: str, passed: bool
+) -> None:
+    pulled(connection, "purchase_orders", YESTERDAY - timedelta(days=2))
+    configured = gated("purchase_orders", "erp/s/purchase_orders", freshness={"within": within})
+    assert run(configured)["yesterday_is_landed"].passed == passed
 
 
 @pytest.mark.parametrize(
@@ -162,9 +257,6 @@ def test_business_days_of_a_run_when_it_has_a_range_are_all_of_it() -> None:
 
 
 def test_every_check_is_explained_to_those_who_see_it_red() -> None:
-    from gl_assets.erp.checks import FRESH_MASTER, FRESHNESS
-    from gl_assets.erp.judging.judgements import table_checks
-
     explained = (REPOSITORY / "docs" / "troubleshooting" / "erp-records.md").read_text(encoding="utf-8")
     checks = [*PULL_CHECKS, *(check for table in TABLES.values() for check in table_checks(table))]
     names = {DRIFT, FRESHNESS, FRESH_MASTER, *(check.name for check in checks)}

@@ -14,9 +14,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from gl_assets.erp.feeds import Feed
-from gl_assets.erp.judging.judgements import Scope, table_checks, totals_of
-from gl_assets.erp.judging.pull_checks import PULL_CHECKS, Verdict
+from gl_assets.erp.judging.judgements import table_checks, totals_of
+from gl_assets.erp.judging.model import Verdict
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS
+from gl_assets.erp.judging.scope import Scope
 from gl_assets.erp.tables import TABLES, MasterTable
+from resources.core.gates import GateSetting
+from resources.databases.timescale.partition_scores import PartitionScore, record_scores
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.erp.audit import last_pull, pull_audits
 from resources.erp.config import SystemConfig
@@ -277,6 +281,93 @@ def test_dates_when_they_can_only_be_typing_errors_are_red(connection: Connectio
     assert one("dates_are_plausible", found) == Verdict(False, {"delivery_date": 1})
     store(connection, TABLES["workforce"], rows_of("workforce", 1, valid_to=[date(9999, 12, 31)]))
     assert one("dates_are_plausible", scope(connection, "workforce", None)).passed
+
+
+def examples(name: str, found: Scope, part: date | None = DAY) -> list[dict[str, Any]]:
+    check = next(check for check in table_checks(found.table) if check.name == name)
+    assert check.examples is not None
+    return [dict(row) for row in check.examples(found, part)]
+
+
+def test_rows_when_they_break_the_schema_are_found_however_they_came(connection: Connection) -> None:
+    store(connection, TABLES["purchase_orders"], rows_of("purchase_orders", 3, order_date=[DAY, DAY, NEXT]))
+    found = scope(connection, "purchase_orders", [DAY, NEXT])
+    assert all(verdict.passed for verdict in judged("rows_match_the_schema", found).values())
+    connection.execute("UPDATE erp.purchase_orders SET currency = 'XXX', quantity = -1 WHERE source_key = 'k1'")
+    connection.execute("UPDATE erp.purchase_orders SET order_id = NULL WHERE source_key = 'k0'")
+    verdicts = judged("rows_match_the_schema", found)
+    assert verdicts[NEXT].passed
+    assert verdicts[DAY].figures["rows"] == verdicts[DAY].measured == 2
+    assert verdicts[DAY].figures["broken"] == {
+        "order_id is missing": 1,
+        "currency: a currency must be one of ISO 4217": 1,
+        "quantity: a quantity must not be negative": 1,
+    }
+    rows = {row["source_key"]: row["reasons"] for row in examples("rows_match_the_schema", found)}
+    assert rows["k0"] == "order_id is missing"
+    assert "found XXX" in rows["k1"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_right_rows_when_read_back_keep_the_schema(connection: Connection, table: str) -> None:
+    days = [DAY] if hasattr(TABLES[table], "business_date") else None
+    store(connection, TABLES[table], rows_of(table, 2))
+    assert one("rows_match_the_schema", scope(connection, table, days)).passed
+    assert examples("rows_match_the_schema", scope(connection, table, days), days[0] if days else None) == []
+
+
+def test_rows_when_a_rule_finds_them_are_shown(connection: Connection) -> None:
+    orders = scope(connection, "purchase_orders", [DAY])
+    rows = rows_of(
+        "purchase_orders",
+        4,
+        order_id=["a", "a", "b", "c"],
+        net_amount=[Decimal("1.005"), Decimal(1), Decimal(1), Decimal(1)],
+        delivery_date=[None, None, date(2206, 1, 1), None],
+        supplier=[None, "s", "s", "s"],
+        quality_score=[10.0, 100.0, 100.0, 100.0],
+    )
+    store(connection, TABLES["purchase_orders"], rows)
+    assert [row["source_key"] for row in examples("each_item_stands_once", orders)] == ["k0", "k1"]
+    assert examples("amounts_fit_their_currency", orders) == [
+        {"system": "s", "source_key": "k0", "net_amount": "1.005000000", "currency": "EUR"}
+    ]
+    assert [row["delivery_date"] for row in examples("dates_are_plausible", orders)] == ["2206-01-01"]
+    first = examples("fields_that_matter_are_known", orders)[0]
+    assert (first["source_key"], first["supplier"], first["quality_score"]) == ("k0", None, 10)
+    meters = rows_of("energy_consumption", 2, meter_id=["M1", "M1"], consumption_unit=["kW.h", "MW.h"])
+    store(connection, TABLES["energy_consumption"], meters)
+    energy = scope(connection, "energy_consumption", [DAY])
+    assert [row["consumption_unit"] for row in examples("each_meter_keeps_its_unit", energy)] == ["kW.h", "MW.h"]
+    assert examples("each_configured_meter_is_booked", energy) == []
+    store(connection, TABLES["financial_transactions"], rows_of("financial_transactions", 1, line=["1"]))
+    journal = scope(connection, "financial_transactions", [DAY])
+    shown = examples("debit_equals_credit_in_each_journal", journal)
+    assert [(row["transaction_id"], row["amount"]) for row in shown] == [("transaction_id", "1.500000000")]
+
+
+def test_records_when_rejected_are_shown_with_their_reasons(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO erp.rejected_records (system, dataset, partition_date, source_key, raw, reasons, run_id, rejected_at)"
+        " VALUES ('s', 'materials', NULL, 'k1', '{}', ARRAY['a', 'b'], 'run', now())"
+    )
+    found = scope(connection, "materials", None)
+    assert examples("rejected_records_are_below_the_limit", found, None) == [
+        {"system": "s", "source_key": "k1", "reasons": "a; b"}
+    ]
+
+
+def test_a_part_when_its_score_is_low_is_red_and_one_without_score_is_not(connection: Connection) -> None:
+    low = PartitionScore("erp/purchase_orders", DAY.isoformat(), 1, 10, 50, 60, 70, 80, 59.9)
+    record_scores(connection, [low], site="plant", run_id="r")
+    found = Scope(connection, TABLES["purchase_orders"], feeds("purchase_orders"), [DAY, NEXT], site="plant")
+    verdicts = judged("the_quality_score_is_high_enough", found)
+    assert verdicts[NEXT] == Verdict(True, {"rows": 0})
+    assert not verdicts[DAY].passed
+    assert verdicts[DAY].figures["level"] == "POOR"
+    check = next(check for check in table_checks(found.table) if check.name == "the_quality_score_is_high_enough")
+    lowered = check.configured("erp/purchase_orders", {"all": {"score": GateSetting(least=50)}})
+    assert lowered.held(verdicts[DAY]).passed
 
 
 def test_rows_when_most_that_matters_is_missing_are_red(connection: Connection) -> None:

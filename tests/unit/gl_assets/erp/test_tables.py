@@ -7,7 +7,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from gl_assets.erp.judging.judgements import judge_rule
+from gl_assets.erp.judging.rule_judgements import judge_rule
 from gl_assets.erp.plots import amounts_chart
 from gl_assets.erp.tables import MOST_BARS, TABLES, Chart
 from gl_assets.schemas.erp_columns import AMOUNT

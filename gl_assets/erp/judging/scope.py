@@ -1,0 +1,70 @@
+"""What is judged of a standard table: which parts, and what fills it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from gl_assets.erp.bodies import SNAPSHOT
+from gl_assets.erp.feeds import Feed, standard_key
+from gl_assets.erp.judging.model import Verdict, Verdicts
+from gl_assets.erp.tables import FactTable, MasterTable
+from resources.erp.audit import Connection, Days
+from resources.erp.incoming import StandardTable
+
+MOST_SHOWN = 5
+"""Examples that a result shows."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is judged: parts of a standard table, and what fills it."""
+
+    connection: Connection
+    table: MasterTable
+    feeds: Sequence[Feed]
+    days: Days
+    """None for master data."""
+    warn_rejected_share: float = 0.01
+    site: str = ""
+
+    @property
+    def stored(self) -> StandardTable:
+        """The table in the database."""
+        date_column = self.table.business_date if isinstance(self.table, FactTable) else None
+        return StandardTable(self.table.name, self.table.columns, date_column)
+
+    @property
+    def asset(self) -> str:
+        """The asset's key as a path."""
+        return standard_key(self.table.name).to_user_string()
+
+    @property
+    def parts(self) -> list[date | None]:
+        """The parts, in order."""
+        return [None] if self.days is None else list(self.days)
+
+    @property
+    def named_feeds(self) -> list[tuple[str, str]]:
+        """(system, dataset) of all that fills the table."""
+        return [(feed.system, feed.dataset) for feed in self.feeds]
+
+    def all_passed_but(
+        self,
+        wrong: Mapping[date | None, dict[str, Any]],
+        fine: dict[str, Any],
+        measured: Mapping[date | None, float] | None = None,
+    ) -> Verdicts:
+        """Return a verdict per part: failed with the figures of `wrong`, passed with `fine`.
+
+        `measured` is how many fail of each part, where that is counted: 0 of the others.
+        """
+        return {
+            part: Verdict(part not in wrong, wrong.get(part, fine), None if measured is None else measured.get(part, 0))
+            for part in self.parts
+        }
+
+
+def name_of(part: date | None) -> str:
+    """Return the partition key of a part."""
+    return part.isoformat() if part else SNAPSHOT
