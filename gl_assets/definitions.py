@@ -22,6 +22,7 @@ from gl_assets.erp.sweep import build_sweep_jobs, build_sweep_schedules
 from gl_assets.event_log_pruning import event_log_pruning_job
 from gl_assets.jobs import build_sensor_readings_job, hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
+from gl_assets.quality.score_forecast import build_score_forecast, score_forecast_job, score_forecast_schedule
 from gl_assets.retention import build_retention_job
 from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
 from gl_assets.scada.gap_job import build_gap_filling_job
@@ -55,6 +56,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_hourly_readings(config),
                 build_boiler_efficiency(config),
                 *build_erp_assets(config),
+                build_score_forecast(config),
                 *AGENT_ASSETS,
                 *build_efficiency_advice(config),
             ],
@@ -64,6 +66,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 hourly_readings_job,
                 event_log_pruning_job,
                 certificates_job,
+                score_forecast_job,
                 build_gap_filling_job(config),
                 build_recalibration_job(config),
                 corrections_job(corrected_readings),
@@ -76,6 +79,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             ],
             schedules=[
                 certificates_schedule,
+                score_forecast_schedule,
                 *build_upkeep_schedules(config),
                 *build_erp_schedules(config),
                 *build_sweep_schedules(config),

@@ -41,6 +41,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "agents/command_results",
         "agents/registry",
         "process_heat/boiler_efficiency",
+        "quality/score_forecast",
         "scada/corrected_readings",
         "scada/hourly_readings",
         "scada/sensor_readings",
@@ -57,6 +58,7 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "certificates_schedule",
         "event_log_pruning_schedule",
         "retention_schedule",
+        "score_forecast_schedule",
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "closed_windows_sensor",
