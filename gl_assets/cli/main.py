@@ -30,6 +30,7 @@ COMMANDS = {
     "units": ("gl_assets.cli.units:units", "Convert between units; steam tables."),
     "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
     "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
+    "anomalies": ("gl_assets.cli.anomalies:anomalies", "What detectors found of equipment; train them."),
     "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings and ERP records with their reasons."),
     "erp": ("gl_assets.cli.erp:erp", "ERP systems: save their metadata, find configured fields they do not have."),
     "agents": ("gl_assets.cli.agents:agents", "Agents: list, health, send a command, keys."),

@@ -63,7 +63,9 @@ class AnomaliesConfig(StrictModel):
         if not self.enabled:
             return found
         for tag in tags:
-            if tag.equipment is not None and not tag.is_text and tag.sensor_id not in self.exclude:
+            # of states, the numbers of names, no distance can be told
+            watched = tag.equipment is not None and not tag.is_text and not tag.states
+            if watched and tag.sensor_id not in self.exclude:
                 found.setdefault(tag.equipment, {})[tag.sensor_id] = tag.canonical_unit or tag.unit
         return found
 

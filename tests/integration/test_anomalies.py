@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 
 from gl_assets.asset_keys import ANOMALIES, ANOMALY_MODELS
+from gl_assets.cli.main import cli
 from gl_assets.scada.anomaly.anomalies_asset import build_anomalies
 from gl_assets.scada.anomaly.jobs import anomalies_job, anomaly_training_job, build_anomaly_jobs
 from gl_assets.scada.anomaly.models_asset import build_anomaly_models
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from gl_assets.transforms.anomaly.features import Floats
 from resources.core.clock import to_micros
+from resources.core.errors import DataError
 from resources.core.settings import parse_yaml
 from resources.core.windows import partition_key
 from resources.databases.timescale.anomalies import AnomalyRow, add_live, list_anomalies
@@ -304,6 +310,56 @@ def test_training_trigger_when_sensors_have_changed_then_it_asks_again(url: str)
     (request,) = tick(url, build_anomaly_training_sensor, config=Integrations.model_validate(data))
     assert request.tags["gl/training"] == "changed"
     assert "/v" in request.run_key
+
+
+@pytest.fixture
+def gl(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Call `gl anomalies` as a user of this plant would."""
+    (tmp_path / "integrations.yaml").write_text(CONFIG.format(train_after="30m"), encoding="utf-8")
+    monkeypatch.setenv("GL_CONFIG", str(tmp_path / "integrations.yaml"))
+    monkeypatch.setenv("GL_DATABASE_URL", url)
+    # Dagster's own storage stays in memory: these tests are not about it
+    monkeypatch.setattr("gl_assets.cli.anomalies.gl_home", lambda: tmp_path)
+    monkeypatch.delenv("GL_DAGSTER_POSTGRES_URL", raising=False)
+    return lambda *words: CliRunner().invoke(cli, ["anomalies", *words], catch_exceptions=False)
+
+
+def printed(result: Result) -> list[dict[str, Any]]:
+    # `gl` itself sends what is logged elsewhere
+    found: list[dict[str, Any]] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def test_list_command_when_there_are_anomalies_then_it_shows_and_filters_them(gl: Callable[..., Result], url: str):
+    score(url, STARTS[FAULT_FROM])
+    assert "current" in gl("list").stdout
+    rows = printed(gl("list", "--kind", "multivariate", "--equipment", "boiler_1", "--json"))
+    assert {row["kind"] for row in rows} == {"multivariate"}
+    assert rows[0]["details"]["contributions"]
+    assert printed(gl("list", "--since", "2100-01-01", "--json")) == []
+    assert "nothing was found" in gl("list", "--equipment", "pump_1").stdout
+
+
+def test_models_command_when_one_equipment_is_trained_then_it_shows_both(gl: Callable[..., Result]):
+    rows = {row["equipment"]: row for row in printed(gl("models", "--json"))}
+    assert rows["boiler_1"]["state"] == "in force"
+    assert rows["pump_1"]["state"] == "not trained yet"
+    assert "not trained yet" in gl("models").stdout
+
+
+def test_train_command_when_a_span_is_named_then_a_new_version_is_in_force(gl: Callable[..., Result]):
+    before = printed(gl("models", "--json"))[0]["version"]
+    span = ("--from", f"{START:%Y-%m-%dT%H:%M}", "--to", f"{STARTS[3]:%Y-%m-%dT%H:%M}")
+    (result,) = printed(gl("train", "boiler_1", *span, "--json"))
+    assert (result["version"], result["rows"]) == (before + 1, 3 * ROWS)
+    assert "boiler_1" in gl("train", "boiler_1", *span).stdout
+
+
+def test_train_command_when_it_fails_then_the_reason_is_the_message(gl: Callable[..., Result]):
+    with pytest.raises(DataError, match="equipment pump_1.*needs 200 rows"):
+        gl("train", "pump_1")
+    with pytest.raises(DataError, match="no watched equipment kiln: there is boiler_1, pump_1"):
+        gl("train", "kiln")
 
 
 def test_assets_when_no_equipment_is_watched_then_there_are_none():
