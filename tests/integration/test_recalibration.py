@@ -26,6 +26,7 @@ from resources.databases.timescale.hourly_table import read_hour
 from resources.databases.timescale.hours import hour_revision
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.recalibrations import request, requests
+from resources.databases.timescale.regrid import regrid
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.window_buffer.buffer import WindowBuffer
@@ -81,7 +82,7 @@ def store(url: str) -> Iterator[ReadingsStore]:
     with ReadingsStore(url) as opened:
         opened.connection.execute(
             "TRUNCATE scada.readings, scada.window_ledger, scada.calibrations, scada.calibration_sets,"
-            " scada.recalibrations, quality.gate_results RESTART IDENTITY CASCADE"
+            " scada.recalibrations, quality.gate_results, platform.settings RESTART IDENTITY CASCADE"
         )
         yield opened
 
@@ -197,6 +198,24 @@ def test_window_when_later_rows_were_merged_under_another_calibration_then_it_is
     persist_window(merged, store, configured(CERTIFICATE), run_id="run")
     for config in (configured(), configured(CERTIFICATE)):
         assert pending_windows(store.connection, config) == [PendingWindow(START, frozenset({"flow"}))]
+
+
+def test_windows_when_cut_to_another_length_then_what_they_were_made_with_goes_along(
+    windows: list[WindowContents], store: ReadingsStore, url: str
+):
+    before, after = configured(), configured(CERTIFICATE)
+    for contents, config in zip(windows, (before, before, after), strict=True):
+        persist_window(contents, store, config, run_id="run")
+    assert calibrated(after, store) == {"flow": 2}
+    with store.transaction() as connection:
+        regrid(connection, site="north", old=LENGTH, new=3 * LENGTH)
+    names = {"", after.calibration_book.name}
+    assert [set(row[0]) for row in query(url, "SELECT calibrations FROM scada.window_ledger")] == [names]
+    longer = Integrations.model_validate(document(CERTIFICATE) | {"window": "15m"})
+    assert pending_windows(store.connection, longer) == [PendingWindow(START, frozenset({"flow"}))]
+    # of three windows one was made with none, and is the only one whose rows change
+    assert calibrated(longer, store) == {"flow": 2}
+    assert pending_windows(store.connection, longer) == []
 
 
 def test_window_when_a_calibration_overflows_then_nothing_of_it_is_changed(

@@ -41,3 +41,17 @@ def test_erp_connections_when_its_configuration_is_loaded_then_it_logs_on_by_jwt
     system = Integrations.model_validate(BASE | block).erp.systems["sap"]
     assert system.auth.type == "jwt_bearer"
     assert system.http.proxy_url == "http://proxy.example:3128"
+
+
+def test_units_when_its_configurations_are_loaded_then_every_quantity_is_known() -> None:
+    air, canonical = blocks("units.md")
+    assert Integrations.model_validate(BASE | air).units.atmosphere_kpa == 96.5
+    assert Integrations.model_validate(BASE | canonical).units.canonical["gas_flow"] == "m3{normal}/h"
+
+
+def test_calibration_when_its_configuration_is_loaded_then_each_certificate_is_one() -> None:
+    (block,) = blocks("calibration.md")
+    names = [(one["sensor_id"], unit) for one, unit in zip(block["calibrations"], ("t/h", "Cel", "kg/h"), strict=True)]
+    tags = [{"sensor_id": name, "unit": unit, "address": 2 * n} for n, (name, unit) in enumerate(names)]
+    sources = {"sources": {"plc": {"kind": "modbus", "host": "localhost", "tags": tags}}}
+    assert len(Integrations.model_validate(BASE | block | sources).calibration_book) == 3

@@ -156,8 +156,9 @@ def window_revisions(
 ) -> dict[datetime, int]:
     """Return start -> revision, over all collectors, of the stored windows from an instant on; it only grows."""
     rows = connection.execute(
-        "SELECT window_start, sum(stored_revision)::bigint FROM scada.window_ledger WHERE site = %(site)s "
-        "AND window_start >= %(since)s AND (%(until)s::timestamptz IS NULL OR window_start < %(until)s) GROUP BY 1",
+        "SELECT window_start, sum(stored_revision + recalibrated)::bigint FROM scada.window_ledger"
+        " WHERE site = %(site)s AND window_start >= %(since)s"
+        " AND (%(until)s::timestamptz IS NULL OR window_start < %(until)s) GROUP BY 1",
         {"site": site, "since": since, "until": until},
     )
     return dict(rows.fetchall())
