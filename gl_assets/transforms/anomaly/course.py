@@ -7,7 +7,7 @@ anomaly lasts. It ends when the sensor is back, or has been away for so long tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,8 @@ class Followed:
     stands: npt.NDArray[np.bool_]
     deviations: Floats
     """Rows x wandering sensors; 0 where there is no value."""
+    position: Position
+    """After the last row."""
 
 
 def learn_course(smoothed: Floats, sensor: npt.NDArray[np.intp], *, memory_rows: int, confidence: float) -> Course:
@@ -87,7 +89,7 @@ def learn_course(smoothed: Floats, sensor: npt.NDArray[np.intp], *, memory_rows:
 
 
 def follow(course: Course, smoothed: Floats, position: Position) -> Followed:
-    """Return how far rows leave their course, and bring the position forward.
+    """Return how far rows leave their course, and where the mean stands after them.
 
     Row by row, since whether an anomaly stands decides how the mean goes on; rows are steps of an equipment, not
     readings, and there are a hundred in a window.
@@ -95,13 +97,14 @@ def follow(course: Course, smoothed: Floats, position: Position) -> Followed:
     Args:
         course: What is normal.
         smoothed: Rows x wandering sensors; NaN: no value.
-        position: Where the mean stands; changed.
+        position: Where the mean stands before them; left as it is.
     """
+    position = replace(position, mean=position.mean.copy())
     rows = len(smoothed)
     statistic, stands = np.full(rows, np.nan), np.zeros(rows, dtype=bool)
     deviations = np.zeros(smoothed.shape)
     if not len(course.sensor):
-        return Followed(statistic, stands, deviations)
+        return Followed(statistic, stands, deviations, position)
     known = ~np.isnan(smoothed)
     for n in range(rows):
         own = known[n]
@@ -120,4 +123,4 @@ def follow(course: Course, smoothed: Floats, position: Position) -> Followed:
             continue
         pace = 1 / min(position.rows, course.memory_rows) / (_SLOWER if position.stands else 1.0)
         position.mean += pace * np.where(own, deviation if position.rows > 1 else 0.0, 0.0)
-    return Followed(statistic, stands, deviations)
+    return Followed(statistic, stands, deviations, position)

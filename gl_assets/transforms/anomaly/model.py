@@ -148,7 +148,8 @@ class Model:
 class Stream:
     """Scores the rows of one equipment in order of time, in batches of any length, as if all had come at once.
 
-    Its memory is the rows that the trailing mean still needs, where wandering sensors stand, and what stands.
+    Its memory is the rows that the trailing mean still needs, where wandering sensors stand, and what stands. It is
+    replaced, never changed: a shallow copy of a stream goes its own way from there.
     """
 
     def __init__(self, model: Model) -> None:
@@ -195,6 +196,7 @@ class Stream:
         """Return what is said of both: the distance of whichever is further beyond its limit, and what explains it."""
         course = self.model.course
         found = follow(course, smoothed, self._position)
+        self._position = found.position
         if not len(course.sensor):
             return steady
         # an infinite limit is that of nothing to judge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -168,6 +170,15 @@ def test_stream_when_rows_come_in_any_batches_then_the_scores_are_those_of_all_a
         for name in ("statistic", "is_anomalous", "contributions"):
             found = np.concatenate([getattr(part, name) for part in parts])
             np.testing.assert_allclose(found, getattr(whole, name), atol=1e-12)
+
+
+def test_stream_when_a_copy_looks_ahead_then_the_stream_itself_stays_where_it_is():
+    rows = load_driven(seed=9)
+    stream = Stream(_WANDERING)
+    stream.push(rows[:300])
+    copy.copy(stream).push(rows[500:600] + 50.0)
+    found = stream.push(rows[300:400])
+    np.testing.assert_allclose(found.statistic, _WANDERING.score(rows[:400]).statistic[300:])
 
 
 @settings(max_examples=30, deadline=None)
