@@ -63,7 +63,7 @@ def command_results(context: dg.AssetExecutionContext, config: BroadcastConfig) 
     """Send one command or query to many agents and report what came of it."""
     agents = context.resources.agents
     try:
-        request = config.request(agents.config, config.message_id or message_id_of(context))
+        request = config.request(agents.config, message_id_of(context, config.message_id))
         aggregation = config.aggregation.build()
     except (ConfigError, DataError) as error:
         raise permanent(error) from error

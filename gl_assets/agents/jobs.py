@@ -38,7 +38,7 @@ def send_event(context: dg.OpExecutionContext, config: EventConfig) -> None:
     """Publish one event; done when the broker has it. The row is in `agents.messages`."""
     agents = context.resources.agents
     try:
-        request = config.request(agents.config, config.message_id or message_id_of(context))
+        request = config.request(agents.config, message_id_of(context, config.message_id))
         with agents.broadcaster() as broadcaster:
             published = broadcaster.publish(request)
     except (ConfigError, DataError) as error:

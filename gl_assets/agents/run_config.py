@@ -161,7 +161,7 @@ class BroadcastConfig(AskConfig):
     kind: Literal["command", "query"] = Field(default="command", description="query: it asks, and changes nothing.")
 
     def request(self, agents: AgentsConfig, message_id: str) -> Request:
-        """Return the request; `message_id` is used where none is configured.
+        """Return the request with the id of its message (`run_identity.message_id_of`).
 
         Raises:
             DataError: The fields contradict each other.
@@ -172,7 +172,7 @@ class BroadcastConfig(AskConfig):
             tuple(self.targets),
             self.timeout_seconds or agents.default_timeout.total_seconds(),
             self.priority,
-            self.message_id or message_id,
+            message_id,
             self.kind,
             check_args=self.check_args,
         )
@@ -212,14 +212,14 @@ class EventConfig(dg.Config):
     message_id: str | None = Field(default=None, description=_MESSAGE_ID)
 
     def request(self, agents: AgentsConfig, message_id: str) -> EventRequest:
-        """Return the request; `message_id` is used where none is configured."""
+        """Return the request with the id of its message (`run_identity.message_id_of`)."""
         return EventRequest(
             self.topic,
             self.payload,
             self.timeout_seconds or agents.default_timeout.total_seconds(),
             self.priority,
             self.correlation_id,
-            self.message_id or message_id,
+            message_id,
         )
 
 

@@ -8,12 +8,18 @@ import uuid_utils
 from resources.core.errors import ConfigError
 
 
-def message_id_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> str:
+def message_id_of(context: dg.AssetExecutionContext | dg.OpExecutionContext, given: str | None = None) -> str:
     """Return the UUIDv7 of a run and of the runs that repeat it after a failure: its message is run once.
 
+    Args:
+        context: Of the run.
+        given: The id that the run's configuration names, which goes before.
+
     Raises:
-        ConfigError: The run is not in Dagster's storage.
+        ConfigError: None is given, and the run is not in Dagster's storage.
     """
+    if given:
+        return given
     root = context.run.root_run_id or context.run.run_id
     record = context.instance.get_run_record_by_id(root)
     begun: datetime | None = record.create_timestamp if record is not None else None

@@ -1,10 +1,10 @@
 """Run configuration becomes requests: every option reaches its strategy, and none that it does not know."""
 
-from __future__ import annotations
-
+import re
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from gl_assets.agents.run_config import (
@@ -15,9 +15,11 @@ from gl_assets.agents.run_config import (
     QuorumConfig,
     StrategyConfig,
 )
+from gl_assets.agents.run_identity import message_id_of
 from resources.agents.aggregation.model import Aggregation
 from resources.agents.config import AgentsConfig
 from resources.agents.directory import CapabilityQuery
+from resources.agents.message import UUID7_PATTERN
 from resources.agents.requests import Quorum, Request, Retry
 from resources.agents.strategies.base import Strategy
 from resources.agents.strategies.capability import ByCapability
@@ -88,7 +90,6 @@ def test_request_when_all_is_configured_then_it_carries_all() -> None:
         retry={"times": 2, "after_seconds": 0.5},
         timeout_seconds=7,
         priority="high",
-        message_id="mine",
         check_args=False,
         try_silent=True,
     )
@@ -98,7 +99,7 @@ def test_request_when_all_is_configured_then_it_carries_all() -> None:
         ("GL-002",),
         7,
         "high",
-        "mine",
+        "the run's",
     )
     assert request.capabilities == CapabilityQuery(("heat",), ("gas", "oil"), ("coal",))
     assert (request.quorum, request.retry) == (Quorum(1), Retry(2, 0.5))
@@ -109,6 +110,26 @@ def test_request_when_little_is_configured_then_defaults_and_the_id_of_the_run()
     request = asked()
     assert (request.command.timeout_s, request.command.targets, request.command.message_id) == (30.0, (), "the run's")
     assert (request.capabilities, request.quorum) == (None, None)
+
+
+@pytest.mark.parametrize("given", ["019ab5f0-0000-7000-8000-000000000001", None, ""], ids=["given", "absent", "empty"])
+def test_message_id_when_the_run_names_one_then_that_else_the_same_for_every_attempt(given: str | None) -> None:
+    found = []
+
+    @dg.op
+    def send(context: dg.OpExecutionContext) -> None:
+        found.extend(message_id_of(context, given) for _ in range(2))
+
+    @dg.job
+    def sending() -> None:
+        send()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        sending.execute_in_process(instance=instance)
+    assert len(set(found)) == 1
+    assert re.fullmatch(UUID7_PATTERN, found[0])
+    if given:
+        assert found[0] == given
 
 
 def test_parts_when_empty_then_none() -> None:
