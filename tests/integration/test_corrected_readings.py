@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from gl_assets.asset_keys import HOURLY_READINGS
 from gl_assets.cli.main import cli
+from gl_assets.scada import correcting
 from gl_assets.scada.persist import persist_window
 from resources.core.clock import to_micros
+from resources.core.errors import DataError
 from resources.core.readings import ReadingBatch, Reject, readings_batch, rejects_batch
 from resources.databases.timescale.hours import due_hours, hour_revision, record_hour
 from resources.databases.timescale.readings import ReadingsStore
@@ -29,6 +31,7 @@ from tests.integration.dagster_plant import HOUR, TEMPLATE, Plant
 MINUTE = timedelta(minutes=1)
 TABLES = ("scada.readings", "scada.rejected_readings", "scada.window_ledger", "scada.window_sources")
 PRESSURE = "      - {sensor_id: B1/P, unit: bar, topic: p/p}\n"
+MODE = "      - {sensor_id: B1/MODE, data: text, topic: p/mode}\n"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ class Quarantine:
 
     def limit(self, maximum: float | None) -> None:
         limited = PRESSURE if maximum is None else PRESSURE.replace("unit: bar", f"unit: bar, maximum: {maximum}")
-        self.file.write_text(TEMPLATE.format(window="15m", start=HOUR.isoformat()).replace(PRESSURE, limited))
+        self.file.write_text(TEMPLATE.format(window="15m", start=HOUR.isoformat()).replace(PRESSURE, limited + MODE))
 
     def rows(self, statement: str, *terms: Any) -> list[Any]:
         with psycopg.connect(self.url, options="-c timezone=UTC") as connection:
@@ -249,6 +252,47 @@ def test_replay_when_another_value_stands_there_then_it_gives_way_only_if_asked(
     ]
     displaced = quarantine.rows("SELECT raw ->> 'value', collector FROM scada.rejected_readings WHERE sequence < 0")
     assert displaced == [("40", "c1")]
+
+
+def test_texts_when_replayed_then_they_stand_among_the_texts_once(quarantine: Quarantine) -> None:
+    for number, (text, second) in enumerate((("RUN", 0), ("STOP", 1), ("STOP", 1))):
+        quarantine.rows(
+            "INSERT INTO scada.rejected_readings (collector, sequence, time, sensor_id, source, raw, reasons,"
+            " window_start, run_id, rejected_at, site) VALUES ('c1', %s, %s, 'B1/MODE', 'boiler_house', %s, '{early}',"
+            " %s, 'r', now(), 'plant') RETURNING 1",
+            number, HOUR + timedelta(seconds=second), json.dumps({"value": text, "status": "good", "unit": ""}), HOUR,
+        )  # fmt: skip
+    told = quarantine.gl("replay", "readings", "--confirm", "--because", "start was too late")
+    assert (told["stored"], told["repeated"], told["written"]) == (2, 1, 2)
+    texts = quarantine.rows("SELECT value, collector FROM scada.text_readings ORDER BY time")
+    assert texts == [("RUN", "c1-corrected"), ("STOP", "c1-corrected")]
+    again = quarantine.gl("replay", "readings", "--again", "--confirm", "--because", "once more")
+    assert (again["written"], again["standing"] + again["stored"]) == (0, 2)
+    assert quarantine.rows("SELECT count(*) FROM scada.text_readings") == [(2,)]
+
+
+def test_replay_when_a_window_cannot_be_stored_then_it_is_named_and_its_rows_stay_open(
+    quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect(quarantine, [*GOOD, 400.0])
+    rehearsed = quarantine.run("replay", "readings", "--reason", "maximum", "--multiply", "0.1")
+    assert "nothing was changed: --confirm --because" in rehearsed.output
+    assert "B1/P 2026-11-21T10:08:00Z 40.0 bar good" in rehearsed.output
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DataError("the window is refused")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(correcting, "persist_window", refuse)
+        how = ("replay", "readings", "--reason", "maximum", "--multiply", "0.1", "--confirm", "--because", "x")
+        result = quarantine.run(*how)
+    assert "1 windows could not be corrected" in str(result.exception)
+    (batch,) = [one for one in quarantine.gl("corrections") if one["outcomes"] == {"pending": 1}]  # type: ignore[call-overload]
+    told = quarantine.gl("replay", "batch", str(batch["correction_id"]))
+    assert (told["tried"], told["stored"]) == (1, 1)
+    listed = quarantine.run("list").output
+    assert "boiler_house" in listed
+    assert "the payload is no number" in listed
 
 
 @pytest.mark.parametrize(

@@ -133,17 +133,24 @@ def test_records_when_the_configuration_was_mended_pass_as_they_are(rejected: Re
     assert rejected.marks() == [("X2", True)]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_records_when_they_cannot_be_meant_then_it_says_what_to_do(rejected: Rejected) -> None:
+    for arguments, message in (
         (("--system", "none"), "no rejected record is meant"),
         (("--id", "4711"), "are not rejected (any longer)"),
         (("--set", "unit"), "write PATH=VALUE"),
         (("--confirm",), "--confirm needs --because"),
-    ],
-)
-def test_records_when_they_cannot_be_meant_then_it_says_what_to_do(
-    rejected: Rejected, arguments: tuple[str, ...], message: str
-) -> None:
-    result = CliRunner().invoke(cli, ["rejected", "replay", "records", *arguments])
-    assert message in str(result.exception)
+        (("--file", str(rejected.file), "--set", "a=1"), "leave the other options out"),
+    ):
+        result = CliRunner().invoke(cli, ["rejected", "replay", "records", *arguments])
+        assert message in str(result.exception), arguments
+
+
+def test_records_when_they_have_no_key_or_are_gone_then_they_are_left_out(rejected: Rejected) -> None:
+    rejected.enter(X2={UNIT: "FURLONG", "MeasurementDocument": ""}, X3={UNIT: "FURLONG"})
+    rejected.platform.rows("UPDATE erp.landed_records SET deleted_at = now() WHERE source_key = 'X3' RETURNING 1")
+    result = CliRunner().invoke(cli, ["rejected", "replay", "records", "--set", f"{UNIT}=MWH"])
+    assert "none of 2 rejected records can be replayed" in str(result.exception)
+    told = rejected.gl("replay", "records", code=1)
+    assert (told["rows"], told["rejected"], list(told["left_out"].values())) == (
+        1, 1, ["its record is not landed under a business day (any longer): pull it again"],
+    )  # fmt: skip
