@@ -14,14 +14,17 @@ from gl_assets.agents.efficiency_advice import build_efficiency_advice, build_ef
 from gl_assets.agents.jobs import JOBS as AGENT_JOBS
 from gl_assets.agents.schedules import agent_registry_schedule
 from gl_assets.checks.certificates import build_certificates_check, certificates_job, certificates_schedule
+from gl_assets.checks.freshness import build_freshness_checks, freshness_jobs, freshness_schedules
+from gl_assets.checks.gated_tables import build_gates
 from gl_assets.erp.assets import build_erp_assets
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.schedules import build_erp_schedules
 from gl_assets.erp.sweep import build_sweep_jobs, build_sweep_schedules
 from gl_assets.event_log_pruning import event_log_pruning_job
-from gl_assets.jobs import build_sensor_readings_job, hourly_readings_job
+from gl_assets.jobs import build_sensor_readings_job, energy_job, hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
+from gl_assets.process_heat.energy import build_energy_cost, build_energy_intensity
 from gl_assets.quality.score_forecast import build_score_forecast, score_forecast_job, score_forecast_schedule
 from gl_assets.retention import build_retention_job
 from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
@@ -36,6 +39,7 @@ from resources.wiring import build_resources
 from sensors.triggers.agent_health import build_agent_health_sensor
 from sensors.triggers.alarm_events import build_alarm_events_sensor
 from sensors.triggers.closed_windows import build_closed_windows_sensor
+from sensors.triggers.energy_days import build_energy_sensor
 from sensors.triggers.erp_changes import build_erp_changes_sensor
 from sensors.triggers.hour_complete import build_hour_complete_sensor
 from sensors.triggers.hourly_efficiency import build_efficiency_sensor
@@ -55,15 +59,25 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 corrected_readings,
                 build_hourly_readings(config),
                 build_boiler_efficiency(config),
+                build_energy_intensity(config),
+                build_energy_cost(config),
                 *build_erp_assets(config),
                 build_score_forecast(config),
                 *AGENT_ASSETS,
                 *build_efficiency_advice(config),
             ],
-            asset_checks=[build_certificates_check(config), *build_erp_checks(config), *AGENT_CHECKS],
+            asset_checks=[
+                build_certificates_check(config),
+                *build_gates(config),
+                *build_freshness_checks(config),
+                *build_erp_checks(config),
+                *AGENT_CHECKS,
+            ],
             jobs=[
                 build_sensor_readings_job(config),
                 hourly_readings_job,
+                energy_job,
+                *freshness_jobs(config),
                 event_log_pruning_job,
                 certificates_job,
                 score_forecast_job,
@@ -79,6 +93,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             ],
             schedules=[
                 certificates_schedule,
+                *freshness_schedules(config),
                 score_forecast_schedule,
                 *build_upkeep_schedules(config),
                 *build_erp_schedules(config),
@@ -90,6 +105,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_gaps_sensor(config),
                 build_recalibrations_sensor(config),
                 build_hour_complete_sensor(config),
+                *build_energy_sensor(config),
                 build_run_failure_sensor(config),
                 *([build_alarm_events_sensor(config)] if config.alarms is not None else []),
                 *([build_erp_changes_sensor(config)] if config.erp.systems else []),

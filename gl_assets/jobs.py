@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from gl_assets.asset_keys import HOURLY_ASSETS, SENSOR_READINGS
+from gl_assets.asset_keys import DAILY_ASSETS, HOURLY_ASSETS, SENSOR_READINGS
 from gl_assets.checks.gates import GATES, gates_of
 from resources.integrations import Integrations
 
@@ -32,6 +32,13 @@ hourly_readings_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*HOURLY_ASSETS),
     executor_def=dg.in_process_executor,
     description="Make hourly readings and what is computed from them; asked for by hour_complete_sensor.",
+)
+
+energy_job = dg.define_asset_job(
+    "energy_job",
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="Make energy intensity and cost of days; asked for by energy_days_sensor.",
 )
 
 

@@ -1,9 +1,10 @@
 """How a run works through its range of partitions: newest first, one by one, a failing one set aside."""
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 import structlog
@@ -91,3 +92,25 @@ def work_through(keys: Sequence[str], one: Callable[[str], None]) -> RangeOutcom
         else:
             outcome.done.append(key)
     return outcome
+
+
+def report(
+    context: dg.AssetExecutionContext,
+    asset: dg.AssetKey,
+    outcome: RangeOutcome,
+    metadata: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Report each partition that is done with its metadata, and fail the step where some are not.
+
+    What follows in the run needs the step's own output; a step that fails materialises nothing by itself, but these
+    partitions are stored.
+
+    Raises:
+        dagster.Failure: At least one partition failed.
+    """
+    for key in outcome.done:
+        if outcome.failed:
+            context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=metadata[key]))
+        else:
+            context.add_asset_metadata(metadata[key], partition_key=key)
+    outcome.raise_if_failed()

@@ -29,6 +29,7 @@ from resources.core.calibration_book import CalibrationBook
 from resources.core.calibration_file import add_calibration_file
 from resources.core.calibrations import CalibrationConfig, refuse_impossible
 from resources.core.connection_health import ConnectionHealthConfig
+from resources.core.energy import EnergyConfig
 from resources.core.errors import ConfigError
 from resources.core.gates import GateSettings
 from resources.core.home import config_path, gl_home
@@ -237,6 +238,8 @@ class Integrations(StrictModel):
     """Certificates of sensors, each with its period of validity; a path to a file with such a list is taken, too."""
     boilers: dict[Name, BoilerConfig] = Field(default_factory=dict)
     """Equipment -> the sensors of its energy balance, for process_heat/boiler_efficiency."""
+    energy: EnergyConfig = EnergyConfig()
+    """Who uses energy and what it costs, for process_heat/energy_intensity and process_heat/energy_cost."""
     erp: ErpConfig = ErpConfig()
     """The ERP systems."""
     agents: AgentsConfig | None = None
@@ -277,6 +280,9 @@ class Integrations(StrictModel):
             for field, sensor_id in parts.model_dump().items():
                 if isinstance(sensor_id, str) and catalog.get(sensor_id) is None:
                     raise ValueError(f"boilers.{boiler}.{field}: sensor {sensor_id} is not a tag of any source")
+        for name, consumer in self.energy.consumers.items():
+            if consumer.boiler is not None and consumer.boiler not in self.boilers:
+                raise ValueError(f"energy.consumers.{name}.boiler: {consumer.boiler} is not one of `boilers`")
         for tag in self.tags().values():
             try:
                 conversion(tag.unit, tag.canonical_unit or tag.unit)

@@ -13,6 +13,8 @@ from gl_assets.agents.asking import ask, metadata_of
 from gl_assets.agents.assets import OWNERS, RESULT_COLUMNS
 from gl_assets.agents.run_identity import message_id_of
 from gl_assets.asset_keys import BOILER_EFFICIENCY
+from gl_assets.checks.holding import refuse_held
+from gl_assets.partition_range import told_in_words
 from gl_assets.partitions import hour_partitions, quiet_beta
 from resources.agents.coordination_config import EfficiencyQuery
 from resources.agents.directory import CapabilityQuery
@@ -76,7 +78,8 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
         ) -> Iterator[dg.MaterializeResult[Any]]:
             """Ask the agents about one hour."""
             hour = parse_partition_key(context.partition_key)
-            with timescale.connection() as connection:
+            with told_in_words(), timescale.connection() as connection:
+                refuse_held(connection, BOILER_EFFICIENCY, [context.partition_key], EFFICIENCY_ADVICE.to_user_string())
                 balance = read_boiler_efficiency(connection, hour, site=config.site)
             reason = why_not_asked(settings, balance)
             if reason is not None:

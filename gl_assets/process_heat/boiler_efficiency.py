@@ -1,6 +1,5 @@
 """The asset `process_heat/boiler_efficiency`: the hour's direct energy balance of every configured boiler."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ import psycopg
 
 from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
 from gl_assets.checks.holding import refuse_held
-from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
+from gl_assets.partition_range import MOST_PARTITIONS, report, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta
 from gl_assets.process_heat.charts import efficiency_chart, efficiency_table
 from gl_assets.process_heat.energy_balance import UNITS, balance_boilers
@@ -35,19 +34,20 @@ readings, a boiler that stands), the row says why. Sensors and heating values ar
 
 @dataclass(frozen=True, slots=True)
 class HourOfBoilers:
-    """Makes one hour's balance and reports it."""
+    """Makes one hour's balance and remembers what to report of it."""
 
-    context: dg.AssetExecutionContext
     config: Integrations
     connection: psycopg.Connection
+    run_id: str
+    metadata: dict[str, dict[str, Any]]
 
     def make(self, key: str) -> None:
-        """Compute, store and report one hour.
+        """Compute and store one hour.
 
         Raises:
             HeldBackError: A blocking gate of the hour's readings is red and nobody has released it.
         """
-        hour, run_id = parse_partition_key(key), self.context.run.run_id
+        hour, run_id = parse_partition_key(key), self.run_id
         with self.connection.transaction():
             refuse_held(self.connection, HOURLY_READINGS, [key], f"{BOILER_EFFICIENCY.to_user_string()} {key}")
             revision = recorded_revision(self.connection, HOURLY_READINGS.to_user_string(), hour)
@@ -57,21 +57,15 @@ class HourOfBoilers:
             name = BOILER_EFFICIENCY.to_user_string()
             record_hour(self.connection, name, hour, revision=revision, rows=len(rows), run_id=run_id)
             recent = recent_efficiency(self.connection, hour, site=self.config.site)
-        self.context.log_event(
-            dg.AssetMaterialization(
-                BOILER_EFFICIENCY,
-                partition=key,
-                metadata={
-                    "dagster/row_count": len(rows),
-                    "rows": len(rows),
-                    "balanced": sum(row["efficiency"] is not None for row in rows),
-                    "hour": f"{hour:%Y-%m-%dT%H:%M}Z",
-                    "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "balance": efficiency_table(rows),
-                    "last_48_hours": efficiency_chart(recent),
-                },
-            )
-        )
+        self.metadata[key] = {
+            "dagster/row_count": len(rows),
+            "rows": len(rows),
+            "balanced": sum(row["efficiency"] is not None for row in rows),
+            "hour": f"{hour:%Y-%m-%dT%H:%M}Z",
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "balance": efficiency_table(rows),
+            "last_48_hours": efficiency_chart(recent),
+        }
 
     def _sensors(self) -> list[str]:
         return sorted({getattr(boiler, place) for boiler in self.config.boilers.values() for place in UNITS})
@@ -106,7 +100,6 @@ def build_boiler_efficiency(config: Integrations) -> dg.AssetsDefinition:
             deps=[HOURLY_READINGS],
             partitions_def=hour_partitions(config),
             backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_PARTITIONS),
-            output_required=False,  # each hour reports itself as it commits
             owners=["team:data-engineering"],
             kinds={"timescaledb", "python", "pandas"},
             description=DESCRIPTION,
@@ -116,14 +109,13 @@ def build_boiler_efficiency(config: Integrations) -> dg.AssetsDefinition:
                 "boilers": sorted(config.boilers),
             },
         )
-        def boiler_efficiency(
-            context: dg.AssetExecutionContext, timescale: TimescaleResource
-        ) -> Iterator[dg.Output[None]]:
+        def boiler_efficiency(context: dg.AssetExecutionContext, timescale: TimescaleResource) -> None:
             """Balance the boilers of the run's hours, newest first."""
+            metadata: dict[str, dict[str, Any]] = {}
             with told_in_words(), timescale.connection() as connection:
                 connection.autocommit = True  # one transaction per hour
-                outcome = work_through(context.partition_keys, HourOfBoilers(context, config, connection).make)
-            outcome.raise_if_failed()
-            yield from ()
+                hours = HourOfBoilers(config, connection, context.run.run_id, metadata)
+                outcome = work_through(context.partition_keys, hours.make)
+            report(context, BOILER_EFFICIENCY, outcome, metadata)
 
     return boiler_efficiency

@@ -52,3 +52,29 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def intensity_chart(rows: Sequence[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Return the energy intensity of each consumer over the days as a picture in markdown."""
+    return _by_day(rows, "intensity_kwh_per_t", "energy intensity, kWh/t")
+
+
+def cost_chart(rows: Sequence[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Return the cost of each consumer's energy over the days as a picture in markdown."""
+    currency = next((row["currency"] for row in rows if row["currency"]), "")
+    return _by_day(rows, "cost", f"cost of energy, {currency}")
+
+
+def _by_day(rows: Sequence[dict[str, Any]], name: str, label: str) -> dg.MarkdownMetadataValue:
+    figure = new_figure()
+    axes = figure.add_subplot()
+    for consumer in sorted({row["consumer"] for row in rows}):
+        own = [row for row in rows if row["consumer"] == consumer]
+        values = [np.nan if row[name] is None else float(row[name]) for row in own]
+        axes.plot(np.array([row["day"] for row in own]), values, marker="o", markersize=3, label=consumer)
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    time_axis(axes, "day")
+    if rows:
+        axes.legend(loc="best", fontsize="small")
+    return as_markdown(figure, label)

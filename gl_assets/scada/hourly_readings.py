@@ -10,7 +10,7 @@ import psycopg
 
 from gl_assets.asset_keys import HOURLY_READINGS, SENSOR_READINGS
 from gl_assets.checks.holding import refuse_held
-from gl_assets.partition_range import MOST_PARTITIONS, told_in_words, work_through
+from gl_assets.partition_range import MOST_PARTITIONS, report, told_in_words, work_through
 from gl_assets.partitions import hour_partitions, quiet_beta, windows_of_hour, windows_to_hours
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
 from gl_assets.schemas.hourly_readings import HourlyReadings
@@ -117,12 +117,6 @@ def build_hourly_readings(config: Integrations) -> dg.AssetsDefinition:
                 connection.autocommit = True  # one transaction per hour
                 hours = HourOfReadings(config, connection, context.run.run_id, metadata)
                 outcome = work_through(context.partition_keys, hours.make)
-            for key in outcome.done:
-                if outcome.failed:  # a step that fails materialises nothing by itself, but these hours are stored
-                    event = dg.AssetMaterialization(HOURLY_READINGS, partition=key, metadata=metadata[key])
-                    context.log_event(event)
-                else:
-                    context.add_asset_metadata(metadata[key], partition_key=key)
-            outcome.raise_if_failed()
+            report(context, HOURLY_READINGS, outcome, metadata)
 
     return hourly_readings

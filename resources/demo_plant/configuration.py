@@ -84,6 +84,7 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
             MQTT: _mqtt(state),
         },
         "boilers": {f"boiler_{n}": _boiler(f"BLR{n}") for n in (1, 2)},
+        "energy": _energy(),
         "erp": {
             "start": (start - ERP_HISTORY).replace(hour=0).isoformat(),
             "systems": systems.settings(state.ports, home / "ca" / "ca.pem"),
@@ -97,6 +98,20 @@ def configuration(home: Path, state: PlantState) -> dict[str, Any]:
             "limits": {"slowest_answer": "30s"},
         },
         "alarms": _alarms(home),
+    }
+
+
+def _energy() -> dict[str, Any]:
+    """Return who uses energy, by the meters and work centers of the demo's SAP system."""
+    boilers = {
+        name: {"locations": [name], "product_energy_type": "steam", "boiler": name} for name in ("boiler_1", "boiler_2")
+    }
+    return {
+        "types": {
+            "natural_gas": {"price_per_kwh": 0.045, "kwh_per_m3": 10.4},
+            "electricity": {"price_per_kwh": 0.16},
+        },
+        "consumers": {**boilers, "furnace_1": {"locations": ["furnace_1"], "work_centers": ["FUR1"]}},
     }
 
 

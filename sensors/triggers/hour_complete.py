@@ -1,7 +1,8 @@
 """The trigger of complete hours: makes hourly readings and process heat once an hour's windows are stored and good.
 
-An hour waits for its windows to be stored at their last revision and for red blocking gates to be released. A late
-revision raises the hour's revision above what its assets were made from, so the hour is asked for again.
+An hour waits for its windows to be stored at their last revision and for red blocking gates, of its windows and of its
+own rows, to be released. A late revision raises the hour's revision above what its assets were made from, so the hour
+is asked for again.
 """
 
 from collections.abc import Mapping
@@ -13,14 +14,15 @@ import psycopg
 import structlog
 from dagster import DagsterInstance
 
-from gl_assets.asset_keys import HOURLY_ASSETS
+from gl_assets.asset_keys import HOURLY_ASSETS, HOURLY_READINGS
 from gl_assets.checks.gates import ASSET
+from gl_assets.checks.holding import why_held
 from gl_assets.jobs import hourly_readings_job
 from gl_assets.partitions import HOUR, windows_of_hour
 from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
 from resources.databases.timescale.gate_results import red_gates
-from resources.databases.timescale.hours import HourState, due_hours
+from resources.databases.timescale.hours import HourState, due_hours, recorded_revision
 from resources.integrations import Integrations
 from resources.window_buffer.model import BufferedWindow
 from resources.wiring import TimescaleResource, WindowBufferResource
@@ -85,7 +87,7 @@ class CompleteHours:
         with self.timescale.connection() as connection:
             assets = [key.to_user_string() for key in HOURLY_ASSETS]
             for state in due_hours(connection, assets, site=self.config.site):
-                held_back = judge_hour(self.config, state, held, now) or self._red(connection, state)
+                held_back = judge_hour(self.config, state, held, now) or held_by_gate(connection, state)
                 if held_back:
                     waiting.append(held_back)
                 else:
@@ -93,16 +95,15 @@ class CompleteHours:
         situation = Situation(due, runs.busy, runs.backlog_runs, now, HOUR, now - LIVE_HOURS, alone_after=_ALONE_AFTER)
         return situation, waiting
 
-    def _red(self, connection: psycopg.Connection, state: HourState) -> Waiting | None:
-        keys = [partition_key(start) for start in sorted(state.windows)]
-        red = red_gates(connection, ASSET, keys)
-        if not red:
-            return None
-        names = ", ".join(sorted({f"{gate.check} of {gate.partition}" for gate in red}))
-        return Waiting(
-            state.hour,
-            f"a blocking gate is red: {names}; look at `gl gates list`, then `gl gates release {red[0].partition}`",
-        )
+
+def held_by_gate(connection: psycopg.Connection, state: HourState) -> Waiting | None:
+    """Return which red gate holds an hour back: of one of its windows, or of its own rows in their present state."""
+    red = red_gates(connection, ASSET, [partition_key(start) for start in sorted(state.windows)])
+    hourly = HOURLY_READINGS.to_user_string()
+    if not red and recorded_revision(connection, hourly, state.hour) == state.revision:
+        # made anew from the same windows it would be as red as it is
+        red = red_gates(connection, hourly, [partition_key(state.hour)])
+    return Waiting(state.hour, why_held(red)) if red else None
 
 
 def build_hour_complete_sensor(config: Integrations) -> dg.SensorDefinition:

@@ -41,6 +41,8 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
         "agents/command_results",
         "agents/registry",
         "process_heat/boiler_efficiency",
+        "process_heat/energy_cost",
+        "process_heat/energy_intensity",
         "quality/score_forecast",
         "scada/corrected_readings",
         "scada/hourly_readings",
@@ -49,6 +51,8 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
     assert {job.name for job in repository.get_all_jobs()} >= {
         "sensor_readings_job",
         "hourly_readings_job",
+        "energy_job",
+        "freshness_job",
         "certificates_job",
         "event_log_pruning_job",
         "retention_job",
@@ -57,11 +61,13 @@ def test_keys_when_compared_with_what_other_programs_rely_on_then_they_are_the_s
     assert sorted(schedule.name for schedule in repository.schedule_defs) == [
         "certificates_schedule",
         "event_log_pruning_schedule",
+        "freshness_schedule",
         "retention_schedule",
         "score_forecast_schedule",
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "closed_windows_sensor",
+        "energy_days_sensor",
         "gaps_sensor",
         "hour_complete_sensor",
         "recalibrations_sensor",
