@@ -16,7 +16,7 @@ from gl_assets.transforms.pipeline.run import Context, Refined, refine
 from gl_assets.transforms.sensors import NEVER_US, SensorTable, sensor_table
 from resources.core.clock import to_micros
 from resources.core.origins import SUFFIXES
-from resources.databases.timescale.preceding import preceding
+from resources.databases.timescale.preceding import LookBack, preceding
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 
@@ -60,7 +60,8 @@ def refine_window(
     )
     refined = refine(contents.readings, contents.rejects, sensors, context)
     with times.step("enrich"):
-        facts = enrich(sensors, tags)
+        holding = config.calibration_book.set_of(contents.window_start, contents.window_end)
+        facts = enrich(sensors, tags, holding.certificates)
     return RefinedWindow(sensors, refined, facts)
 
 
@@ -69,12 +70,17 @@ def before_window(connection: psycopg.Connection, contents: WindowContents, sens
     compared = np.flatnonzero(sensors.compared)
     if not len(compared):
         return None
-    lasting = sensors.flat_after_us[compared]
-    longest = timedelta(microseconds=int(lasting[lasting < NEVER_US].max(initial=0)))
+    flat = np.flatnonzero(sensors.flat_after_us < NEVER_US)
+    longest = timedelta(microseconds=int(sensors.flat_after_us[flat].max(initial=0)))
     asked = {(sensors.sensor_ids[n], sensors.units[n]): n for n in compared.tolist()}
-    found = preceding(connection, [name for name, _ in asked], contents.window_start, max(longest, LOOK_BACK))
+    look_back = LookBack(
+        contents.window_start,
+        max(longest, LOOK_BACK),
+        [name for name, _ in asked],
+        [sensors.sensor_ids[n] for n in flat.tolist()],
+    )
     before = Before.nothing(sensors)
-    for last in found:
+    for last in preceding(connection, look_back):
         place = asked.get((last.sensor_id, last.unit))
         if place is not None:
             before.time_us[place], before.value[place] = to_micros(last.time), last.value

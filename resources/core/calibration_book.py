@@ -26,6 +26,11 @@ class CalibrationSet:
     """Fingerprints of the calibrations, and the atmosphere where it is not the standard one; ascending."""
     calibrations: tuple[CalibrationConfig, ...] = ()
 
+    @property
+    def certificates(self) -> dict[str, str]:
+        """Sensor -> number of its last certificate in the window."""
+        return {c.sensor_id: c.certificate for c in sorted(self.calibrations, key=lambda c: c.valid_from)}
+
 
 NO_CALIBRATIONS = CalibrationSet()
 """Values are only converted."""

@@ -82,7 +82,8 @@ def store(url: str) -> Iterator[ReadingsStore]:
     with ReadingsStore(url) as opened:
         opened.connection.execute(
             "TRUNCATE scada.readings, scada.window_ledger, scada.calibrations, scada.calibration_sets,"
-            " scada.recalibrations, quality.gate_results, platform.settings RESTART IDENTITY CASCADE"
+            " scada.recalibrations, quality.gate_results, platform.settings,"
+            " scada.sensor_metadata RESTART IDENTITY CASCADE"
         )
         yield opened
 
@@ -159,6 +160,8 @@ def test_window_when_stored_under_the_present_calibration_then_the_pipeline_and_
     assert flows(url) == wanted
     assert query(url, "SELECT calibrated_value FROM scada.sensor_readings ORDER BY sensor_id, time") == exact
     assert query(url, "SELECT certificate FROM scada.calibrations") == [("K-1",), ("K-1",)]
+    found = query(url, "SELECT sensor_id, certificate FROM scada.sensor_metadata ORDER BY 1")
+    assert found == [("flow", "K-1"), ("pressure", None)]
 
 
 def test_window_when_a_certificate_holds_for_a_part_of_it_then_only_that_changes(

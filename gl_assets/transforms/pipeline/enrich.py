@@ -25,14 +25,22 @@ class SensorFacts:
     certificate: str | None
 
 
-def enrich(sensors: SensorTable, tags: Mapping[str, TagConfig]) -> tuple[SensorFacts, ...]:
-    """Return what is known of each configured sensor of a window; a sensor that came in two ways has one row."""
-    ways = zip(sensors.sensor_ids, sensors.sources, sensors.calibrated_units, strict=True)
-    known = {i: _facts(tags[i], source, canonical) for i, source, canonical in ways if i in tags}
+def enrich(
+    sensors: SensorTable, tags: Mapping[str, TagConfig], certificates: Mapping[str, str] | None = None
+) -> tuple[SensorFacts, ...]:
+    """Return what is known of each configured sensor of a window; a sensor that came in two ways has one row.
+
+    Args:
+        sensors: The window's sensors.
+        tags: sensor_id -> tag.
+        certificates: sensor_id -> number of the calibration that holds at the window's end.
+    """
+    ways, held = zip(sensors.sensor_ids, sensors.sources, sensors.calibrated_units, strict=True), certificates or {}
+    known = {i: _facts(tags[i], source, canonical, held.get(i)) for i, source, canonical in ways if i in tags}
     return tuple(known[sensor_id] for sensor_id in sorted(known))
 
 
-def _facts(tag: TagConfig, source: str, canonical_unit: str) -> SensorFacts:
+def _facts(tag: TagConfig, source: str, canonical_unit: str, certificate: str | None) -> SensorFacts:
     return SensorFacts(
         sensor_id=tag.sensor_id,
         source=source,
@@ -43,5 +51,5 @@ def _facts(tag: TagConfig, source: str, canonical_unit: str) -> SensorFacts:
         canonical_unit=canonical_unit,
         minimum=tag.minimum,
         maximum=tag.maximum,
-        certificate=tag.calibration,
+        certificate=certificate or tag.calibration,
     )

@@ -95,7 +95,9 @@ def test_set_when_nothing_changes_between_two_windows_then_the_same() -> None:
     assert book.set_of(START - hour, START) is NO_CALIBRATIONS
     assert book.set_of(START, START + hour) is book.set_of(START + DAY - hour, START + DAY)
     assert book.set_of(START, START + hour).calibrations == (first,)
-    assert set(book.set_of(START + DAY - hour, START + DAY + hour).calibrations) == {first, second}
+    both = book.set_of(START + DAY - hour, START + DAY + hour)
+    assert set(both.calibrations) == {first, second}
+    assert both.certificates == {"t": "K-2"}
     assert book.set_of(START + DAY, START + DAY + hour).calibrations == (second,)
     assert book.of("t") == [first, second]
 
