@@ -318,11 +318,9 @@ class Bus:
             if qos and generation == self._generation:
                 client.ack(mid, qos)
 
-        try:
-            self._callbacks.on_message(Arrived(message.topic, bytes(message.payload), ack))
-        except Exception:
-            # paho would leave its state half way through the packet; not acknowledged, so the message comes again
-            log.exception("bus_callback_failed", client_id=self.client_id)
+        arrived = Arrived(message.topic, bytes(message.payload), ack)
+        # where that fails the message is not acknowledged, so it comes again
+        guarded(lambda: self._callbacks.on_message(arrived), self.client_id)
 
     def _sending_client(self) -> paho.Client | None:
         return self._client if self._connected.is_set() else None

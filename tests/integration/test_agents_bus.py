@@ -103,6 +103,39 @@ def test_bus_when_nothing_listens_then_the_error_names_broker_and_cause(tmp_path
     bus.stop()
 
 
+def test_bus_when_its_owner_fails_at_a_message_then_the_next_is_heard_and_it_comes_again(
+    broker: EmbeddedBroker, network: Network
+) -> None:
+    heard: list[bytes] = []
+    fails = True
+
+    def hear(arrived: Arrived) -> None:
+        if fails and arrived.payload == b"first":
+            raise RuntimeError("a fault of the owner")
+        arrived.ack()
+        heard.append(arrived.payload)
+
+    def listening() -> Bus:
+        made = Bus(
+            plain_broker(broker.port), "fails", ["fails/#"], BusCallbacks(hear, lambda: None, lambda: None), network
+        )
+        made.start()
+        made.wait_connected(30)
+        return made
+
+    bus = listening()
+    for payload in (b"first", b"second"):
+        bus.publish("fails/1", payload)
+    until(lambda: heard == [b"second"])
+    bus.stop()
+    fails = False
+    bus = listening()
+    try:
+        until(lambda: heard == [b"second", b"first"])
+    finally:
+        bus.stop()
+
+
 def test_bus_when_paced_then_a_critical_message_overtakes_and_all_arrive(
     broker: EmbeddedBroker, network: Network
 ) -> None:
