@@ -19,7 +19,6 @@ from resources.integrations import Integrations
 
 SENSORS = 1_000
 PER_SENSOR = 1_000
-ROWS = SENSORS * PER_SENSOR
 
 START = datetime(2026, 9, 21, 12, 0, tzinfo=UTC)
 
@@ -64,18 +63,22 @@ class Rows:
     """Rule -> places, in order of arrival, of the readings that break it."""
 
 
-def make_rows(config: Integrations) -> Rows:
-    """Return the readings: noise around 400 Cel, each second one of each sensor, a fault in one of 286.
+def make_rows(config: Integrations, per_sensor: int = PER_SENSOR) -> Rows:
+    """Return the readings: noise around 400 Cel, each second one of each sensor, and 500 of each fault.
 
     A duplicate is a reading that comes a second late: at the time of the one before it, with another value.
+
+    Args:
+        config: As `make_config` gives it.
+        per_sensor: Seconds.
     """
     rng = np.random.default_rng(11)
-    sensor = np.tile(np.arange(SENSORS, dtype=np.int32), PER_SENSOR)
-    time_us = to_micros(START) + np.repeat(np.arange(PER_SENSOR, dtype=np.int64), SENSORS) * 1_000_000
-    value = rng.normal(400.0, 25.0, ROWS)
+    sensor = np.tile(np.arange(SENSORS, dtype=np.int32), per_sensor)
+    time_us = to_micros(START) + np.repeat(np.arange(per_sensor, dtype=np.int64), SENSORS) * 1_000_000
+    value = rng.normal(400.0, 25.0, len(sensor))
     received = time_us + 50_000
     # no two faults in neighbouring seconds of a sensor: one must not hide the other
-    seconds = np.arange(3, PER_SENSOR - 1, 3)
+    seconds = np.arange(3, per_sensor - 1, 3)
     chosen = rng.choice(len(seconds) * SENSORS, len(FAULTS) * EACH, replace=False)
     places = seconds[chosen // SENSORS] * SENSORS + chosen % SENSORS
     at = dict(zip(FAULTS, places.reshape(len(FAULTS), EACH), strict=True))
@@ -85,7 +88,7 @@ def make_rows(config: Integrations) -> Rows:
     value[at["rate_of_change"]] = 950.0
     received[at["too_old"]] += 2 * LATE_US
     time_us[at["duplicate"]] -= 1_000_000
-    missing = np.zeros(ROWS, dtype=bool)
+    missing = np.zeros(len(sensor), dtype=bool)
     missing[at["required"]] = True
     readings = readings_batch(time_us, sensor, value, Status.GOOD, received, missing=missing)
     return Rows(ReadingBatch("plc", readings=readings), config.catalog().sensors, at)

@@ -94,7 +94,8 @@ def persist_window(
         UnreachableError: The database went away; nothing of the window is stored.
     """
     times = StepTimes()
-    window = refine_window(contents, config, store.connection, times)
+    with store.transaction() as connection:
+        window = refine_window(contents, config, connection, times)
     with times.step("output"):
         texts = named_texts(contents.texts, contents.sensors)
         rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), window.refined.rejected])
@@ -103,8 +104,8 @@ def persist_window(
     parts = _Parts(window, texts, rejects)
     with times.step("store"):
         result = store.replace_window(_to_store(contents, parts, config, run_id=run_id))
-    with times.step("enrich"):
-        write_metadata(store.connection, config.site, (astuple(facts) for facts in window.facts))
+    with times.step("enrich"), store.transaction() as connection:
+        write_metadata(connection, config.site, (astuple(facts) for facts in window.facts))
     with times.step("score"):
         scores = score_window(contents, window if result.stored else None, store, config, run_id=run_id)
     outcome = _outcome(contents, parts, result, scores, times.seconds)

@@ -77,9 +77,21 @@ class ReadingsStore:
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
-        """Yield the store's connection inside a transaction: committed at the end, rolled back by an error."""
-        with self.connection.transaction():
-            yield self.connection
+        """Yield the store's connection inside a transaction: committed at the end, rolled back by an error.
+
+        Raises:
+            UnreachableError: The database went away; nothing of it is committed.
+        """
+        try:
+            with self.connection.transaction():
+                yield self.connection
+        except psycopg.OperationalError as error:
+            self.close()
+            raise UnreachableError(
+                f"database {describe(self._url)}: lost within a transaction ({str(error).strip().splitlines()[0]}); "
+                "nothing of it is committed",
+                source="database",
+            ) from error
 
     def replace_window(self, window: WindowToStore) -> StoreResult:
         """Make the tables hold this revision of the window, and say so in the ledger: all in one transaction.
