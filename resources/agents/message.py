@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, Unpack, get_args
 
 import uuid_utils
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, field_validator
@@ -150,6 +150,17 @@ class Message(_Strict):
         return self.model_dump(exclude_none=True)
 
 
+class Asked(TypedDict):
+    """What is said of a command, query or event beside its content."""
+
+    targets: Sequence[str]
+    timeout_s: float
+    priority: NotRequired[Priority]
+    """normal if absent."""
+    message_id: NotRequired[str | None]
+    """A new one if absent."""
+
+
 class Formatter:
     """Makes the messages of one sender: ids, timestamps and correlation are its concern, signing is not."""
 
@@ -158,32 +169,13 @@ class Formatter:
         self._source = source_agent
         self._clock = clock
 
-    def command(
-        self,
-        name: str,
-        args: dict[str, Any],
-        *,
-        targets: Sequence[str],
-        timeout_s: float,
-        priority: Priority = "normal",
-        message_id: str | None = None,
-    ) -> Message:
-        """Return a command to `targets`."""
-        payload = {"name": name, "args": args}
-        return self._asked("command", payload, targets, timeout_s, priority, message_id)
+    def command(self, name: str, args: dict[str, Any], **asked: Unpack[Asked]) -> Message:
+        """Return a command to its targets."""
+        return self._asked("command", {"name": name, "args": args}, **asked)
 
-    def query(
-        self,
-        name: str,
-        args: dict[str, Any],
-        *,
-        targets: Sequence[str],
-        timeout_s: float,
-        priority: Priority = "normal",
-        message_id: str | None = None,
-    ) -> Message:
-        """Return a query to `targets`: on the wire a command that says of itself that it changes nothing."""
-        return self._asked("query", {"name": name, "args": args}, targets, timeout_s, priority, message_id)
+    def query(self, name: str, args: dict[str, Any], **asked: Unpack[Asked]) -> Message:
+        """Return a query to its targets: on the wire a command that says of itself that it changes nothing."""
+        return self._asked("query", {"name": name, "args": args}, **asked)
 
     def event(
         self,
@@ -196,7 +188,7 @@ class Formatter:
         message_id: str | None = None,
     ) -> Message:
         """Return an event on `topic`: for whoever has subscribed to it, so it names no targets."""
-        asked = self._asked("event", payload, (), timeout_s, priority, message_id)
+        asked = self._asked("event", payload, targets=(), timeout_s=timeout_s, priority=priority, message_id=message_id)
         return Message.model_validate({**asked.to_wire(), "topic": topic, "correlation_id": correlation_id})
 
     def response(
@@ -231,25 +223,17 @@ class Formatter:
             session_id=session_id,
         )
 
-    def _asked(  # the four message types of a sender have these fields, and no others, in common
-        self,
-        message_type: MessageType,
-        payload: Any,
-        targets: Sequence[str],
-        timeout_s: float,
-        priority: Priority,
-        message_id: str | None,
-    ) -> Message:
+    def _asked(self, message_type: MessageType, payload: Any, **asked: Unpack[Asked]) -> Message:
         # milliseconds: the database keeps the deadline as an instant, from which the timeout is read back exactly
         return Message(
-            message_id=message_id or new_id(),
+            message_id=asked.get("message_id") or new_id(),
             source_agent=self._source,
-            target_agents=list(targets),
+            target_agents=list(asked["targets"]),
             message_type=message_type,
-            priority=priority,
+            priority=asked.get("priority", "normal"),
             payload=payload,
             timestamp=rfc3339(self._clock.now()),
-            timeout_seconds=_plain(round(timeout_s, 3)),
+            timeout_seconds=_plain(round(asked["timeout_s"], 3)),
         )
 
 
