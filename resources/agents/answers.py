@@ -14,7 +14,7 @@ from resources.agents.bus import Arrived
 from resources.agents.desk import Desk
 from resources.agents.entries import Answer
 from resources.agents.judge import Verdict, response_of
-from resources.agents.message import PRIORITIES, Message, ResponsePayload
+from resources.agents.message import URGENCY, Message, ResponsePayload
 from resources.agents.refusals import RefusedError, refused
 from resources.agents.tokens import Received
 
@@ -56,7 +56,7 @@ class Answers:
         payload = response_of(message)
         targets = self._targets.get(message.correlation_id)
         if targets is None:
-            self._questions.put((PRIORITIES.index(message.priority), next(self._numbers), received, arrived))
+            self._questions.put((URGENCY[message.priority], next(self._numbers), received, arrived))
             return
         if message.source_agent not in targets:
             raise refused("not_a_target", "the sender is not a target of the command it answers", received.message)

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from resources.agents.message import PRIORITIES, Priority
+from resources.agents.message import URGENCY, Priority
 from resources.agents.tokens import Received
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ class EventListeners:
         with self._changed:
             if not self._callbacks.get(event.topic):
                 return
-            heappush(self._waiting, (PRIORITIES.index(event.priority), next(self._numbers), event))
+            heappush(self._waiting, (URGENCY[event.priority], next(self._numbers), event))
             if len(self._waiting) > MOST_WAITING:
                 self._leave_out()
             self._changed.notify()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, Unpack, get_args
 
@@ -36,6 +36,9 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "normal", "low")
 """Most urgent first: the order of every queue."""
+
+URGENCY: Mapping[Priority, int] = {priority: rank for rank, priority in enumerate(PRIORITIES)}
+"""Priority -> its rank in a queue, 0 for the most urgent."""
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from resources.agents.message import PRIORITIES, Priority
+from resources.agents.message import URGENCY, Priority
 from resources.agents.pace import Pace
 
 
@@ -97,5 +97,5 @@ class Outgoing:
                 self._put(publication)
 
     def _put(self, publication: Publication) -> None:
-        rank = PRIORITIES.index(publication.priority)
+        rank = URGENCY[publication.priority]
         heapq.heappush(self._waiting, (rank, next(self._numbers), publication))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import RLock
 
-from resources.agents.message import PRIORITIES, Message
+from resources.agents.message import URGENCY, Message
 from resources.agents.release import Release, Turns
 from resources.core.clock import Clock
 
@@ -211,7 +211,7 @@ class Schedule:
                 due = open_message.take_due(now)
                 if due:
                     found.append(Sending(open_message.message, due))
-        return sorted(found, key=lambda sending: PRIORITIES.index(sending.message.priority))
+        return sorted(found, key=lambda sending: URGENCY[sending.message.priority])
 
     def take_overdue(self) -> list[Overdue]:
         """Return, and forget, the targets whose deadline has passed without an answer."""

@@ -9,13 +9,11 @@ from collections.abc import Callable
 
 import structlog
 
-from resources.agents.message import PRIORITIES, Priority
+from resources.agents.message import URGENCY, Priority
 
 log = structlog.get_logger(__name__)
 
 Work = Callable[[], object]
-
-_RANKS = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 
 
 class PriorityExecutor:
@@ -34,12 +32,12 @@ class PriorityExecutor:
         self._numbers = itertools.count()
         self._ending = False
         self._threads = [
-            threading.Thread(target=self._serve, args=(self._any, _RANKS["low"]), name=f"agent-{n}", daemon=True)
+            threading.Thread(target=self._serve, args=(self._any, URGENCY["low"]), name=f"agent-{n}", daemon=True)
             for n in range(threads)
         ]
         self._threads.append(
             threading.Thread(
-                target=self._serve, args=(self._critical, _RANKS["critical"]), name="agent-critical", daemon=True
+                target=self._serve, args=(self._critical, URGENCY["critical"]), name="agent-critical", daemon=True
             )
         )
         self._started = False
@@ -50,7 +48,7 @@ class PriorityExecutor:
         Raises:
             RuntimeError: The executor was shut down.
         """
-        rank = _RANKS[priority]
+        rank = URGENCY[priority]
         with self._lock:
             if self._ending:
                 raise RuntimeError("work was given to an executor that is shut down")
@@ -60,7 +58,7 @@ class PriorityExecutor:
                     thread.start()
             heapq.heappush(self._queue, (rank, next(self._numbers), work))
             self._any.notify()
-            if rank == _RANKS["critical"]:
+            if rank == URGENCY["critical"]:
                 self._critical.notify()
 
     def waiting(self) -> int:
