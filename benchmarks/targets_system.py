@@ -101,8 +101,8 @@ class Watch:
     root: psutil.Process
     memory: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part, _ in PROGRAMS})
     """Part -> megabytes at every look."""
-    cpu: dict[int, tuple[str, float, float]] = field(default_factory=dict)
-    """Process -> its part, and its CPU seconds when it was seen first and last."""
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Part -> CPU seconds that its processes have used so far, those that have ended included."""
 
     def wait_until_up(self, platform: subprocess.Popen[bytes]) -> None:
         """Return once the program that starts last runs.
@@ -118,17 +118,14 @@ class Watch:
 
     def look(self) -> dict[str, float]:
         """Look for LOOK_S; return the cores that each part has used on average."""
-        self._look(newcomers_from_zero=False)
-        begun = time.monotonic()
+        self._look()
         for seen in self.memory.values():
             seen.clear()
+        begun, before = time.monotonic(), self.cpu
         while (spent := time.monotonic() - begun) < LOOK_S:
-            self._look(newcomers_from_zero=True)
+            self._look()
             time.sleep(EVERY_S)
-        cores = {part: 0.0 for part, _ in PROGRAMS}
-        for part, first, last in self.cpu.values():
-            cores[part] += (last - first) / spent
-        return cores
+        return {part: (used - before[part]) / spent for part, used in self.cpu.items()}
 
     def _commands(self) -> Mapping[psutil.Process, str]:
         """Return the processes below the root, each with its own command and those of its forebears."""
@@ -146,22 +143,21 @@ class Watch:
             below += [(child, found.get(process, "")) for child in children]
         return found
 
-    def _look(self, *, newcomers_from_zero: bool) -> None:
-        now = {part: 0.0 for part, _ in PROGRAMS}
+    def _look(self) -> None:
+        memory, cpu = ({part: 0.0 for part, _ in PROGRAMS} for _ in range(2))
         for process, command in self._commands().items():
             part = part_of(command)
             if part is None:
                 continue
             try:
-                with process.oneshot():
-                    times, memory = process.cpu_times(), process.memory_full_info()
+                times, taken = process.cpu_times(), process.memory_full_info()
             except psutil.Error:
                 continue
-            used = times.user + times.system
-            kept = self.cpu.get(process.pid, (part, 0.0 if newcomers_from_zero else used, used))
-            self.cpu[process.pid] = (part, kept[1], used)
-            now[part] += getattr(memory, "pss", memory.uss) / _MB
-        for part, megabytes in now.items():
+            # what a run has used is its parent's once it has ended: no run is too short to be seen
+            cpu[part] += times.user + times.system + times.children_user + times.children_system
+            memory[part] += getattr(taken, "pss", taken.uss) / _MB
+        self.cpu = cpu
+        for part, megabytes in memory.items():
             self.memory[part].append(megabytes)
 
 
