@@ -6,7 +6,6 @@ now is pending. It works on the stored rows, whose value and unit stay as they c
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +33,9 @@ from resources.databases.timescale.recalibrations import (
     update_calibrated,
 )
 from resources.integrations import Integrations
+
+MOST_SENSORS = 500
+"""Sensors whose rows of a window are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +124,25 @@ class Recalibrator:
             if not pending:
                 return RecalibratedWindow(start, {})
             window = Window(config.site, config.collector.name, start, end, self.run_id)
-            names = sensor_names(connection, pending[0].sensors)
+            names = list(sensor_names(connection, pending[0].sensors).items())
             ways = {way.origin_key: way for way in origins(connection, config.site)}
-            rows = fetch(connection, window, sensor_keys=None if pending[0].sensors is None else list(names))
-            rows = rows.take(np.isin(rows.origin_key, list(ways)))
-            sensors, collectors = self._rewrite(connection, window, rows, names, ways)
+            sensors: dict[str, int] = {}
+            collectors: set[str] = set()
+            for first in range(0, len(names), MOST_SENSORS):
+                part = dict(names[first : first + MOST_SENSORS])
+                changed, theirs = self._rewrite(connection, window, part, ways)
+                sensors |= changed
+                collectors |= theirs
             write_set(connection, config.site, now)
             note_recalibrated(connection, config.site, start, now.name, collectors)
         return RecalibratedWindow(start, sensors)
 
     def _rewrite(
-        self,
-        connection: psycopg.Connection,
-        window: Window,
-        rows: TableRows,
-        names: Mapping[int, str],
-        ways: Mapping[int, RowOrigin],
+        self, connection: psycopg.Connection, window: Window, names: Mapping[int, str], ways: Mapping[int, RowOrigin]
     ) -> tuple[Mapping[str, int], set[str]]:
-        """Write what differs; return sensor -> rows, and the collectors they came from."""
+        """Write what differs of these sensors; return sensor -> rows, and the collectors they came from."""
+        rows = fetch(connection, window, sensor_keys=list(names))
+        rows = rows.take(np.isin(rows.origin_key, list(ways)))
         if not len(rows):
             return {}, set()
         calibrated = recalibrated(_readings(rows, names, ways), self.config.calibration_book)
@@ -154,8 +157,9 @@ class Recalibrator:
             )
         if len(changed):
             update_calibrated(connection, window, changed, values)
-        counts = Counter(names[key] for key in changed.sensor_key.tolist())
-        return dict(sorted(counts.items())), {ways[key].collector for key in np.unique(changed.origin_key).tolist()}
+        keys, counts = np.unique(changed.sensor_key, return_counts=True)
+        sensors = {names[key]: count for key, count in zip(keys.tolist(), counts.tolist(), strict=True)}
+        return sensors, {ways[key].collector for key in np.unique(changed.origin_key).tolist()}
 
 
 def _readings(rows: TableRows, names: Mapping[int, str], ways: Mapping[int, RowOrigin]) -> StoredReadings:

@@ -13,7 +13,7 @@ from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.recalibration import PendingWindow, Recalibrator, pending_windows
 from gl_assets.scada.rejudging import JudgedWindow, rejudge, reporter
 from gl_assets.scada.run import open_instance
-from resources.core.errors import DataError, PlatformError
+from resources.core.errors import ConfigError, DataError, PlatformError
 from resources.core.windows import partition_key
 from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.recalibrations import (
@@ -73,7 +73,7 @@ def recalibrate_windows(context: dg.OpExecutionContext, config: Integrations, st
 def _one(worker: Recalibrator, window: PendingWindow, outcome: Outcome, report: Any) -> None:
     try:
         done = worker.carry_out(window.start)
-    except DataError as error:
+    except (DataError, ConfigError) as error:
         outcome.failed[partition_key(window.start)] = str(error)
         log.error("recalibration_set_aside", window=partition_key(window.start), error=str(error))
         return

@@ -34,7 +34,10 @@ def recalibrated(readings: StoredReadings, book: CalibrationBook) -> npt.NDArray
         ConfigError: Units that were stored together do not convert into one another.
     """
     pairs = zip(readings.units, readings.calibrated_units, strict=True)
-    terms = np.array([conversion(*pair, book.atmosphere_kpa) for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    terms = np.array(
+        [(1.0, 0.0) if one == other else conversion(one, other, book.atmosphere_kpa) for one, other in pairs],
+        dtype=np.float64,
+    ).reshape(-1, 2)
     calibrations = Calibrations.of(readings.sensor_ids, readings.units, book)
     found = calibrations.apply(readings.sensor, readings.time_us, readings.value)
     with np.errstate(over="ignore", invalid="ignore"):

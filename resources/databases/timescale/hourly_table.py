@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from resources.core.errors import ConfigError
 from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.readings import STATUS_NAMES
 from resources.core.units import conversion
@@ -70,7 +71,7 @@ def read_hour(
         "SELECT origin_key, unit, calibrated_unit FROM scada.origins WHERE site = %(site)s", terms
     ).fetchall()
     units: dict[int, str] = {key: unit for key, unit, _ in ways}
-    factors = {key: conversion(unit, calibrated, atmosphere_kpa) for key, unit, calibrated in ways}
+    factors = {key: _terms(unit, calibrated, atmosphere_kpa) for key, unit, calibrated in ways}
     for part in _parts(sensors):
         names = {key: name for key, name, _ in part}
         with connection.cursor(binary=True) as cursor:
@@ -131,7 +132,17 @@ def _in_own_unit(
     terms = np.array([factors[key] for key in found.tolist()], dtype=np.float64).reshape(-1, 2)
     factor, offset = terms[positions, 0], terms[positions, 1]
     back = (calibrated - offset) / factor
-    return np.asarray(np.where(values * factor + offset == calibrated, values, back))
+    return np.asarray(np.where(np.isnan(factor) | (values * factor + offset == calibrated), values, back))
+
+
+def _terms(unit: str, calibrated_unit: str, atmosphere_kpa: float) -> tuple[float, float]:
+    """Return factor and offset of a conversion; NaN where an earlier version stored what is no unit to this one."""
+    if unit == calibrated_unit:
+        return 1.0, 0.0
+    try:
+        return conversion(unit, calibrated_unit, atmosphere_kpa)
+    except ConfigError:
+        return float("nan"), 0.0
 
 
 def _named(keys: npt.NDArray[np.int32], names: dict[int, str]) -> npt.NDArray[Any]:
