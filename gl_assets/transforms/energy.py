@@ -67,7 +67,8 @@ class Consumption:
     def basis(self) -> str | None:
         """Booked or measured: the better one of which both energy and product are known; None: neither."""
         for name, used in (("booked", self.booked), ("measured", self.measured)):
-            if used.total_kwh is not None and used.product_t:
+            # what could not be counted would be missing from the sum
+            if used.total_kwh is not None and used.product_t and not used.reasons:
                 return name
         return None
 
@@ -83,10 +84,9 @@ class Consumption:
         """Why there is no intensity; None: there is one."""
         if self.basis is not None:
             return None
-        used = self.used
-        if used.reasons:
-            return "; ".join(used.reasons)
-        if used.total_kwh is None:
+        if self.booked.reasons:
+            return "; ".join(self.booked.reasons)
+        if self.used.total_kwh is None:
             return "no energy is booked on its locations, and no hour of its boiler has good means"
         return "nothing it made is booked, and no hour of its boiler has good means"
 
