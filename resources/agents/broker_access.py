@@ -26,8 +26,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resources.agents.key_file import replace_file
 from resources.agents.permissions import Permissions
+from resources.core.durable_file import replace_file
 from resources.core.errors import ConfigError
 from resources.core.settings import EnvSecret
 from resources.transport.broker import BrokerConfig
@@ -118,15 +118,15 @@ def write_broker_access(
     for agent_id in sorted(roles):
         user, path = broker_user(site, agent_id), password_path(folder, agent_id)
         if agent_id in anew or not path.exists():
-            replace_file(path, secrets.token_urlsafe(24) + "\n", 0o600)
+            replace_file(path, secrets.token_urlsafe(24) + "\n", mode=0o600)
         password = read_password(path)
         held = hashed.get(user, "")
         # a hash that still fits stays: the file does not change, nor does the broker have to read it again
         lines.append(f"{user}:{held if _fits(held, password) else hash_password(password)}\n")
         files[user] = path
-    replace_file(folder / PASSWORDS_FILE, "".join(lines), 0o600)
+    replace_file(folder / PASSWORDS_FILE, "".join(lines), mode=0o600)
     acl = acl_text(site, roles, topics=topics, permissions=permissions or Permissions())
-    replace_file(folder / ACL_FILE, acl, 0o600)
+    replace_file(folder / ACL_FILE, acl, mode=0o600)
     return BrokerAccess(folder / PASSWORDS_FILE, folder / ACL_FILE, files)
 
 

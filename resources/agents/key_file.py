@@ -9,8 +9,6 @@ Source: RFC 7517 (JWK), RFC 8037 (Ed25519, X25519).
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from joserfc.jwk import OKPKey
 
 from resources.agents.message import ROLES
 from resources.agents.strict_json import StrictJsonError, loads
+from resources.core.durable_file import replace_file
 from resources.core.errors import ConfigError
 
 KID = re.compile(r"([A-Za-z0-9_.\-]{1,64}):([0-9]{1,9})")
@@ -68,7 +67,7 @@ class KeySetFile:
         document: dict[str, Any] = {"keys": [entry.key.as_dict(private=False) for entry in self.entries.values()]}
         if self.revoked:
             document["gl_revoked"] = sorted(self.revoked)
-        replace_file(path, document, 0o644)
+        replace_file(path, document, mode=0o644)
 
 
 def new_key(agent_id: str, number: int, *, role: str, use: str) -> KeyEntry:
@@ -136,12 +135,12 @@ def read_private_set(path: Path) -> list[KeyEntry]:
 
 def write_private(path: Path, entry: KeyEntry) -> None:
     """Write one private key, mode 0600."""
-    replace_file(path, entry.key.as_dict(private=True), 0o600)
+    replace_file(path, entry.key.as_dict(private=True), mode=0o600)
 
 
 def write_private_set(path: Path, entries: Iterable[KeyEntry]) -> None:
     """Write several private keys, mode 0600."""
-    replace_file(path, {"keys": [entry.key.as_dict(private=True) for entry in entries]}, 0o600)
+    replace_file(path, {"keys": [entry.key.as_dict(private=True) for entry in entries]}, mode=0o600)
 
 
 @contextmanager
@@ -150,21 +149,6 @@ def alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def replace_file(path: Path, content: dict[str, Any] | str, mode: int) -> None:
-    """Write JSON or text so that a reader never sees half a file, nor another a secret; durable on return."""
-    text = content if isinstance(content, str) else json.dumps(content, indent=1)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        # the umask may have taken bits away
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def refuse_readable_by_others(path: Path) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 import psycopg
 import structlog
 
-from resources.agents.key_file import replace_file
 from resources.agents.refusals import RefusalCount, Refusals
+from resources.core.durable_file import replace_file
 
 log = structlog.get_logger(__name__)
 
@@ -145,4 +145,4 @@ def _add_figures(home: Path, receiver: str, new: Counter[str]) -> None:
         figures = read_figures(home)
         counts = Counter(figures.get(receiver, {}))
         counts.update(new)
-        replace_file(path, {"version": 1, "refused": {**figures, receiver: dict(counts)}}, 0o644)
+        replace_file(path, {"version": 1, "refused": {**figures, receiver: dict(counts)}}, mode=0o644)

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.core.clock import Clock, SystemClock
+from resources.core.durable_file import replace_file
 
 RECENT = 256
 """How many response times p95 looks back on."""
@@ -140,7 +140,7 @@ class CallStats:
         with _locked(self._path.with_suffix(".lock")):
             systems = read_stats(self._path.parent.parent)
             systems[self._system] = _merged(systems.get(self._system, {}), pending)
-            _replace(self._path, {"version": 1, "systems": systems})
+            replace_file(self._path, {"version": 1, "systems": systems})
 
     def _look_at_pool(self) -> bool:
         """Take the figures of the client's connections; return whether they changed."""
@@ -193,12 +193,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _replace(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    with draft.open("w", encoding="utf-8") as handle:
-        json.dump(content, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(path)
