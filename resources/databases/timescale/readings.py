@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import pyarrow as pa
 import structlog
 
 from resources.core.clock import to_micros
+from resources.core.closing import Closing
 from resources.core.errors import UnreachableError
 from resources.databases.timescale import ledger, maintenance
 from resources.databases.timescale.binary import POSTGRES_EPOCH_US
@@ -36,7 +36,7 @@ SAMPLED_SENSORS = 16
 """Sensors by which a replacement is judged to change most rows or few."""
 
 
-class ReadingsStore:
+class ReadingsStore(Closing):
     """Writes windows of readings over one connection of its own; one thread at a time.
 
     Args:
@@ -47,16 +47,6 @@ class ReadingsStore:
         self._url = url
         self._connection: psycopg.Connection | None = None
         self._dimensions = Dimensions()
-
-    def __enter__(self) -> Self:
-        """Return the store; the connection is opened when it is first needed."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def close(self) -> None:
         """Close the connection, if there is one."""
