@@ -62,7 +62,7 @@ def run(progress: Callable[[str], None], *, records: Sequence[Path] = ()) -> dic
 
 
 def simulated(announce: Callable[[np.random.Generator, float], tuple[Floats, list[Outage]]] | None) -> Record:
-    """Return a record of sources that are well for hours, announce their failure, and fail; of restless ones for None."""
+    """Return a record of sources that are well, announce their failure, and fail; of restless ones for None."""
     slot_s = ConnectionHealthConfig().every.total_seconds()
     chance, columns = np.random.default_rng(SEED), []
     for _ in range(SOURCES):

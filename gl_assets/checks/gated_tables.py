@@ -8,6 +8,7 @@ import psycopg
 
 from gl_assets.agents.assets import COMMAND_RESULTS, REGISTRY
 from gl_assets.asset_keys import ANOMALIES, BOILER_EFFICIENCY, ENERGY_COST, ENERGY_INTENSITY, HOURLY_READINGS
+from gl_assets.checks.forecast_gates import forecast_gates
 from gl_assets.checks.gates import limits_in
 from gl_assets.checks.table_checks import Judging, build_table_checks, partition_keys
 from gl_assets.checks.table_gates import GatedTable, Part, compared
@@ -109,6 +110,7 @@ def build_gates(config: Integrations) -> list[dg.AssetChecksDefinition]:
         Judging(COSTS, lambda c, key: _costs(c, key, config), _days, _newest_day(COSTS, config)),
         Judging(AGENTS, _agents, newest=lambda _: f"{datetime.now(UTC):%Y-%m-%dT%H:%M}"),
         Judging(ANSWERS, _answers, newest=gated_rows.newest_command),
+        forecast_gates(config),
         *([_found(config)] if watched else []),
     ]
     return [check for judging in tables for check in build_table_checks(judging, config)]

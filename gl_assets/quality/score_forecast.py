@@ -107,7 +107,7 @@ def validated(made: Sequence[ScoreForecast]) -> pd.DataFrame:
     """
     names = list(ScoreForecasts.to_schema().columns)
     frame = pd.DataFrame([[getattr(one, name) for name in names] for one in made], columns=names)
-    kinds = {"day": "datetime64[ns]", "error": "float64", "naive_error": "float64"}
+    kinds = {"error": "float64", "naive_error": "float64"}
     if frame.empty:
         return frame
     return ScoreForecasts.validate(frame.astype(kinds), lazy=True)

@@ -10,6 +10,8 @@ import dagster as dg
 import psycopg
 import pytest
 
+from gl_assets.checks.forecast_gates import forecast_gates
+from gl_assets.checks.table_checks import build_table_checks
 from gl_assets.quality.score_forecast import SCORE_FORECAST, build_score_forecast
 from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, record_scores
 from resources.databases.timescale.score_forecasts import forecasts_of
@@ -48,6 +50,21 @@ def materialised(url: str) -> dict[str, Any]:
     return {name: value.value for name, value in event.metadata.items()}
 
 
+def judged(url: str) -> dict[str, bool | None]:
+    """What the gates say of the newest forecasts."""
+    (checks,) = build_table_checks(forecast_gates(CONFIG), CONFIG)
+    asset = dg.AssetSpec(SCORE_FORECAST)
+    definitions = dg.Definitions(
+        assets=[asset],
+        asset_checks=[checks],
+        jobs=[dg.define_asset_job("gates", selection=dg.AssetSelection.checks(checks))],
+        resources={"timescale": TimescaleResource(url=url)},
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("gates").execute_in_process(instance=instance)
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
 def test_forecast_when_nothing_is_known_then_no_rows(url: str) -> None:
     assert materialised(url)["dagster/row_count"] == 0
 
@@ -70,6 +87,8 @@ def test_forecast_when_days_are_known_then_one_row_a_source_and_a_picture(url: s
     assert (rows["new"].day, rows["new"].score) == (today + timedelta(days=1), 85.0)
     assert metadata["lowest_forecast"] == pytest.approx(59.0)
     assert metadata["mean_error"] < metadata["mean_naive_error"]
+    # the oven is forecast to fall below 60
+    assert {name for name, passed in judged(url).items() if not passed} == {"score_forecasts_score_high_enough"}
     assert "data:image/png" in str(metadata["scores"])
     assert "| oven |" in str(metadata["forecast"])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,22 @@ def forecasts_of(connection: psycopg.Connection, asset: str, *, site: str) -> li
             "FROM quality.score_forecasts WHERE site = %s AND asset = %s ORDER BY source, day",
             (site, asset),
         ).fetchall()
+
+
+def newest_forecasts(connection: psycopg.Connection, asset: str, *, site: str) -> list[dict[str, Any]]:
+    """Return the newest forecast of each source, as rows with the columns of `ScoreForecast`."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT DISTINCT ON (source) source, day, score, lower, upper, model, days, tested, error, naive_error "
+            "FROM quality.score_forecasts WHERE site = %s AND asset = %s ORDER BY source, day DESC",
+            (site, asset),
+        ).fetchall()
+
+
+def scored_sources(connection: psycopg.Connection, asset: str, *, site: str) -> set[str]:
+    """Return the sources that have a score of any partition."""
+    rows = connection.execute(
+        "SELECT DISTINCT source FROM quality.partition_scores WHERE site = %s AND asset = %s AND source <> ''",
+        (site, asset),
+    )
+    return {source for (source,) in rows}
