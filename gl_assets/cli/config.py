@@ -11,6 +11,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from gl_assets.checks.known import refuse_unknown_gates
 from gl_assets.cli.state import console
 from resources.agents.roster import load_roster
 from resources.core.errors import ConfigError
@@ -36,6 +37,7 @@ def check(file: Path | None, *, as_json: bool) -> None:
     path = file or config_path() or example_path()
     loaded = load_integrations(path)
     refuse_too_many_partitions(loaded, datetime.now(UTC))
+    refuse_unknown_gates(loaded)
     if loaded.agents is not None and loaded.agents.roster is not None and loaded.agents.roster.exists():
         load_roster(loaded.agents.roster)
     missing = [f"{where}: {found} does not exist" for where, found in _walk(loaded, Path) if not found.exists()]
