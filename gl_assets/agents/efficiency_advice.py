@@ -52,11 +52,18 @@ def request_of(settings: EfficiencyQuery, balance: list[dict[str, Any]], message
     return Request(command, ByCapability(), CapabilityQuery(all=settings.capabilities))
 
 
+def efficiency_query(config: Integrations) -> EfficiencyQuery | None:
+    """Return what the agents are asked about each new hour; None where the query is off."""
+    if config.agents is None or not config.agents.efficiency_query.enabled:
+        return None
+    return config.agents.efficiency_query
+
+
 def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
     """Return the asset, in a list that is empty where the query is off."""
-    if config.agents is None or not config.agents.efficiency_query.enabled:
+    settings = efficiency_query(config)
+    if settings is None:
         return []
-    settings = config.agents.efficiency_query
     with quiet_beta():
 
         @dg.asset(
@@ -94,7 +101,7 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
 
 def build_efficiency_job(config: Integrations) -> list[Any]:
     """Return the job of the asset, in a list that is empty where the query is off."""
-    if not build_efficiency_advice(config):
+    if efficiency_query(config) is None:
         return []
     return [
         dg.define_asset_job(

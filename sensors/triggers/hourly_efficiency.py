@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from gl_assets.agents.efficiency_advice import JOB_NAME
+from gl_assets.agents.efficiency_advice import JOB_NAME, efficiency_query
 from gl_assets.asset_keys import BOILER_EFFICIENCY
 from gl_assets.partitions import HOUR
 from resources.core.windows import parse_partition_key
@@ -41,9 +41,10 @@ def newest_hour(instance: dg.DagsterInstance, after: int | None) -> tuple[int, s
 
 def build_efficiency_sensor(config: Integrations) -> list[dg.SensorDefinition]:
     """Return the sensor, in a list that is empty where the query is off."""
-    if config.agents is None or not config.agents.efficiency_query.enabled:
+    query = efficiency_query(config)
+    if query is None:
         return []
-    at_most: timedelta = config.agents.efficiency_query.at_most
+    at_most: timedelta = query.at_most
 
     @dg.sensor(
         name="efficiency_sensor",
