@@ -23,7 +23,7 @@ MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class HeardEvent:
     """An event as a subscriber gets it: signed, allowed, not seen before, in time, and stored."""
 
     topic: str
@@ -37,15 +37,15 @@ class Event:
     deadline: datetime
 
 
-Callback = Callable[[Event], None]
+Callback = Callable[[HeardEvent], None]
 """A subscriber; it may take its time, and what it raises is logged."""
 
 
-def event_of(received: Received) -> Event:
+def event_of(received: Received) -> HeardEvent:
     """Return the event that a received message is."""
     message = received.message
     assert message.topic is not None, "no event: the judge lets none without a topic pass"
-    return Event(
+    return HeardEvent(
         message.topic,
         message.payload,
         message.source_agent,
@@ -65,7 +65,7 @@ class EventListeners:
         """Begin without subscribers; the thread starts with the first."""
         self._changed = threading.Condition()
         self._callbacks: dict[str, list[Callback]] = {}
-        self._waiting: list[tuple[int, int, Event]] = []
+        self._waiting: list[tuple[int, int, HeardEvent]] = []
         self._numbers = itertools.count()
         self._left_out: Counter[str] = Counter()
         self._closing = False
@@ -86,7 +86,7 @@ class EventListeners:
 
         return unsubscribe
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: HeardEvent) -> None:
         """Have an event handed to its subscribers soon."""
         with self._changed:
             if not self._callbacks.get(event.topic):

@@ -23,7 +23,7 @@ from resources.agents import outbox, tokens
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import TopicConfig
-from resources.agents.event_listeners import Event
+from resources.agents.event_listeners import HeardEvent
 from resources.agents.events import EventRequest
 from resources.agents.keys import PublicKeys, load_private_key
 from resources.agents.message import Formatter, Message, new_id
@@ -102,8 +102,8 @@ def rows(plant: Plant) -> list[tuple[Any, ...]]:
 
 
 def test_event_when_published_then_all_read_it_once_and_its_row_is_done(plant: Plant, reader: Reader) -> None:
-    first: list[Event] = []
-    second: list[Event] = []
+    first: list[HeardEvent] = []
+    second: list[HeardEvent] = []
     with broadcaster_of(plant, topics={"emergency": REASON}) as broadcaster:
         for told in (first, second):
             broadcaster.subscribe("emergency", told.append)
@@ -142,7 +142,7 @@ def test_event_when_published_then_all_read_it_once_and_its_row_is_done(plant: P
 def test_events_when_received_then_each_is_stored_and_told_once_and_what_may_not_be_is_refused(
     plant: Plant, reader: Reader
 ) -> None:
-    told: list[Event] = []
+    told: list[HeardEvent] = []
     with broadcaster_of(plant, topics={"emergency": REASON}) as broadcaster:
         orchestrator = leading(broadcaster)
         orchestrator.subscribe("emergency", told.append)
@@ -172,7 +172,7 @@ def test_events_when_received_then_each_is_stored_and_told_once_and_what_may_not
 
 
 def test_subscriber_when_its_process_takes_over_the_lead_then_it_hears_the_events_from_then_on(plant: Plant) -> None:
-    told: list[Event] = []
+    told: list[HeardEvent] = []
     with ExitStack() as first:
         leading(first.enter_context(plant.broadcaster()))
         with plant.broadcaster() as second:

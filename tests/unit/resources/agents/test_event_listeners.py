@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from resources.agents import event_listeners
-from resources.agents.event_listeners import Event, EventListeners
+from resources.agents.event_listeners import EventListeners, HeardEvent
 from resources.agents.message import Priority
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def event(name: str, priority: Priority = "normal", topic: str = "emergency") -> Event:
-    return Event(topic, {}, "GL-002", "agent", priority, name, None, NOW, NOW)
+def event(name: str, priority: Priority = "normal", topic: str = "emergency") -> HeardEvent:
+    return HeardEvent(topic, {}, "GL-002", "agent", priority, name, None, NOW, NOW)
 
 
 class Slow:
@@ -25,7 +25,7 @@ class Slow:
         self.heard: list[str] = []
         self.entered, self.go_on = threading.Event(), threading.Event()
 
-    def __call__(self, told: Event) -> None:
+    def __call__(self, told: HeardEvent) -> None:
         self.heard.append(told.message_id)
         self.entered.set()
         assert self.go_on.wait(30)
@@ -34,7 +34,7 @@ class Slow:
 def test_listeners_when_two_share_a_topic_and_one_raises_then_both_hear_everything() -> None:
     listeners, first, second = EventListeners(), [], []
 
-    def raising(told: Event) -> None:
+    def raising(told: HeardEvent) -> None:
         first.append(told.message_id)
         raise ValueError("no")
 
