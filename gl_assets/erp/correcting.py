@@ -90,9 +90,19 @@ def choose_records(
 
 
 def keep_records(connection: psycopg.Connection[Any], new: NewCorrection, chosen: ChosenRecords) -> int:
-    """Keep a batch and put it in force; return its number. The caller commits."""
-    correction_id = begin(connection, new, len(chosen.rows))
-    add_records(connection, correction_id, chosen.rows)
+    """Keep a batch and put it in force; return its number. The caller commits.
+
+    Raises:
+        DataError: A corrected record holds what no database can keep.
+    """
+    try:
+        correction_id = begin(connection, new, len(chosen.rows))
+        add_records(connection, correction_id, chosen.rows)
+    except psycopg.DataError as error:
+        raise DataError(
+            f"a corrected record cannot be kept ({error.diag.message_primary}); nothing was kept: leave out U+0000 and "
+            "numbers of thousands of digits"
+        ) from error
     open_batch(connection, correction_id)
     return correction_id
 

@@ -8,13 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from gl_assets.asset_keys import HOURLY_READINGS
+from gl_assets.asset_keys import CORRECTED_READINGS, HOURLY_READINGS, SENSOR_READINGS
 from gl_assets.cli.main import cli
 from gl_assets.scada import correcting
+from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
 from gl_assets.scada.persist import persist_window
 from resources.core.clock import to_micros
 from resources.core.errors import DataError
@@ -25,6 +27,7 @@ from resources.databases.timescale.regrid import regrid
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import load_integrations
 from resources.window_buffer.reader import BufferReader
+from resources.wiring import TimescaleResource
 from tests.conftest import fresh_database
 from tests.integration.dagster_plant import HOUR, TEMPLATE, Plant
 
@@ -114,6 +117,17 @@ def store(quarantine: Quarantine, plant: Plant) -> None:
         assert persist_window(contents, target, plant.config, run_id="r").stored
 
 
+def replayed(quarantine: Quarantine, correction_id: int) -> list[dg.AssetMaterialization]:
+    """Replay a batch as the Dagster UI does, and return what was materialised."""
+    asset = build_corrected_readings(load_integrations(quarantine.file))
+    job = dg.Definitions(assets=[asset], jobs=[corrections_job(asset)], resources={"timescale": TimescaleResource()})
+    result = job.resolve_job_def("corrections_job").execute_in_process(
+        run_config={"ops": {asset.op.name: {"config": {"correction_id": correction_id}}}}
+    )
+    events = result.get_asset_materialization_events()
+    return [event.step_materialization_data.materialization for event in events]
+
+
 GOOD = [40.0] * 8
 
 
@@ -181,16 +195,21 @@ def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are_onc
     refused = quarantine.gl(*how, code=1)
     assert refused["rejected"] == 1
     quarantine.limit(100)
-    told = quarantine.gl("replay", "batch", str(refused["correction_id"]))
-    assert (told["tried"], told["stored"], told["written"]) == (1, 1, 1)
+    window, batch = replayed(quarantine, refused["correction_id"])
+    assert (window.asset_key, window.partition) == (SENSOR_READINGS, "2026-11-21T10:00")
+    figures = {
+        name: window.metadata[name].value for name in ("rejected", "corrected", "from_corrections", "corrected_now")
+    }
+    assert figures == {"rejected": 2, "corrected": 1, "from_corrections": 1, "corrected_now": 1}
+    assert (batch.asset_key, batch.metadata["stored"].value) == (CORRECTED_READINGS, 1)
     assert quarantine.rows("SELECT max(value) FROM scada.sensor_readings") == [(60.0,)]
 
     # as if the process had died before it kept what came of the row
     before = quarantine.state()
     with psycopg.connect(quarantine.url) as connection:
         connection.execute("UPDATE quality.corrected_readings SET outcome = 'pending'")
-    again = quarantine.gl("replay", "batch", str(refused["correction_id"]))
-    assert (again["tried"], again["stored"], again["written"]) == (1, 1, 0)
+    (event,) = replayed(quarantine, refused["correction_id"])
+    assert (event.metadata["tried"].value, event.metadata["stored"].value, event.metadata["written"].value) == (1, 1, 0)
     assert quarantine.state() == before
 
 

@@ -75,6 +75,8 @@ def rejected(sap: SapServer, database_url: str, monkeypatch: pytest.MonkeyPatch,
 
 def test_records_when_corrected_stand_until_the_system_changes_them(rejected: Rejected) -> None:
     rejected.enter(X2={UNIT: "FURLONG"}, X3={"MeasurementReadingInEntryUoM": None})
+    unkept = CliRunner().invoke(cli, ["rejected", "replay", "records", "--set", 'Text="\\u0000"'])
+    assert "a corrected record cannot be kept" in str(unkept.exception)
     before = rejected.marks()
     how = ("replay", "records", "--reason", "furlong", "--set", f"{UNIT}=MWH")
     told = rejected.gl(*how)

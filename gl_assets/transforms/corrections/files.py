@@ -108,6 +108,8 @@ def lay_over(rows: pa.Table, names: Sequence[str], corrected: Sequence[Mapping[s
             if reader is None:
                 raise DataError(f"{name}: column {column[:60]!r} is none of {', '.join(READING_COLUMNS)}")
             try:
+                if isinstance(cell, str) and "\0" in cell:
+                    raise ValueError("no database holds U+0000")
                 row |= reader(cell)
             except ValueError as error:
                 raise DataError(f"{name}: {of}: {column} {str(cell)[:60]!r}: {error}") from error

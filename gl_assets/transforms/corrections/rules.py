@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 from resources.core.errors import ConfigError
 from resources.core.readings import STATUS_NAMES, TIMESTAMP
 
+LONGEST_SHIFT = timedelta(days=40 * 365)
+"""Most that times are moved by: a device without a clock begins in 1970 or 2000."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -35,7 +38,7 @@ class Rules:
         """Refuse what cannot be meant.
 
         Raises:
-            ConfigError: A status that does not exist, or a factor that is not finite or 0.
+            ConfigError: A status that does not exist, a number that is not finite, a factor of 0, a shift of years.
         """
         if self.status is not None and self.status not in STATUS_NAMES:
             raise ConfigError(f"status {self.status!r}: write one of {', '.join(STATUS_NAMES)}")
@@ -43,6 +46,8 @@ class Rules:
             raise ConfigError(f"multiply {self.multiply:g}: a factor is a finite number other than 0")
         if self.add is not None and not np.isfinite(self.add):
             raise ConfigError(f"add {self.add:g}: what is added is a finite number")
+        if self.shift is not None and abs(self.shift) > LONGEST_SHIFT:
+            raise ConfigError(f"shift {self.shift}: at most {LONGEST_SHIFT.days} days: no clock is so wrong")
 
     @property
     def as_is(self) -> bool:

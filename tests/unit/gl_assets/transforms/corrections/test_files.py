@@ -46,6 +46,7 @@ def test_cells_when_laid_over_then_they_take_the_place_of_what_they_say(
         ({"value": [1]}, "write a number, a text, or null"),
         ({"time": "noon"}, "write a time as"),
         ({"time": "2026-11-22T10:15:00"}, "a time needs its zone"),
+        ({"unit": "a\0"}, "no database holds"),
         ({"status": "fine"}, "write one of good, uncertain, bad"),
     ],
 )

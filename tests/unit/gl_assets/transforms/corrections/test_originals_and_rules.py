@@ -78,6 +78,7 @@ def test_rules_when_undone_then_values_are_those_of_before(values: list[float], 
         ({"multiply": 0.0}, "other than 0"),
         ({"multiply": math.nan}, "finite"),
         ({"add": math.inf}, "finite"),
+        ({"shift": timedelta(days=99_999)}, "at most 14600 days"),
     ],
 )
 def test_rules_when_they_cannot_be_meant_then_they_are_refused(rules: dict[str, Any], message: str) -> None:
