@@ -78,7 +78,7 @@ def test_writer_when_killed_in_the_middle_of_a_window_then_the_old_rows_stand_an
         ledger.lock_window(connection, START)
         connection.execute("DELETE FROM scada.readings")
         with connection.cursor().copy(f"COPY scada.readings ({', '.join(KINDS)}) FROM STDIN") as copy:
-            copy.write_row([START, 5.0, 5.0, START, 1, 1, 100.0, 0])
+            copy.write_row([START, 5.0, 5.0, START, 1, 1, 100.0, 0, 0])
 
     _killed_while(database_url, half_a_window)
 
