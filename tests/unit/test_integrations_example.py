@@ -126,6 +126,8 @@ def test_example_when_a_default_is_shown_then_it_is_the_default() -> None:
     exempt |= {"sampling_interval", "queue_size"}
     exempt |= {"area", "calibration", "tags_csv", "discover"}
     exempt |= {"alarms", "calibrations"}
+    # nothing is held against a rate or a flat line until it is told how much is too much
+    exempt |= {"max_rate", "flat_after"}
     exempt |= {"proxy_url", "proxy_username", "proxy_password", "service_root"}
     exempt |= {"encryption_keys"}
     # every gate has its own limit until it is told another one
