@@ -13,6 +13,7 @@ from resources.agents.judge import Judge
 from resources.agents.keys import PublicKeys, generate_keys
 from resources.agents.message import Message
 from resources.agents.network import Network
+from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.core.tags import Sensor, SensorCatalog
@@ -22,6 +23,26 @@ from tests.agents_support import SITE, Plant
 
 ALARM_ID = "alarm-edge"
 CATALOG = SensorCatalog([Sensor("b1.p", "bar", "boilers"), Sensor("b2.p", "bar", "boilers")])
+
+
+RAISED = AlarmChange(
+    rule="high",
+    sensor_id="b1.p",
+    source="plc",
+    unit="bar",
+    state="raised",
+    raised_us=10,
+    at_us=10,
+    began_us=5,
+    value=12.0,
+    threshold=10.0,
+    direction="above",
+    priority="critical",
+    text="",
+    message_id="01932c07-20a9-7c6c-8000-000000000001",
+    noticed_us=11,
+)
+"""An alarm that has just been raised."""
 
 
 def rules(**given: Any) -> dict[str, Any]:

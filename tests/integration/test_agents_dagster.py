@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from gl_assets.agents.assets import ASSETS, COMMAND_RESULTS, REGISTRY
@@ -20,14 +18,7 @@ from resources.agents.message import new_id
 from resources.agents.resource import AgentsResource
 from resources.embedded.broker import EmbeddedBroker
 from resources.wiring import TimescaleResource
-from tests.agents_support import SITE, Plant, plain_broker, until
-
-
-@pytest.fixture
-def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
-    made = Plant(tmp_path, plain_broker(broker.port), database_url)
-    yield made
-    made.leave()
+from tests.agents_support import SITE, Plant, until
 
 
 @pytest.fixture
@@ -237,20 +228,6 @@ def test_registry_when_an_agent_is_away_then_the_snapshot_and_its_check_say_so(
             assert made.metadata["dagster/row_count"].value == 2
             assert made.metadata["not_online"].value == ["GL-003"]
             assert [check.passed for check in result.get_asset_check_evaluations()] == [False]
-
-
-@pytest.fixture
-def gl(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    config = {
-        "site": SITE,
-        "start": "2026-01-01T00:00:00Z",
-        "agents": plant.config.model_dump(mode="json"),
-    }
-    path = plant.folder / "integrations.yaml"
-    path.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("GL_CONFIG", str(path))
-    monkeypatch.setenv("GL_DATABASE_URL", plant.database_url)
-    return CliRunner()
 
 
 def test_gl_agents_when_asked_then_it_sends_lists_and_shows_health(plant: Plant, gl: CliRunner) -> None:

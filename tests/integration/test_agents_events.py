@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,16 +32,9 @@ from resources.agents.tokens import open_token, sign
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import DataError
 from resources.embedded.broker import EmbeddedBroker
-from tests.agents_support import SITE, Plant, plain_broker, until
+from tests.agents_support import SITE, Plant, until
 
 REASON = TopicConfig(payload_schema={"type": "object", "required": ["reason"]})
-
-
-@pytest.fixture
-def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
-    made = Plant(tmp_path, plain_broker(broker.port), database_url)
-    yield made
-    made.leave()
 
 
 class Reader:

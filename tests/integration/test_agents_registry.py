@@ -26,30 +26,12 @@ from resources.agents.roster import Roster, load_roster
 from resources.agents.score import Score
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError
-from resources.embedded.broker import EmbeddedBroker
-from tests.agents_support import SITE, Plant, plain_broker, until
+from tests.agents_support import SITE, Plant, until
 
 ROSTER = {
     "GL-002": {"name": "Boiler 2", "type": "boiler", "capabilities": ["status", "optimize"]},
     "GL-004": {"name": "Furnace 4", "type": "furnace", "capabilities": ["status", "excess_air"]},
 }
-
-
-@pytest.fixture
-def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
-    made = Plant(tmp_path, plain_broker(broker.port), database_url)
-    yield made
-    made.leave()
-
-
-@pytest.fixture
-def gl(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    settings = {"site": SITE, "start": "2026-01-01T00:00:00Z", "agents": plant.config.model_dump(mode="json")}
-    path = plant.folder / "integrations.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    monkeypatch.setenv("GL_CONFIG", str(path))
-    monkeypatch.setenv("GL_DATABASE_URL", plant.database_url)
-    return CliRunner()
 
 
 @contextmanager

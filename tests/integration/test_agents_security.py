@@ -35,13 +35,6 @@ from resources.transport.broker import BrokerConfig
 from tests.agents_support import SITE, Plant, plain_broker, until
 
 
-@pytest.fixture
-def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
-    made = Plant(tmp_path, plain_broker(broker.port), database_url)
-    yield made
-    made.leave()
-
-
 class Running:
     """Agents of a test with settings of their own; stopped at its end."""
 

@@ -18,7 +18,6 @@ from resources.agents.config import AgentsConfig
 from resources.agents.coordination_config import EfficiencyQuery
 from resources.core.windows import partition_key
 from resources.demo_plant.agents import Fleet, FleetConfig
-from resources.embedded.broker import EmbeddedBroker
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from tests.agents_support import SITE, Plant, plain_broker, until
@@ -51,13 +50,6 @@ class Tick:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as found:
         yield found
-
-
-@pytest.fixture
-def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
-    made = Plant(tmp_path, plain_broker(broker.port), database_url)
-    yield made
-    made.leave()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from resources.core.alarms import AlarmChange
 from resources.core.clock import ManualClock
 from resources.core.tags import Sensor, SensorCatalog
 from resources.integrations import Integrations
+from tests.alarms_support import RAISED
 from tests.unit.sensors.collector.bench import NOON
 
 CATALOG = SensorCatalog(
@@ -137,23 +139,7 @@ def test_messages_when_an_alarm_is_raised_then_event_and_command_belong_together
             "command": {"name": "stop", "args": {"slowly": False}, "targets": ["GL-002", "GL-002"], "with_alarm": True},
         }
     )
-    change = AlarmChange(
-        rule="high",
-        sensor_id="b1.p",
-        source="plc",
-        unit="bar",
-        state="raised",
-        raised_us=1,
-        at_us=1,
-        began_us=0,
-        value=12.0,
-        threshold=10.0,
-        direction="above",
-        priority="high",
-        text="",
-        message_id="01932c07-20a9-7c6c-8000-000000000001",
-        noticed_us=2,
-    )
+    change = replace(RAISED, priority="high")
     assert AlarmChange.from_json(change.to_json()) == change
     event, command = messages_of(change, rule, Formatter("alarm-1", ManualClock(NOON)), change.message_id)
     assert (event.message_id, event.topic, event.priority) == (change.message_id, "emergency", "high")

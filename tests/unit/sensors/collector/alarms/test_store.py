@@ -10,31 +10,14 @@ from pathlib import Path
 import pytest
 
 from resources.agents.message import Formatter
-from resources.core.alarms import AlarmChange
 from resources.core.clock import ManualClock
 from resources.core.errors import UnreachableError
 from sensors.collector.alarms import store as module
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.alarms.store import AlarmStore, Outgoing, Step
+from tests.alarms_support import RAISED
 from tests.unit.sensors.collector.bench import NOON
 
-RAISED = AlarmChange(
-    rule="high",
-    sensor_id="b1.p",
-    source="plc",
-    unit="bar",
-    state="raised",
-    raised_us=10,
-    at_us=10,
-    began_us=5,
-    value=12.0,
-    threshold=10.0,
-    direction="above",
-    priority="critical",
-    text="",
-    message_id="01932c07-20a9-7c6c-8000-000000000001",
-    noticed_us=11,
-)
 CLEARED = replace(RAISED, state="cleared", at_us=20, message_id="01932c07-20a9-7c6c-8000-000000000002")
 
 
