@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -25,16 +25,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(1800)]
 
 
 class Running:
-    def __init__(self, home: Path, programs: ServerPrograms) -> None:
+    """`gl up` in a home of its own, with the demo plant or by the `environment` given."""
+
+    def __init__(
+        self, home: Path, programs: ServerPrograms, *, demo: bool = True, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.home = home
-        environment = {
-            name: value for name, value in os.environ.items() if name not in ("GL_CONFIG", "GL_DATABASE_URL")
-        }
+        kept = {name: value for name, value in os.environ.items() if name not in ("GL_CONFIG", "GL_DATABASE_URL")}
+        whose = ["--demo"] if demo else []
         self.output = home / "up.out"
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gl_assets.cli.main", "up", "--demo", "--port", "0"],
-                env={**environment, "GL_HOME": str(home)}, stdout=out, stderr=out, start_new_session=True,
+                [sys.executable, "-m", "gl_assets.cli.main", "up", *whose, "--port", "0"],
+                env={**kept, **(environment or {}), "GL_HOME": str(home)},
+                stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         self._programs = programs
         until(lambda: "Ctrl-C" in self.said() or self.process.poll() is not None, self.said)
