@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import erp_columns, instant, text
+from gl_assets.schemas.erp_columns import erp_columns, identifier, instant, text
 
 ASSETS = DataFrameSchema(
     erp_columns(
         {
-            "asset_id": text("Number of the equipment", required=True),
+            "asset_id": identifier("Number of the equipment"),
             "name": text("Name", weight=0.3),
             "asset_type": text("Type, as the system names it", weight=0.2),
             "location_code": text("Functional location", weight=0.3),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, currency, day, erp_columns, ordered, text
+from gl_assets.schemas.erp_columns import amount, currency, day, erp_columns, identifier, ordered, text
 
 COST_ALLOCATION = DataFrameSchema(
     erp_columns(
         {
-            "allocation_id": text("Number of the allocation or its journal", required=True),
-            "cost_center": text("Cost center charged", required=True),
+            "allocation_id": identifier("Number of the allocation or its journal"),
+            "cost_center": identifier("Cost center charged"),
             "amount": amount("Amount charged; negative where it is relieved", required=True),
             "currency": currency("Currency of the amount, ISO 4217", required=True),
             "allocation_base": text("What the costs were shared by, such as kWh or machine hours", weight=0.5),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import day, erp_columns, ordered, text
+from gl_assets.schemas.erp_columns import day, erp_columns, identifier, ordered, text
 
 COST_CENTERS = DataFrameSchema(
     erp_columns(
         {
-            "cost_center": text("Number of the cost center", required=True),
+            "cost_center": identifier("Number of the cost center"),
             "name": text("Name", weight=0.4),
             "responsible": text("Who answers for it: a role or an id where the system has one", weight=0.2),
             "valid_from": day("First day it is valid; missing where it always was", weight=0.2),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, day, erp_columns, instant, not_negative, ordered, text, unit
+from gl_assets.schemas.erp_columns import (
+    amount,
+    day,
+    erp_columns,
+    identifier,
+    instant,
+    not_negative,
+    ordered,
+    text,
+    unit,
+)
 
 ENERGY_CONSUMPTION = DataFrameSchema(
     erp_columns(
@@ -17,8 +27,8 @@ ENERGY_CONSUMPTION = DataFrameSchema(
                 "Amount used in the period", required=True, check=not_negative("a consumption")
             ),
             "consumption_unit": unit("Unit of the amount, a UCUM code", required=True, physical=True),
-            "consumption_id": text("Number of the document", required=True),
-            "meter_id": text("Meter (measuring point)", required=True),
+            "consumption_id": identifier("Number of the document"),
+            "meter_id": identifier("Meter (measuring point)"),
             "location_code": text("Functional location"),
             "transaction_date": day("Business day in the system's own zone", required=True),
             "period_start": instant("Start of the period, UTC, if known", weight=0.2),

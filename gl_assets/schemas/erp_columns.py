@@ -25,6 +25,9 @@ WEIGHT = "weight"
 """Key of a column's metadata: what its absence takes from the completeness of 1."""
 KIND = "kind"
 """Key of a column's metadata: `unit` or `currency`; a column without it is what its type says."""
+LONGEST_ID = 200
+"""Characters of an id: more is a text that stands in the wrong field."""
+ID = f"one line of at most {LONGEST_ID} characters"
 NEEDS = "needs"
 """Key of a rule's statistics: the column whose absence breaks it."""
 
@@ -32,6 +35,16 @@ NEEDS = "needs"
 def text(description: str, *, required: bool = False, weight: float = 0.0, check: Check | None = None) -> Column:
     """Return a column of text; a required one must not be missing."""
     return _column(TEXT, description, required, weight, checks=check)
+
+
+def identifier(description: str, *, weight: float = 0.0) -> Column:
+    """Return a column of ids of the system, which must not be missing: one line, not longer than any system's."""
+    return _column(TEXT, description, True, weight, checks=Check(_is_id, error=f"an id must be {ID}"))
+
+
+def _is_id(column: pd.Series) -> pd.Series:
+    texts = column.str
+    return (texts.len() <= LONGEST_ID) & ~texts.contains(r"[\x00-\x1f\x7f]", regex=True)
 
 
 def amount(description: str, *, required: bool = False, weight: float = 0.0, check: Check | None = None) -> Column:

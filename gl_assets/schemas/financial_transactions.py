@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pandera.pandas import Check, DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, currency, day, erp_columns, text
+from gl_assets.schemas.erp_columns import amount, currency, day, erp_columns, identifier, text
 
 FINANCIAL_TRANSACTIONS = DataFrameSchema(
     erp_columns(
         {
-            "transaction_id": text("Number of the journal or voucher", required=True),
+            "transaction_id": identifier("Number of the journal or voucher"),
             "line": text("Number of the line in it", weight=0.2),
             "account": text("Account of the general ledger", weight=0.4),
             "amount": amount("Amount: debit positive, credit negative, so that a journal sums to 0", required=True),

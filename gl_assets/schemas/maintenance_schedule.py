@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import day, erp_columns, instant, ordered, text
+from gl_assets.schemas.erp_columns import day, erp_columns, identifier, instant, ordered, text
 
 MAINTENANCE_SCHEDULE = DataFrameSchema(
     erp_columns(
         {
             "business_date": day("Business day the work is landed under, in the system's own zone", required=True),
-            "work_order_id": text("Number of the work order", required=True),
+            "work_order_id": identifier("Number of the work order"),
             "asset_id": text("Equipment that is worked on", weight=0.4),
             "description": text("What is to be done"),
             "work_type": text("Type of the work, as the system names it", weight=0.2),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import erp_columns, text, unit
+from gl_assets.schemas.erp_columns import erp_columns, identifier, text, unit
 
 MATERIALS = DataFrameSchema(
     erp_columns(
         {
-            "material": text("Number of the material", required=True),
+            "material": identifier("Number of the material"),
             "description": text("Description", weight=0.4),
             "base_unit": unit("Base unit, a UCUM code; {box} and the like where it only counts", weight=0.4),
             "material_group": text("Group of materials", weight=0.2),

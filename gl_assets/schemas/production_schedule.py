@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, day, erp_columns, instant, not_negative, ordered, text, together, unit
+from gl_assets.schemas.erp_columns import (
+    amount,
+    day,
+    erp_columns,
+    identifier,
+    instant,
+    not_negative,
+    ordered,
+    text,
+    together,
+    unit,
+)
 
 PRODUCTION_SCHEDULE = DataFrameSchema(
     erp_columns(
         {
             "business_date": day("Business day the order is landed under, in the system's own zone", required=True),
             "plant_code": text("Plant that makes it", weight=0.2),
-            "order_id": text("Number of the order", required=True),
+            "order_id": identifier("Number of the order"),
             "order_type": text("Type of the order, as the system names it"),
             "material": text("What is made", weight=0.2),
             "quantity": amount("How much", weight=0.2, check=not_negative("a quantity")),

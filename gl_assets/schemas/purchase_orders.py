@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from pandera.pandas import DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, currency, day, erp_columns, not_negative, text, together, unit
+from gl_assets.schemas.erp_columns import (
+    amount,
+    currency,
+    day,
+    erp_columns,
+    identifier,
+    not_negative,
+    text,
+    together,
+    unit,
+)
 
 PURCHASE_ORDERS = DataFrameSchema(
     erp_columns(
         {
-            "order_id": text("Number of the order", required=True),
+            "order_id": identifier("Number of the order"),
             "item": text("Number of the item in the order"),
             "supplier": text("Supplier", weight=0.2),
             "material": text("Material; missing where a service or a text is ordered", weight=0.2),

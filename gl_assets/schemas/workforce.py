@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pandera.pandas import Check, DataFrameSchema
 
-from gl_assets.schemas.erp_columns import amount, day, erp_columns, ordered, text
+from gl_assets.schemas.erp_columns import amount, day, erp_columns, identifier, ordered, text
 
 WORKFORCE = DataFrameSchema(
     erp_columns(
         {
-            "worker_id": text("Id of the worker, which says nothing without the source", required=True),
+            "worker_id": identifier("Id of the worker, which says nothing without the source"),
             "position": text("Position", weight=0.3),
             "cost_center": text("Cost center", weight=0.3),
             "location_code": text("Where the work is done", weight=0.1),
