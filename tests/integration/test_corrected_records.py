@@ -107,8 +107,16 @@ def test_records_when_corrected_stand_until_the_system_changes_them(rejected: Re
     assert ("X2", False) in rejected.marks()
 
 
-def test_records_when_a_file_corrects_them_are_told_apart(rejected: Rejected, tmp_path: Path) -> None:
-    rejected.enter(X2={UNIT: "FURLONG"}, X3={"MeasurementReadingInEntryUoM": None})
+def test_records_when_a_file_corrects_them_or_the_configuration_was_mended_are_told_apart(
+    rejected: Rejected, tmp_path: Path
+) -> None:
+    rejected.enter(
+        X2={UNIT: "FURLONG"},
+        X3={"MeasurementReadingInEntryUoM": None},
+        X4={UNIT: "FURLONG", "MeasurementDocument": ""},
+        X5={UNIT: "FURLONG"},
+    )
+    rejected.platform.rows("UPDATE erp.landed_records SET deleted_at = now() WHERE source_key = 'X5' RETURNING 1")
     ids = {row["source_key"]: row["rejected_id"] for row in rejected.gl("records")}
     file = tmp_path / "mended.csv"
     file.write_text(f"rejected_id,{UNIT},MeasurementReadingInEntryUoM\n{ids['X2']},CUBIT,\n{ids['X3']},,12.50\n")
@@ -116,43 +124,28 @@ def test_records_when_a_file_corrects_them_are_told_apart(rejected: Rejected, tm
     assert (told["stored"], told["rejected"]) == (1, 1)
     assert told["reasons"] == {"unit 'CUBIT' is not known: add it to unit_codes of the system": 1}
     assert len(rejected.standing("X3")) == 1
-    assert rejected.marks() == [("X3", True), ("X2", False)]
     (batch,) = rejected.gl("corrections")
-    assert batch["how"]["file"] == "mended.csv"
-    assert batch["outcomes"] == {"stored": 1, "rejected": 1}
-    result = CliRunner().invoke(cli, ["rejected", "replay", "records", "--file", str(file)])
-    assert "are not rejected (any longer)" in str(result.exception)
+    assert (batch["how"]["file"], batch["outcomes"]) == ("mended.csv", {"stored": 1, "rejected": 1})
 
-
-def test_records_when_the_configuration_was_mended_pass_as_they_are(rejected: Rejected) -> None:
-    rejected.enter(X2={UNIT: "FURLONG"})
-    refused = rejected.gl("replay", "records", "--day", DAY.isoformat(), "--confirm", "--because", "try", code=1)
-    assert refused["rejected"] == 1
-    rejected.configure(unit_codes={"FURLONG": "kW.h"})
-    told = rejected.gl("replay", "batch", str(refused["correction_id"]))
-    assert told["stored"] == 1
-    assert [unit for _, unit in rejected.standing("X2")] == ["kW.h"]
-    assert rejected.marks() == [("X2", True)]
-
-
-def test_records_when_they_cannot_be_meant_then_it_says_what_to_do(rejected: Rejected) -> None:
     for arguments, message in (
+        (("--file", str(file)), "are not rejected (any longer)"),
+        (("--file", str(file), "--set", "a=1"), "leave the other options out"),
         (("--system", "none"), "no rejected record is meant"),
-        (("--id", "4711"), "are not rejected (any longer)"),
         (("--set", "unit"), "write PATH=VALUE"),
         (("--confirm",), "--confirm needs --because"),
-        (("--file", str(rejected.file), "--set", "a=1"), "leave the other options out"),
     ):
         result = CliRunner().invoke(cli, ["rejected", "replay", "records", *arguments])
         assert message in str(result.exception), arguments
 
+    told = rejected.gl("replay", "records", "--reason", "CUBIT", "--set", f"{UNIT}=MWH", "--again", code=0)
+    assert (told["confirmed"], told["stored"]) == (False, 1)
+    keyless = CliRunner().invoke(cli, ["rejected", "replay", "records", "--reason", "FURLONG", "--set", f"{UNIT}=MWH"])
+    assert "it has no key" in str(keyless.exception)
 
-def test_records_when_they_have_no_key_or_are_gone_then_they_are_left_out(rejected: Rejected) -> None:
-    rejected.enter(X2={UNIT: "FURLONG", "MeasurementDocument": ""}, X3={UNIT: "FURLONG"})
-    rejected.platform.rows("UPDATE erp.landed_records SET deleted_at = now() WHERE source_key = 'X3' RETURNING 1")
-    result = CliRunner().invoke(cli, ["rejected", "replay", "records", "--set", f"{UNIT}=MWH"])
-    assert "none of 2 rejected records can be replayed" in str(result.exception)
-    told = rejected.gl("replay", "records", code=1)
-    assert (told["rows"], told["rejected"], list(told["left_out"].values())) == (
-        1, 1, ["its record is not landed under a business day (any longer): pull it again"],
-    )  # fmt: skip
+    rejected.configure(unit_codes={"CUBIT": "kW.h"})
+    told = rejected.gl("replay", "batch", str(batch["correction_id"]))
+    assert told["stored"] == 2
+    # stored, and judged: two documents of one meter at one time
+    assert "erp/energy_consumption: each_meter_is_booked_once_per_time" in told["red"]
+    assert [unit for _, unit in rejected.standing("X2")] == ["kW.h"]
+    assert ("X2", True) in rejected.marks()
