@@ -45,7 +45,11 @@ class EquipmentScorer:
         self.stray = 0
         """Readings that were too old, or lay in the future."""
         trained = watched.trained
-        self._window_us, self._step_us, self._since_us = window_us, trained.step_us, now_us
+        self._window_us, self._step_us = window_us, trained.step_us
+        # the row that is half over is none: its mean would be of fewer readings than those of training
+        self._whole = now_us // self._step_us + 1
+        """Number of the first row that is not whole."""
+        self._since = self._whole
         self._places = np.full(max(places, default=-1) + 1, -1, dtype=np.int64)
         self._places[list(places)] = list(places.values())
         self._lead = trained.lead_rows
@@ -53,8 +57,6 @@ class EquipmentScorer:
         most = self._lead + 2 * (window_us // self._step_us) + 1
         self._rows = LatestRows(len(trained.names), step_us=self._step_us, most=most, now_us=now_us)
         self._stream = Stream(trained.multivariate)
-        self._whole = now_us // self._step_us
-        """Number of the first row that is not whole."""
         self._told = self._whole
         """Number of the first row that no window was judged with."""
         self._judged_us = now_us
@@ -83,9 +85,19 @@ class EquipmentScorer:
         return [self._found(number * self._window_us) for number in range(first, last + 1)]
 
     def _look_at_the_row_in_progress(self, now_us: int) -> None:
-        """Score the rows that are not whole yet, as far as they go, without keeping that in mind."""
-        glance = copy.copy(self._stream)
-        scores = glance.push(self._held(self._whole, now_us // self._step_us + 1))
+        """Score the rows that are not whole yet, as far as they go, without keeping that in mind.
+
+        What the row in progress lacks is taken from the row before: its mean is then as sure as that of a whole one.
+        """
+        current = now_us // self._step_us
+        if current <= self._since:
+            return
+        rows = self._held(self._whole - 1, current + 1)
+        if len(rows) > 1:
+            share = (now_us % self._step_us) / self._step_us
+            filled = share * rows[-1] + (1.0 - share) * rows[-2]
+            rows[-1] = np.where(np.isnan(filled), rows[-1], filled)
+        scores = copy.copy(self._stream).push(rows[1:])
         if len(scores.statistic):
             self.distance = float(scores.statistic[-1] / scores.limit)
             self.stands = bool(scores.is_anomalous[-1])
@@ -95,7 +107,7 @@ class EquipmentScorer:
         start, end = window_start_us // self._step_us, (window_start_us + self._window_us) // self._step_us
         first, end = start - self._lead, min(end, self._whole)
         times_us = np.arange(first, end, dtype=np.int64) * self._step_us
-        since_us = max(window_start_us, self._since_us)
+        since_us = max(window_start_us, self._since * self._step_us)
         judged = judge_rows(self.watched.trained, times_us, self._held(first, end), from_us=since_us)
         found = tuple(
             replace(row_of(self.watched, one), found_by="collector") for one in anomalies(self.watched.trained, judged)
@@ -105,4 +117,6 @@ class EquipmentScorer:
     def _held(self, first: int, end: int) -> Floats:
         """Return rows `[first, end)`, missing values held."""
         reach = self.watched.trained.hold_rows
-        return hold(self._rows.means(first - reach, end), reach)[reach:]
+        means = self._rows.means(first - reach, end)
+        means[: max(self._since - (first - reach), 0)] = np.nan
+        return hold(means, reach)[reach:]

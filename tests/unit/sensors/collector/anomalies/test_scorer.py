@@ -29,7 +29,7 @@ def fed(scorer: EquipmentScorer, values: Floats, row: int) -> list[LiveWindow]:
 
 
 def test_scorer_when_rows_become_whole_then_what_the_stored_window_would_give() -> None:
-    scorer = EquipmentScorer(watched(), PLACES, window_us=WINDOW_US, now_us=NOON_US)
+    scorer = EquipmentScorer(watched(), PLACES, window_us=WINDOW_US, now_us=NOON_US - 1)
     values, latest = signal(ROWS, 2, shifted_from=SHIFT), dict[int, LiveWindow]()
     for row in range(ROWS):
         for found in fed(scorer, values, row):
@@ -76,11 +76,25 @@ def test_scorer_when_nothing_arrives_then_nothing_is_found_and_the_distance_is_u
 
 
 def test_scorer_when_it_begins_within_a_window_then_it_says_from_when_on_it_knows() -> None:
-    since_us = NOON_US + 20 * SECOND_US
-    scorer = EquipmentScorer(watched(), PLACES, window_us=WINDOW_US, now_us=since_us)
-    (found,) = scorer.look(since_us + 10 * SECOND_US)
+    scorer = EquipmentScorer(watched(), PLACES, window_us=WINDOW_US, now_us=NOON_US + 21 * SECOND_US)
+    (found,) = scorer.look(NOON_US + 31 * SECOND_US)
     assert found.window_start.timestamp() * SECOND_US == NOON_US
-    assert found.since.timestamp() * SECOND_US == since_us
+    # the row that it began in is none
+    assert found.since.timestamp() * SECOND_US == NOON_US + 22 * SECOND_US
+
+
+def test_scorer_when_the_first_reading_of_a_row_is_odd_then_it_counts_for_its_part_of_the_row() -> None:
+    scorer = EquipmentScorer(watched(), PLACES, window_us=WINDOW_US, now_us=NOON_US)
+    values = signal(ROWS, 5)
+    for row in range(100):
+        fed(scorer, values, row)
+    before, begins = scorer.distance, NOON_US + 100 * STEP_US
+    scorer.take(Values(np.array([4, 5, 6]), np.full(3, begins), values[100] + np.array([0.0, 40.0, 0.0])), begins)
+    scorer.look(begins + STEP_US // 1000)
+    at_once = scorer.distance
+    scorer.look(begins + STEP_US // 2)
+    assert scorer.distance > at_once
+    assert at_once < before + 0.5
 
 
 def test_scorer_when_none_of_its_sensors_is_configured_then_nothing() -> None:
