@@ -13,8 +13,7 @@ from gl_assets.agents.asking import ask, metadata_of
 from gl_assets.agents.assets import OWNERS, RESULT_COLUMNS
 from gl_assets.agents.run_identity import message_id_of
 from gl_assets.asset_keys import BOILER_EFFICIENCY
-from gl_assets.checks.holding import refuse_held
-from gl_assets.partition_range import told_in_words
+from gl_assets.checks.holding import why_held
 from gl_assets.partitions import hour_partitions, quiet_beta
 from resources.agents.coordination_config import EfficiencyQuery
 from resources.agents.directory import CapabilityQuery
@@ -22,6 +21,7 @@ from resources.agents.requests import Command, Request
 from resources.agents.resource import AgentsResource
 from resources.agents.strategies.capability import ByCapability
 from resources.core.windows import parse_partition_key
+from resources.databases.timescale.gate_results import red_gates
 from resources.databases.timescale.process_heat import read_boiler_efficiency
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
@@ -85,10 +85,10 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
         ) -> Iterator[dg.MaterializeResult[Any]]:
             """Ask the agents about one hour."""
             hour = parse_partition_key(context.partition_key)
-            with told_in_words(), timescale.connection() as connection:
-                refuse_held(connection, BOILER_EFFICIENCY, [context.partition_key], EFFICIENCY_ADVICE.to_user_string())
+            with timescale.connection() as connection:
+                red = red_gates(connection, BOILER_EFFICIENCY.to_user_string(), [context.partition_key])
                 balance = read_boiler_efficiency(connection, hour, site=config.site)
-            reason = why_not_asked(settings, balance)
+            reason = why_held(red) if red else why_not_asked(settings, balance)
             if reason is not None:
                 context.log.info(f"{context.partition_key}: {reason}: the agents are not asked")
                 return

@@ -100,10 +100,10 @@ FOUND = GatedTable(
 )
 
 
-def build_gates(config: Integrations) -> list[dg.AssetChecksDefinition]:
-    """Return the checks of all these tables."""
+def judgings(config: Integrations) -> list[Judging]:
+    """Return how each of these tables is read."""
     watched = bool(config.anomalies.equipment(config.tags().values()))
-    tables = [
+    return [
         Judging(HOURLY, lambda c, key: _hourly(c, key, config), _hours, lambda c: _newest_hour(c, HOURLY)),
         Judging(BOILERS, lambda c, key: _boilers(c, key, config), _hours, lambda c: _newest_hour(c, BOILERS)),
         Judging(INTENSITIES, lambda c, key: _intensities(c, key, config), _days, _newest_day(INTENSITIES, config)),
@@ -113,7 +113,11 @@ def build_gates(config: Integrations) -> list[dg.AssetChecksDefinition]:
         forecast_gates(config),
         *([_found(config)] if watched else []),
     ]
-    return [check for judging in tables for check in build_table_checks(judging, config)]
+
+
+def build_gates(config: Integrations) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of all these tables."""
+    return [check for judging in judgings(config) for check in build_table_checks(judging, config)]
 
 
 _hours = partition_keys(HOUR, parse_partition_key, partition_key)

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
-from gl_assets.checks.gated_tables import build_gates
+from gl_assets.checks.gated_tables import build_gates, judgings
+from gl_assets.checks.table_gates import facts_of
 from gl_assets.jobs import hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.scada.hourly_readings import build_hourly_readings
@@ -157,3 +158,70 @@ def test_hour_when_a_window_is_red_then_it_is_not_made_by_hand_either(stored: st
     assert made == set()
     (event,) = result.get_step_failure_events()
     assert "gl gates release 2026-11-21T10:15 --asset scada/sensor_readings" in event.step_failure_data.error.message
+
+
+def watched() -> Integrations:
+    """The plant, whose boiler is watched for anomalies."""
+    plain = configuration().model_dump()
+    for source in plain["sources"].values():
+        source["tags"] = [tag | {"equipment": "boiler_1"} for tag in source["tags"]]
+    return Integrations.model_validate(plain)
+
+
+def test_tables_when_nothing_is_stored_then_there_is_nothing_to_judge_but_the_agents(database_url: str):
+    with psycopg.connect(database_url) as connection:
+        newest = {judging.table.noun: judging.newest(connection) for judging in judgings(watched())}
+    assert {noun for noun, key in newest.items() if key is not None} == {"agents"}
+
+
+def test_tables_of_agents_and_anomalies_when_rows_are_stored_then_they_are_read_with_what_is_expected(
+    database_url: str,
+):
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO agents.registry (agent_id, agent_name, agent_type, status, last_heartbeat, performance_score,"
+            " declared) VALUES ('GL-002', 'x', 'x', 'online', now(), 0.5, true),"
+            " ('GL-003', 'x', 'x', 'offline', NULL, NULL, true)"
+        )
+        connection.execute(
+            "INSERT INTO agents.messages (message_id, message_type, priority, source_agent, target_agents, payload,"
+            " sent_at, deadline, status) VALUES ('m1', 'command', 'normal', 'GL-001', '{}', '{}', now(), now(), 'x')"
+        )
+        connection.execute(
+            "INSERT INTO agents.deliveries (message_id, agent_id, state) VALUES ('m1', 'GL-002', 'answered'),"
+            " ('m1', 'GL-003', 'expired')"
+        )
+        connection.execute(
+            "INSERT INTO agents.responses (message_id, correlation_id, agent_id, payload, received_at, latency_ms)"
+            """ VALUES ('r1', 'm1', 'GL-002', '{"status": "ok"}', now(), 5)"""
+        )
+        connection.execute(
+            "INSERT INTO scada.anomaly_models (site, equipment, version, fingerprint, model, sensors, trained_from,"
+            " trained_to, rows, run_id) SELECT 'plant', e, 1, 'f', '{}', '{}', now(), now(), 1, 'r'"
+            " FROM unnest(ARRAY['boiler_1', 'boiler_2']) e"
+        )
+        connection.execute(
+            "INSERT INTO scada.anomaly_ledger (site, window_start, equipment, revision, model_version, rows, anomalous,"
+            " run_id) VALUES ('plant', %s, 'boiler_1', 1, 1, 90, 9, 'r')",
+            (HOUR,),
+        )
+        connection.execute(
+            "INSERT INTO scada.anomalies (site, window_start, equipment, kind, time, sensor_id, value, expected, score,"
+            " ended_at, model_version, run_id) VALUES"
+            " ('plant', %(start)s, 'boiler_1', 'outlier', %(start)s, 'B1/P', 1, 2, 3, %(start)s, 1, 'r')",
+            {"start": HOUR},
+        )
+        parts = {}
+        for judging in judgings(watched()):
+            key = judging.newest(connection)
+            if key is not None:
+                parts[judging.table.noun] = (judging.table, judging.read(connection, key))
+    assert parts.keys() == {"agents", "answers", "anomalies"}
+    for table, part in parts.values():
+        facts = facts_of(table, part)
+        assert (facts.broken.failing, facts.outside.failing, facts.repeated.failing) == (0, 0, 0), facts
+    assert {noun: (list(part.missing), part.score) for noun, (_, part) in parts.items()} == {
+        "agents": (["GL-003"], 50.0),
+        "answers": (["GL-003"], 100.0),
+        "anomalies": (["boiler_2"], 90.0),
+    }
