@@ -144,7 +144,8 @@ def chance_of(counts: npt.ArrayLike, shape: Floats, hours_before: float, hours: 
 
 
 def _count_risk(counts: npt.ArrayLike, shape: Floats, before_h: float, hours: float, rule: RiskRule) -> Floats:
-    found: Floats = np.log(chance_of(counts, shape, before_h, hours)) / np.log(rule.chance)
+    # the sum makes 0 of -0, which people wonder about
+    found: Floats = np.log(chance_of(counts, shape, before_h, hours)) / np.log(rule.chance) + 0.0
     return found
 
 
