@@ -27,8 +27,8 @@ class AnomaliesConfig(StrictModel):
     """Length of a row: readings of all sensors of an equipment are compared as means over it. Whole seconds."""
     hold: Duration = timedelta(minutes=1)
     """How long a sensor's last value stands where it has no reading."""
-    train_after: Duration = timedelta(hours=6)
-    """An equipment is first trained when its oldest reading is this old: best once it has run as it normally does."""
+    train_after: Duration = timedelta(days=3)
+    """An equipment is first trained when its oldest reading is this old: it must have been through its usual loads."""
     training_span: Duration = timedelta(days=7)
     """What it is trained on: the latest stretch of good readings, this long at most."""
     retrain_after: Duration = timedelta(days=7)

@@ -21,6 +21,9 @@ Floats = npt.NDArray[np.float64]
 _EXPLAINED = 0.5
 """Least share of its variance that the others must explain of a wandering sensor, in rows held out."""
 
+_RIDGE = 1e-4
+"""Added to each variance of 1: of sensors that move exactly alike no factor grows beyond all bounds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -74,16 +77,17 @@ def choose_features(values: Floats, settings: DetectorSettings) -> Features:
     moving = np.flatnonzero(moves)
     scaled = (values[:, moving] - center[moving]) / spread[moving]
     slow = slow_shares(scaled, settings.blocks) >= settings.slow_share
+    explained = _explained(scaled, settings) if slow.any() else slow
+    factors = _factors(scaled)
     columns, owners, wandering = [], [], []
     for n, sensor in enumerate(moving):
+        if slow[n] and not explained[n]:
+            wandering.append(sensor)
+            continue
         column = np.zeros(values.shape[1])
         column[sensor] = 1.0
         if slow[n]:
-            factors = _explained_by_others(scaled, n, settings)
-            if factors is None:
-                wandering.append(sensor)
-                continue
-            column[moving] -= factors * spread[sensor] / spread[moving]
+            column[moving] -= factors[:, n] * spread[sensor] / spread[moving]
         columns.append(column)
         owners.append(sensor)
     weights = np.stack(columns, axis=1) if columns else np.zeros((values.shape[1], 0))
@@ -91,27 +95,29 @@ def choose_features(values: Floats, settings: DetectorSettings) -> Features:
     return Features(center, weights, *positions)
 
 
-def _explained_by_others(scaled: Floats, own: int, settings: DetectorSettings) -> Floats | None:
-    """Return the factors of the other columns, 0 for the own one; None where they do not explain it."""
-    others = np.delete(np.arange(scaled.shape[1]), own)
-    if not len(others):
-        return None
-    held_out = np.empty(len(scaled))
+def _explained(scaled: Floats, settings: DetectorSettings) -> npt.NDArray[np.bool_]:
+    """Return which columns the others explain in rows held out, so that what is left does not wander."""
+    held_out = np.empty(scaled.shape)
     for part in np.array_split(np.arange(len(scaled)), settings.folds):
-        rest = np.delete(np.arange(len(scaled)), part)
-        factors, shift = _regression(scaled[rest][:, others], scaled[rest, own])
-        held_out[part] = scaled[part, own] - scaled[part][:, others] @ factors - shift
-    spread = held_out.std()
-    if spread**2 > 1 - _EXPLAINED:
-        return None
-    if spread > 1e-9 and slow_shares(held_out[:, None], settings.blocks)[0] >= settings.slow_share:
-        return None
-    found = np.zeros(scaled.shape[1])
-    found[others] = _regression(scaled[:, others], scaled[:, own])[0]
+        rest = np.delete(scaled, part, axis=0)
+        deviations = scaled[part] - rest.mean(axis=0)
+        held_out[part] = deviations - deviations @ _factors(rest)
+    spread = held_out.std(axis=0)
+    found: npt.NDArray[np.bool_] = spread**2 <= 1 - _EXPLAINED
+    # of what is only rounding it makes no difference how it lies
+    told = found & (spread > 1e-9)
+    if told.any():
+        found[told] = slow_shares(held_out[:, told], settings.blocks) < settings.slow_share
     return found
 
 
-def _regression(inputs: Floats, target: Floats) -> tuple[Floats, float]:
-    """Return factors and constant of the least-squares line through rows."""
-    solved = np.linalg.lstsq(np.column_stack([inputs, np.ones(len(inputs))]), target, rcond=None)[0]
-    return solved[:-1].astype(np.float64), float(solved[-1])
+def _factors(scaled: Floats) -> Floats:
+    """Return what each column (of the result) takes of every other in its regression on all of them."""
+    count = scaled.shape[1]
+    if count < 2:
+        return np.zeros((count, count))
+    # all regressions lie in one inverse: the factors of a column are its own, over the diagonal, with the sign turned
+    precision = np.linalg.inv(np.cov(scaled, rowvar=False) + _RIDGE * np.eye(count))
+    factors: Floats = -precision / np.diag(precision)
+    np.fill_diagonal(factors, 0.0)
+    return factors
