@@ -38,7 +38,7 @@ def bench() -> None:
 def store(as_json: bool, repeats: int, only: tuple[str, ...]) -> None:
     """From the buffer to the table: speed of the store, its layout and its reads.
 
-    1,000 sensors for 1,000 seconds through the whole way (read, judge, validate, score, replace with the ledger), over
+    1,000 sensors for 1,000 seconds through the whole way (read, refine, score, replace with the ledger), over
     a bare COPY of the same rows; the layout over a table with text keys; three queries; pandas.to_sql. Takes several
     minutes, in a scratch database on GL_DATABASE_URL's server or on an embedded server of its own.
     """

@@ -67,6 +67,13 @@ def test_run_windows_when_two_have_closed_then_both_are_stored_and_reported(tmp_
     assert count(database_url, "SELECT count(*) FROM scada.sensor_readings") == 180
     assert count(database_url, "SELECT count(*) FROM quality.gate_results WHERE passed") == 2 * len(GATES)
     assert due_ranges(config, tmp_path, database_url) == []
+    newest, older = run.stored["2026-11-21T10:15"], run.stored["2026-11-21T10:00"]
+    assert (newest["validity"], newest["uniqueness"]) == (100, 100)
+    # this plant hands its readings over minutes late
+    assert (newest["quality_level"], set(newest["lowered"])) == ("GOOD", {"too_old"})
+    assert sum(share for name, share in newest.items() if name.startswith("step_")) == pytest.approx(100, abs=0.5)
+    assert "data:image/png;base64," in newest["quality_over_time"]
+    assert "quality_over_time" not in older
 
 
 def test_run_windows_when_the_buffer_is_empty_then_nothing_happens(tmp_path: Path, database_url: str):
