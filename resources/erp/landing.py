@@ -103,6 +103,7 @@ def land_day(
         with closing(ready_batches(landing, reader, pages, counts)) as ready:
             for batch in ready:
                 store(landing, reader, batch, into=table.add if is_empty else staged.add)
+                del batch
         unique = table.rows if is_empty else staged.deduplicate()
         refuse_missing(landing, counts, unique)
         written, vanished = (unique, 0) if is_empty else staged.replace(landing.values, now)
@@ -177,6 +178,7 @@ def _batches(landing: Landing, reader: RecordReader, pages: Iterable[RecordPage]
             if size >= _BATCH_BYTES:
                 yield _batch(landing, reader, records, counts)
                 records, size = [], 0
+            del page
     if records:
         yield _batch(landing, reader, records, counts)
 
