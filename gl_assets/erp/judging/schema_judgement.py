@@ -63,4 +63,7 @@ def _broken(scope: Scope) -> dict[date | None, _Broken]:
 def _frames(scope: Scope) -> Iterator[pd.DataFrame]:
     schema = pa.schema([(name, column.dtype.type.pyarrow_dtype) for name, column in scope.table.schema.columns.items()])
     for rows in stored_rows(scope.connection, scope.stored, schema, scope.days):
-        yield rows.to_pandas(types_mapper=pd.ArrowDtype)
+        frame = rows.to_pandas(types_mapper=pd.ArrowDtype)
+        # keys are those of a system: two may use the same
+        for system in frame["system"].unique():
+            yield frame[frame["system"] == system].reset_index(drop=True)

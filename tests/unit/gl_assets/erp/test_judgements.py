@@ -316,6 +316,12 @@ def test_right_rows_when_read_back_keep_the_schema(connection: Connection, table
     assert examples("rows_match_the_schema", scope(connection, table, days), days[0] if days else None) == []
 
 
+def test_rows_when_two_systems_use_the_same_keys_keep_the_schema(connection: Connection) -> None:
+    rows = rows_of("cost_centers", 2, source_key=["1000", "1000"], system=["s", "t"])
+    store(connection, TABLES["cost_centers"], rows)
+    assert one("rows_match_the_schema", scope(connection, "cost_centers", None)).passed
+
+
 def test_rows_when_a_rule_finds_them_are_shown(connection: Connection) -> None:
     orders = scope(connection, "purchase_orders", [DAY])
     rows = rows_of(
