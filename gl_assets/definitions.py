@@ -27,6 +27,9 @@ from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.process_heat.energy import build_energy_cost, build_energy_intensity
 from gl_assets.quality.score_forecast import build_score_forecast, score_forecast_job, score_forecast_schedule
 from gl_assets.retention import build_retention_job
+from gl_assets.scada.anomaly.anomalies_asset import build_anomalies
+from gl_assets.scada.anomaly.jobs import build_anomaly_jobs
+from gl_assets.scada.anomaly.models_asset import build_anomaly_models
 from gl_assets.scada.corrected_readings import build_corrected_readings, corrections_job
 from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.hourly_readings import build_hourly_readings
@@ -38,6 +41,7 @@ from resources.integrations import Integrations, load_integrations
 from resources.wiring import build_resources
 from sensors.triggers.agent_health import build_agent_health_sensor
 from sensors.triggers.alarm_events import build_alarm_events_sensor
+from sensors.triggers.anomalies import build_anomalies_sensor, build_anomaly_training_sensor
 from sensors.triggers.closed_windows import build_closed_windows_sensor
 from sensors.triggers.energy_days import build_energy_sensor
 from sensors.triggers.erp_changes import build_erp_changes_sensor
@@ -57,6 +61,8 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
             assets=[
                 build_sensor_readings(config),
                 corrected_readings,
+                *build_anomaly_models(config),
+                *build_anomalies(config),
                 build_hourly_readings(config),
                 build_boiler_efficiency(config),
                 build_energy_intensity(config),
@@ -84,6 +90,7 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_gap_filling_job(config),
                 build_recalibration_job(config),
                 corrections_job(corrected_readings),
+                *build_anomaly_jobs(config),
                 build_retention_job(config),
                 build_write_setpoint(config),
                 *build_erp_jobs(config),
@@ -106,6 +113,8 @@ def build_definitions(config: Integrations, *, resources: dict[str, object] | No
                 build_recalibrations_sensor(config),
                 build_hour_complete_sensor(config),
                 *build_energy_sensor(config),
+                *build_anomalies_sensor(config),
+                *build_anomaly_training_sensor(config),
                 build_run_failure_sensor(config),
                 *([build_alarm_events_sensor(config)] if config.alarms is not None else []),
                 *([build_erp_changes_sensor(config)] if config.erp.systems else []),
