@@ -13,7 +13,7 @@ from gl_assets.scada.persist import WindowOutcome
 from gl_assets.transforms.pipeline.partitions import Dimensions
 from gl_assets.transforms.quality import LEVELS, quality_level
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, scores_of
+from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, last_scores
 
 DRAWN = 60
 """Most windows that a plot shows."""
@@ -62,11 +62,7 @@ def step_shares(seconds: Mapping[str, float]) -> dict[str, float]:
 
 def recent_scores(connection: psycopg.Connection, site: str, key: str) -> list[PartitionScore]:
     """Return the scores of the last windows up to a partition, by partition and source."""
-    whole = [s for s in scores_of(connection, ASSET, site=site, limit=4 * DRAWN) if s.partition <= key][-DRAWN:]
-    if not whole:
-        return []
-    since = whole[0].partition
-    return [s for s in scores_of(connection, ASSET, site=site, source=None, since=since) if s.partition <= key]
+    return last_scores(connection, ASSET, key, site=site, partitions=DRAWN)
 
 
 def quality_plot(scores: Sequence[PartitionScore]) -> dg.MetadataValue[Any]:

@@ -13,6 +13,7 @@ import pytest
 from gl_assets.scada.persist import WindowOutcome, persist_window
 from gl_assets.scada.quality_metadata import quality_metadata, quality_plot, recent_scores
 from resources.core.clock import to_micros
+from resources.core.errors import UnreachableError
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.core.rules import RULES
 from resources.core.windows import partition_key
@@ -270,3 +271,10 @@ def test_readings_when_a_window_has_none_then_it_is_scored_by_what_was_expected(
     persist(store, empty)
 
     assert scores(store)[WHOLE] == (0, 0, 0, 0, 0, 0)
+
+
+def test_transaction_when_the_database_goes_away_then_it_is_told_and_the_next_one_connects_again(store: ReadingsStore):
+    with pytest.raises(UnreachableError, match="lost within a transaction"), store.transaction() as connection:
+        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert persist(store, contents(0, {"t": [(0, 20.0)]})).stored

@@ -82,6 +82,21 @@ def scores_of(
         return cursor.execute(query, terms).fetchall()
 
 
+def last_scores(
+    connection: psycopg.Connection, asset: str, until: str, *, site: str, partitions: int
+) -> list[PartitionScore]:
+    """Return the scores of the last partitions up to the key `until`, whole and by source, in their order."""
+    query = (
+        f"SELECT {_COLUMNS} FROM quality.partition_scores WHERE site = %(site)s AND asset = %(asset)s"
+        " AND partition <= %(until)s AND partition >= (SELECT min(partition) FROM ("
+        "SELECT partition FROM quality.partition_scores WHERE site = %(site)s AND asset = %(asset)s AND source = ''"
+        " AND partition <= %(until)s ORDER BY partition DESC LIMIT %(partitions)s) last) ORDER BY partition, source"
+    )
+    terms = {"site": site, "asset": asset, "until": until, "partitions": partitions}
+    with connection.cursor(row_factory=class_row(PartitionScore)) as cursor:
+        return cursor.execute(query, terms).fetchall()
+
+
 def score_of(connection: psycopg.Connection, asset: str, partition: str, *, site: str) -> PartitionScore | None:
     """Return the score of one partition as a whole, None if it has none."""
     query = f"SELECT {_COLUMNS} FROM quality.partition_scores WHERE (site, asset, partition, source) = (%s, %s, %s, %s)"
