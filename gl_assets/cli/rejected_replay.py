@@ -68,8 +68,7 @@ def _rules(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-# a number below zero must not be taken for an option
-@replay.command(context_settings={"ignore_unknown_options": True})
+@replay.command()
 @_selection
 @_rules
 @FILE

@@ -294,9 +294,10 @@ def test_replay_when_a_window_cannot_be_stored_then_it_is_named_and_its_rows_sta
     quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collect(quarantine, [*GOOD, 400.0])
-    rehearsed = quarantine.run("replay", "readings", "--reason", "maximum", "--multiply", "0.1")
+    rules = ("--multiply", "0.1", "--add", "-1", "--shift", "-30s")
+    rehearsed = quarantine.run("replay", "readings", "--reason", "maximum", *rules)
     assert "nothing was changed: --confirm --because" in rehearsed.output
-    assert "B1/P 2026-11-21T10:08:00Z 40.0 bar good" in rehearsed.output
+    assert "B1/P 2026-11-21T10:07:30Z 39.0 bar good" in rehearsed.output
 
     def refuse(*_: object, **__: object) -> None:
         raise DataError("the window is refused")
