@@ -61,3 +61,10 @@ def test_since_when_counters_have_grown_then_the_difference() -> None:
         "a": SourceCounts(sent=4, buffered=3, other={"overruns": 2, "new": 1}),
         "b": SourceCounts(sent=1),
     }
+
+
+def test_collector_when_connection_health_is_off_then_nothing_is_measured_and_nothing_kept(tmp_path: Path) -> None:
+    off = {"site": "plant", "start": NOON - timedelta(days=1), "connection_health": {"enabled": False}}
+    collector = Collector(Integrations.model_validate(off), tmp_path, build=lambda *_: [Deaf()])
+    assert (collector.connections, collector.events) == (None, None)
+    collector.buffer.close()
