@@ -332,3 +332,21 @@ def test_replay_when_it_cannot_be_meant_then_it_says_what_to_do(
 ) -> None:
     result = quarantine.run("replay", *arguments)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("plant/c1/2026-11-21T10:00/99", "1 rows are not rejected readings (any longer)"),
+        ("plant/c2/2026-11-21T10:00/99", "is not of site plant and collector c1"),
+    ],
+)
+def test_file_when_its_rows_are_not_there_then_it_says_which(
+    quarantine: Quarantine, tmp_path: Path, name: str, message: str
+) -> None:
+    file = tmp_path / "mended.csv"
+    file.write_text(f"rejected_id,value\n{name},1\n")
+    assert message in str(quarantine.run("replay", "readings", "--file", str(file)).exception)
+    both = quarantine.run("replay", "readings", "--file", str(file), "--multiply", "2")
+    assert "leave the other options out" in str(both.exception)
+    assert "no rejected reading" in str(quarantine.run("show", name).exception)

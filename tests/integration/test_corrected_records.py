@@ -39,7 +39,7 @@ class Rejected:
         self.platform = Platform(load_integrations(self.file), url, folder)
 
     def configure(self, **more: Any) -> None:
-        settings = self.sap.settings(http={"attempts": 1}, datasets=["energy_consumption"], **more)
+        settings = self.sap.settings(http={"attempts": 1}, datasets=["energy_consumption", "cost_centers"], **more)
         whole = {"site": "demo", "start": "2026-10-01T00:00:00Z", "erp": {"systems": {"sap": settings}}}
         self.file.write_text(yaml.safe_dump(json.loads(json.dumps(whole, default=str))))
 
@@ -149,3 +149,20 @@ def test_records_when_a_file_corrects_them_or_the_configuration_was_mended_are_t
     assert "erp/energy_consumption: each_meter_is_booked_once_per_time" in told["red"]
     assert [unit for _, unit in rejected.standing("X2")] == ["kW.h"]
     assert ("X2", True) in rejected.marks()
+
+
+def test_master_data_when_corrected_is_brought_in_again(rejected: Rejected) -> None:
+    # landed and rejected without a pull: a cost center that ends before it begins
+    raw = '{"ControllingArea": "1", "CostCenter": "4711", "ValidityStartDate": "2026-12-01", "ValidityEndDate": "2026-01-01"}'
+    for statement in (
+        "INSERT INTO erp.landed_records (system, dataset, source_key, raw, hash, ingested_at, run_id)"
+        " VALUES ('sap', 'cost_centers', '1/4711', %s, 'h', now(), 'r') RETURNING 1",
+        "INSERT INTO erp.rejected_records (system, dataset, source_key, raw, reasons, run_id, rejected_at)"
+        " VALUES ('sap', 'cost_centers', '1/4711', %s, '{early}', 'r', now()) RETURNING 1",
+    ):
+        rejected.platform.rows(statement, raw)
+    how = ("replay", "records", "--dataset", "cost_centers", "--set", "ValidityEndDate=2027-01-01")
+    assert rejected.gl(*how)["stored"] == 1
+    assert rejected.gl(*how, "--confirm", "--because", "a slip of the pen")["stored"] == 1
+    assert rejected.platform.rows("SELECT cost_center, valid_to FROM erp.cost_centers") == [("4711", date(2027, 1, 1))]
+    assert rejected.marks() == [("1/4711", True)]
