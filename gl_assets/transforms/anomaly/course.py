@@ -23,6 +23,9 @@ _SLOWER = 10.0
 _NEW_COURSE = 4
 """Memories of the mean after which a sensor that has left its course has a new one."""
 
+_LEAST_VARIANCE = 1e-6
+"""Least variance of the deviations from the course, over that of the sensor."""
+
 _BLOCK = 64
 """Rows that are taken at once."""
 
@@ -84,7 +87,9 @@ def learn_course(smoothed: Floats, sensor: npt.NDArray[np.intp], *, memory_rows:
     if not count or not len(residuals):
         return blind
     covariance = residuals.T @ residuals / len(residuals)
-    spread = np.maximum(np.diag(covariance), np.finfo(np.float64).tiny)
+    # one that stood still in the end is not known any better than a thousandth of how far it wandered
+    least = np.maximum(_LEAST_VARIANCE * smoothed.var(axis=0), np.finfo(np.float64).tiny)
+    spread = np.maximum(np.diag(covariance), least)
     # 0.9: as the steady sensors, so that two that wander alike do not become certainty
     correlation = 0.9 * covariance / np.sqrt(np.outer(spread, spread))
     np.fill_diagonal(correlation, 1.0)

@@ -20,6 +20,9 @@ from gl_assets.transforms.anomaly.settings import DetectorSettings
 from gl_assets.transforms.anomaly.statistics import trailing_mean
 from resources.core.errors import DataError
 
+_LEAST_VARIANCE = 1e-3
+"""Least variance of a smoothed feature, over that of independent rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detector:
@@ -46,15 +49,18 @@ class Detector:
                 f"value: there are {len(clean)} of {len(values)}; train it over a longer span"
             )
         features = choose_features(clean, settings)
-        smoothed = _smoothed(features.of(clean), settings)
+        judged = features.of(clean)
+        smoothed = _smoothed(judged, settings)
         wandering = _smoothed((clean - features.center)[:, features.wandering], settings)
-        mean, precision = _normal(smoothed, settings.shrinkage)
+        # a sensor that stood still in some of the rows is not known any better than this
+        least = np.maximum(_LEAST_VARIANCE * judged.var(axis=0) / settings.smoothing_rows, np.finfo(np.float64).tiny)
+        mean, precision = _normal(smoothed, settings.shrinkage, least)
         return Model(
             names=tuple(names),
             features=features,
             mean=mean,
             precision=precision,
-            limit=_limit(smoothed, settings),
+            limit=_limit(smoothed, settings, least),
             release=1.0,
             course=learn_course(
                 wandering,
@@ -71,14 +77,13 @@ def _smoothed(values: Floats, settings: DetectorSettings) -> Floats:
     return trailing_mean(values, settings.smoothing_rows)[0][settings.smoothing_rows - 1 :]
 
 
-def _normal(smoothed: Floats, shrinkage: float) -> tuple[Floats, Floats]:
+def _normal(smoothed: Floats, shrinkage: float, least: Floats) -> tuple[Floats, Floats]:
     """Return mean and inverse covariance."""
     count = smoothed.shape[1]
     if not count:
         return np.zeros(0), np.zeros((0, 0))
     covariance = np.cov(smoothed, rowvar=False).reshape(count, count)
-    # what is left of a sum of sensors that always cancel is rounding; it must not become certainty
-    spread = np.maximum(np.diag(covariance), np.finfo(np.float64).tiny)
+    spread = np.maximum(np.diag(covariance), least)
     covariance = (1 - shrinkage) * covariance
     np.fill_diagonal(covariance, spread)
     scale = np.sqrt(spread)
@@ -86,7 +91,7 @@ def _normal(smoothed: Floats, shrinkage: float) -> tuple[Floats, Floats]:
     return smoothed.mean(axis=0), np.linalg.inv(correlation) / np.outer(scale, scale)
 
 
-def _limit(smoothed: Floats, settings: DetectorSettings) -> float:
+def _limit(smoothed: Floats, settings: DetectorSettings, least: Floats) -> float:
     """Return the quantile of the statistic over rows that the normal they are compared with was not learnt from."""
     count = smoothed.shape[1]
     if not count:
@@ -96,7 +101,7 @@ def _limit(smoothed: Floats, settings: DetectorSettings) -> float:
         # the smoothed rows next to a part share raw rows with it
         near = np.arange(max(part[0] - settings.smoothing_rows, 0), part[-1] + settings.smoothing_rows + 1)
         rest = np.delete(smoothed, near[near < len(smoothed)], axis=0)
-        mean, precision = _normal(rest, settings.shrinkage)
+        mean, precision = _normal(rest, settings.shrinkage, least)
         deviations = smoothed[part] - mean
         held_out.append(np.einsum("ij,jk,ik->i", deviations, precision, deviations) / count)
     # not below the release, or an anomaly would end before it began

@@ -109,6 +109,16 @@ def test_fit_when_two_sensors_are_copies_then_the_precision_stays_finite():
     assert np.isfinite(Detector().fit(values, NAMES).precision).all()
 
 
+def test_fit_when_a_sensor_toggles_or_stands_still_for_long_then_limits_stay_finite():
+    values = steady()
+    values[:, 0] = np.arange(len(values)) % 2  # the mean of ten rows never changes
+    values[100:, 1] = values[100, 1]
+    values[:, 2] = np.minimum(np.arange(len(values)), 100)
+    model = Detector().fit(values, NAMES)
+    assert np.isfinite([model.limit, model.course.limit]).all()
+    assert np.isfinite(model.score(values).statistic[200:]).all()
+
+
 def test_score_when_most_sensors_are_missing_then_the_row_is_not_judged():
     model, rows = Detector().fit(steady(), NAMES), steady(rows=100, seed=9)
     rows[:, :3] = np.nan
