@@ -30,6 +30,7 @@ from resources.databases.timescale.rejected_rows import (
     rejected_records,
     rejection_reasons,
 )
+from resources.erp.corrections import corrections_of_record
 
 _LIMIT = click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows."
@@ -174,12 +175,20 @@ def show(rejected_id: str, *, as_json: bool) -> None:
     for reason in row["reasons"]:
         line("reason", reason)
     console.print_json(json.dumps(row["raw"]), ensure_ascii=True)
-    for made in row.get("corrections", ()):
-        line("correction", f"{made['correction_id']} by {made['made_by']}, {made['made_at']}: {made['because']}")
-        text = made["value"] if made["text_value"] is None else made["text_value"]
-        line("", f"{made['sensor_id']} {made['time']} {text} {made['unit']} {made['status']}: {made['outcome']}")
-        for why in made["why"]:
-            line("", why)
+    for made in row["corrections"]:
+        _show_correction(made)
+
+
+def _show_correction(made: dict[str, Any]) -> None:
+    line("correction", f"{made['correction_id']} by {made['made_by']}, {made['made_at']}: {made['because']}")
+    if "corrected" in made:
+        to = "as it is" if made["corrected"] is None else json.dumps(made["corrected"])
+    else:
+        value = made["value"] if made["text_value"] is None else made["text_value"]
+        to = f"{made['sensor_id']} {made['time']} {value} {made['unit']} {made['status']}"
+    line("", f"{made['outcome']}: {to}")
+    for why in made["why"]:
+        line("", why)
 
 
 def _reading(connection: psycopg.Connection[Any], name: str) -> dict[str, Any]:
@@ -197,7 +206,7 @@ def _record(connection: psycopg.Connection[Any], number: int) -> dict[str, Any]:
             f"no rejected record {number}: the numbers of a business day change when it is standardised again; "
             "`gl rejected records` lists those of now"
         )
-    return record
+    return {**record, "corrections": corrections_of_record(connection, number)}
 
 
 @rejected.command()

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from resources.erp.incoming import LandedPart
 
@@ -146,4 +146,17 @@ def batch_records(connection: psycopg.Connection[Any], correction_id: int) -> li
             "SELECT number, system, dataset, partition_date, source_key, reasons, corrected, outcome, why"
             " FROM quality.corrected_records WHERE correction_id = %s ORDER BY number",
             (correction_id,),
+        ).fetchall()
+
+
+def corrections_of_record(connection: psycopg.Connection[Any], rejected_id: int) -> list[dict[str, Any]]:
+    """Return what was corrected of a rejected record, oldest first: batch, who, why, to what, what came of it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT c.correction_id, k.made_at, k.made_by, k.because, c.outcome, c.why, c.corrected"
+            " FROM erp.rejected_records r JOIN quality.corrected_records c ON c.system = r.system"
+            " AND c.dataset = r.dataset AND c.source_key = r.source_key"
+            " AND c.partition_date IS NOT DISTINCT FROM r.partition_date"
+            " JOIN quality.corrections k USING (correction_id) WHERE rejected_id = %s ORDER BY c.correction_id",
+            (rejected_id,),
         ).fetchall()

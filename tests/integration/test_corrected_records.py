@@ -124,6 +124,9 @@ def test_records_when_a_file_corrects_them_or_the_configuration_was_mended_are_t
     assert (told["stored"], told["rejected"]) == (1, 1)
     assert told["reasons"] == {"unit 'CUBIT' is not known: add it to unit_codes of the system": 1}
     assert len(rejected.standing("X3")) == 1
+    shown = CliRunner().invoke(cli, ["rejected", "show", str(ids["X3"])]).output
+    assert "read off the meters" in shown
+    assert "12.50" in shown
     (batch,) = rejected.gl("corrections")
     assert (batch["how"]["file"], batch["outcomes"]) == ("mended.csv", {"stored": 1, "rejected": 1})
 
