@@ -129,7 +129,7 @@ def told(correction: Correction, replayed: Replayed) -> dict[str, Any]:
         "made_by": correction.made_by,
         "rows_of_the_batch": correction.rows,
         "tried": len(replayed.outcomes),
-        "written": sum(replayed.windows.values()),
+        "written": replayed.written,
         **{name: counts.get(name, 0) for name in ("stored", "standing", "occupied", "repeated", "rejected")},
         "windows": len(replayed.windows),
         "reasons": dict(list(replayed.reasons().items())[:10]),

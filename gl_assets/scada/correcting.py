@@ -7,7 +7,7 @@ goes on where it was, and one that is repeated writes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -66,7 +66,9 @@ class Replayed:
 
     outcomes: list[RowOutcome] = field(default_factory=list)
     windows: dict[datetime, int] = field(default_factory=dict)
-    """Window -> rows that were added to it, or would be."""
+    """Window -> rows of it that stand corrected now, or would; a replay that died may have brought some of them."""
+    written: int = 0
+    """Rows that were added."""
     failed: dict[str, str] = field(default_factory=dict)
     """Partition key of a window that could not be stored -> why; its rows stay pending."""
 
@@ -107,12 +109,11 @@ class ReadingsReplay:
                 found.windows[window.start] = len(going)
         return self._with_outcomes(found)
 
-    def carry_out(self, run_id: str, stored: Callable[[datetime, int], None] = lambda *_: None) -> Replayed:
+    def carry_out(self, run_id: str) -> Replayed:
         """Store every row that can be, and return what came of each.
 
         Args:
             run_id: Of the Dagster run, kept with what is stored.
-            stored: Called after each window that rows were added to, with its start and their number.
 
         Raises:
             UnreachableError: The database went away; what is stored is stored.
@@ -121,15 +122,14 @@ class ReadingsReplay:
         for window, at in self._windows():
             going = self._judge(window, at)
             try:
-                added = self._store_rows(window, going, run_id) if len(going) else 0
+                found.written += self._store_rows(window, going, run_id) if len(going) else 0
             except DataError as error:
                 found.failed[partition_key(window.start)] = str(error)
                 self._rows.decide(going, "pending", str(error))
                 log.error("correction_set_aside", window=partition_key(window.start), error=str(error))
-                continue
-            if added:
-                found.windows[window.start] = added
-                stored(window.start, added)
+            stored = int(np.count_nonzero(self._rows.outcome[at] == STORED))
+            if stored:
+                found.windows[window.start] = stored
         return self._with_outcomes(found)
 
     def _with_outcomes(self, found: Replayed) -> Replayed:

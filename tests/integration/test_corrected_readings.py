@@ -208,7 +208,8 @@ def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are_onc
     before = quarantine.state()
     with psycopg.connect(quarantine.url) as connection:
         connection.execute("UPDATE quality.corrected_readings SET outcome = 'pending'")
-    (event,) = replayed(quarantine, refused["correction_id"])
+    window, event = replayed(quarantine, refused["correction_id"])
+    assert (window.partition, window.metadata["corrected"].value) == ("2026-11-21T10:00", 1)
     assert (event.metadata["tried"].value, event.metadata["stored"].value, event.metadata["written"].value) == (1, 1, 0)
     assert quarantine.state() == before
 

@@ -65,10 +65,11 @@ class Settled:
 
     def decide(self, rows: npt.NDArray[Any], outcome: str, *why: str) -> None:
         """Decide what comes of rows, by position or mask, unless that is decided already."""
-        for row in np.arange(len(self))[rows]:
+        places = np.flatnonzero(rows) if rows.dtype == bool else rows
+        for row in places.tolist():
             if self.outcome[row] == UNDECIDED:
                 self.outcome[row] = outcome
-                self.why[int(row)] = list(why)
+                self.why[row] = list(why)
 
 
 def settle(rows: pa.Table, tags: Mapping[str, TagConfig], *, start: datetime, until: datetime) -> Settled:
