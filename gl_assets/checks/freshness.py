@@ -26,6 +26,7 @@ from gl_assets.checks.model import Gate, Verdict, in_force
 from gl_assets.checks.reports import plot_of, summary
 from gl_assets.partition_range import told_in_words
 from gl_assets.process_heat.energy import places_of
+from gl_assets.quality.score_forecast import SCORE_FORECAST
 from resources.databases.timescale import freshness
 from resources.databases.timescale.freshness import Waiting
 from resources.databases.timescale.gate_results import GateResult, record_results
@@ -100,6 +101,11 @@ def fresh_tables(config: Integrations) -> list[FreshTable]:
         FreshTable(BOILER_EFFICIENCY, _gate("boiler_balances", made, 60 * _MINUTE), hours(BOILER_EFFICIENCY)),
         FreshTable(ENERGY_INTENSITY, _gate("energy_intensities", made, 180 * _MINUTE), days(ENERGY_INTENSITY)),
         FreshTable(ENERGY_COST, _gate("energy_costs", made, 180 * _MINUTE), days(ENERGY_COST)),
+        FreshTable(
+            SCORE_FORECAST,
+            _gate("score_forecasts", "The scores of the next day were forecast not long ago, if ever.", 1800 * _MINUTE),
+            lambda connection, now: freshness.newest_forecast(connection, site=site),
+        ),
         FreshTable(
             REGISTRY,
             _gate("agents", "An agent was heard not long ago, if one ever was.", 5 * _MINUTE),

@@ -36,6 +36,9 @@ WHERE l.site = %(site)s AND l.window_start >= %(since)s
   AND NOT EXISTS (SELECT FROM scada.anomaly_ledger a WHERE a.site = l.site AND a.window_start = l.window_start)
 GROUP BY l.window_start ORDER BY 2 LIMIT 1
 """
+_NEWEST_FORECAST = """
+SELECT max(day)::text, max(made_at) FROM quality.score_forecasts WHERE site = %(site)s
+"""
 _LAST_HEARTBEAT = "SELECT agent_id, last_heartbeat FROM agents.registry ORDER BY last_heartbeat DESC NULLS LAST LIMIT 1"
 _OLDEST_OPEN_COMMAND = """
 SELECT m.message_id, m.deadline FROM agents.deliveries d JOIN agents.messages m USING (message_id)
@@ -71,6 +74,11 @@ def oldest_due_day(connection: psycopg.Connection, asset: str, places: Places, *
 def oldest_unscored_window(connection: psycopg.Connection, *, site: str, now: datetime) -> Waiting | None:
     """Return the window that has waited longest to be looked at for anomalies; None: none waits."""
     return _waiting(connection, _OLDEST_UNSCORED, {"site": site, "since": now - timedelta(days=2)})
+
+
+def newest_forecast(connection: psycopg.Connection, *, site: str) -> Waiting | None:
+    """Return the newest day that a score was forecast of, and when; None: none ever was."""
+    return _waiting(connection, _NEWEST_FORECAST, {"site": site})
 
 
 def last_heartbeat(connection: psycopg.Connection) -> Waiting | None:
