@@ -140,7 +140,7 @@ def _read(connection: Connection, table: StandardTable, schema: pa.Schema, days:
         )
         for found in schema
     ]
-    part = sql.SQL("true")
+    part: sql.Composable = sql.SQL("true")
     if days is not None and table.business_date is not None:
         part = sql.SQL("{} = ANY({}::date[])").format(sql.Identifier(table.business_date), sql.Literal(list(days)))
     statement = sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT CSV, FORCE_QUOTE *)").format(
