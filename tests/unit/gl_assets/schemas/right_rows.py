@@ -115,7 +115,7 @@ def forecast_rows() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "source": ["a", "b"],
-            "day": pd.Series([pd.Timestamp(DAY)] * 2, dtype="datetime64[ns]"),
+            "day": _objects(DAY, DAY),
             "score": [90.0, 80.0],
             "lower": [80.0, 80.0],
             "upper": [95.0, 80.0],

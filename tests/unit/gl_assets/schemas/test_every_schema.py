@@ -88,7 +88,7 @@ def candidates(held: Any) -> Iterator[Any]:
     elif isinstance(held, list):
         yield from ([], [" "])
     elif hasattr(held, "year") and not pd.isna(held):
-        yield from (held + timedelta(seconds=61), held - timedelta(days=900), held + timedelta(days=900))
+        yield from (held + timedelta(seconds=61), held - timedelta(days=900), held + timedelta(days=900), str(held))
     else:
         yield from ("a reason", 1.0, pd.Timestamp("2026-01-01T00:00:30Z"))
 
