@@ -73,8 +73,9 @@ SELECT collector, window_start, bool_or(partial) AS partial,
        coalesce((SELECT array_agg(DISTINCT name) FROM unnest(string_to_array(string_agg(sets, ','), ',')) name),
                 '{""}') AS calibrations
 FROM (
-    SELECT collector, partial, array_to_string(calibrations, ',') AS sets, generate_series(date_bin(%(new)s, window_start, 'epoch'),
-                                               window_start + %(old)s - interval '1 us', %(new)s) AS window_start
+    SELECT collector, partial, array_to_string(calibrations, ',') AS sets,
+           generate_series(date_bin(%(new)s, window_start, 'epoch'),
+                           window_start + %(old)s - interval '1 us', %(new)s) AS window_start
     FROM old_ledger
     UNION ALL
     SELECT collector, false, NULL, window_start FROM new_sources
