@@ -64,8 +64,8 @@ class AnomaliesConfig(StrictModel):
             return found
         for tag in tags:
             # of states, the numbers of names, no distance can be told
-            watched = tag.equipment is not None and not tag.is_text and not tag.states
-            if watched and tag.sensor_id not in self.exclude:
+            watched = not tag.is_text and not tag.states and tag.sensor_id not in self.exclude
+            if tag.equipment is not None and watched:
                 found.setdefault(tag.equipment, {})[tag.sensor_id] = tag.canonical_unit or tag.unit
         return found
 

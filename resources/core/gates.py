@@ -63,7 +63,9 @@ def _limits_fit(tables: Mapping[str, Mapping[str, GateSetting]]) -> Mapping[str,
             if odd:
                 raise ValueError(f"{table}.{which}: the limit of {which} is written as {limit}, not as {odd[0]}")
             if which == "freshness" and setting.effect == "block":
-                raise ValueError(f"{table}.freshness: a table that is not fresh holds nothing back: warn or off, not block")
+                raise ValueError(
+                    f"{table}.freshness: a table that is not fresh holds nothing back: warn or off, not block"
+                )
             if which == "completeness" and setting.least is not None and setting.least > 1:
                 raise ValueError(f"{table}.completeness: least is a share from 0 to 1, not {setting.least:g}")
     return tables

@@ -216,7 +216,10 @@ def test_hours_when_a_blocking_gate_is_red_then_the_hour_waits_until_it_is_relea
         record_results(connection, [red])
     assert "gl gates release 2026-11-21T10:15" in hour_tick()
     with psycopg.connect(database_url) as connection:
-        assert len(release(connection, asset=red.asset, partition=red.partition, said=Release("tester", "looked at it"))) == 1
+        assert (
+            len(release(connection, asset=red.asset, partition=red.partition, said=Release("tester", "looked at it")))
+            == 1
+        )
     assert len(hour_tick()) == 1
 
 

@@ -1,6 +1,6 @@
 """Jobs of anomalies: scoring windows, and training detectors."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -22,7 +22,7 @@ anomaly_training_job = dg.define_asset_job(
 )
 
 
-def build_anomaly_jobs(config: Integrations) -> Sequence[object]:
+def build_anomaly_jobs(config: Integrations) -> list[Any]:
     """Return the jobs of a configuration; none where no equipment is watched."""
     watched = config.anomalies.equipment(config.tags().values())
     return [anomalies_job, anomaly_training_job] if watched else []
