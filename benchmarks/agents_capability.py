@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from resources.agents.directory import CapabilityQuery, Directory
+from resources.agents.members.directory import CapabilityQuery, Directory
 from resources.databases.timescale.connection import connect
 
 AGENTS = 10_000

@@ -21,8 +21,8 @@ from benchmarks.scratch_broker import scratch_broker
 from benchmarks.scratch_database import scratch_database
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig
-from resources.agents.keys import generate_keys
 from resources.agents.requests import Command
+from resources.agents.security.keys import generate_keys
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect
 from resources.transport.broker import BrokerConfig

@@ -17,10 +17,10 @@ from benchmarks import agents_capability
 from benchmarks.agents_fanout import measure_fanout, measure_message
 from benchmarks.agents_load import measure_throughput
 from benchmarks.agents_plant import Fleet, fleet, servers
-from resources.agents.agent_list import agent_health, list_agents
 from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import METHODS, Aggregation, Method
-from resources.agents.registry_rows import load_states, write_states
+from resources.agents.members.agent_list import agent_health, list_agents
+from resources.agents.members.registry_rows import load_states, write_states
 from resources.agents.requests import Result
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect

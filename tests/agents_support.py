@@ -13,15 +13,15 @@ import psycopg
 
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
-from resources.agents.keys import PublicKeys, generate_keys, load_private_key
-from resources.agents.message import Formatter, Message
-from resources.agents.network import Network
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
 from resources.agents.requests import Command
 from resources.agents.sdk.executor import PriorityExecutor
+from resources.agents.security.keys import PublicKeys, generate_keys, load_private_key
+from resources.agents.security.tokens import open_token, sign
 from resources.agents.seen_store import SeenStore
-from resources.agents.tokens import open_token, sign
+from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import Clock, SystemClock
 from resources.transport.broker import BrokerConfig
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from resources.agents.alarms import AlarmsConfig
-from resources.agents.bus import Arrived, Bus, BusCallbacks
-from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys, generate_keys
-from resources.agents.message import Message
-from resources.agents.network import Network
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
+from resources.agents.security.judge import Judge
+from resources.agents.security.keys import PublicKeys, generate_keys
+from resources.agents.wire.message import Message
 from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.readings import ReadingBatch, readings_batch

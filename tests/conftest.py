@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.agents import sealing, watched_file
+from resources.agents.security import sealing, watched_file
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs

@@ -13,7 +13,7 @@ import dagster as dg
 from gl_assets.agents.asking import ask, metadata_of, permanent
 from gl_assets.agents.run_config import BroadcastConfig
 from gl_assets.agents.run_identity import message_id_of
-from resources.agents.agent_list import list_agents
+from resources.agents.members.agent_list import list_agents
 from resources.core.errors import ConfigError, DataError
 
 COMMAND_RESULTS = dg.AssetKey(["agents", "command_results"])

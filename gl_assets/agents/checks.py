@@ -5,8 +5,8 @@ from typing import Any
 import dagster as dg
 
 from gl_assets.agents.assets import COMMAND_RESULTS, REGISTRY
-from resources.agents.agent_list import list_agents
 from resources.agents.coordination_config import AgentLimits
+from resources.agents.members.agent_list import list_agents
 
 _MOST_NAMED = 20
 _RECENT = 20

@@ -16,7 +16,7 @@ from gl_assets.asset_keys import BOILER_EFFICIENCY
 from gl_assets.checks.holding import why_held
 from gl_assets.partitions import hour_partitions, quiet_beta
 from resources.agents.coordination_config import EfficiencyQuery
-from resources.agents.directory import CapabilityQuery
+from resources.agents.members.directory import CapabilityQuery
 from resources.agents.requests import Command, Request
 from resources.agents.resource import AgentsResource
 from resources.agents.strategies.capability import ByCapability

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from resources.agents.aggregation.model import Aggregation
 from resources.agents.config import AgentsConfig
-from resources.agents.directory import CapabilityQuery
-from resources.agents.events import EventRequest
-from resources.agents.message import LONGEST_TIMEOUT_S
+from resources.agents.members.directory import CapabilityQuery
+from resources.agents.orchestration.events import EventRequest
 from resources.agents.requests import Command, Quorum, Request, Retry
 from resources.agents.strategies.base import Strategy
 from resources.agents.strategies.catalog import make_strategy
+from resources.agents.wire.message import LONGEST_TIMEOUT_S
 from resources.core.errors import DataError
 
 _MESSAGE_ID = "UUIDv7 of the message, for repeating it safely; derived from the run if absent."

@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 
 from gl_assets.cli.state import databases
-from resources.agents import outbox
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import required
-from resources.agents.events import EventRequest
-from resources.agents.message import LONGEST_TIMEOUT_S, PRIORITIES
+from resources.agents.orchestration.events import EventRequest
+from resources.agents.record import outbox
+from resources.agents.wire.message import LONGEST_TIMEOUT_S, PRIORITIES
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
 from resources.integrations import load_integrations

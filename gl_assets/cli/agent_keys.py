@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from resources.agents.broker_access import BrokerAccess, broker_user, write_broker_access
 from resources.agents.config import EVENT_TOPICS, AgentsConfig, required
-from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
-from resources.agents.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
-from resources.agents.message import ROLES
-from resources.agents.roster import everyone
+from resources.agents.members.roster import everyone
+from resources.agents.security.broker_access import BrokerAccess, broker_user, write_broker_access
+from resources.agents.security.key_revocation import former_keys, revoke_keys, unlisted_keys
+from resources.agents.security.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
+from resources.agents.wire.message import ROLES
 from resources.integrations import Integrations, load_integrations
 
 console = Console(highlight=False)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gl_assets.cli.state import databases
-from resources.agents.refusal_book import RefusalRow, read_refusals
+from resources.agents.record.refusal_book import RefusalRow, read_refusals
 from resources.core.clock import SystemClock
 from resources.databases.timescale.connection import connect
 from resources.integrations import load_integrations

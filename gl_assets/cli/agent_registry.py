@@ -18,9 +18,9 @@ from rich.table import Table
 
 from gl_assets.cli.agent_watch import COLOURS, Look, changes, shown, shown_status, take_look, view
 from gl_assets.cli.state import databases
-from resources.agents.agent_list import ListedAgent, agent_health, list_agents
-from resources.agents.directory import CapabilityQuery
-from resources.agents.health import NEVER_HEARD, OFFLINE
+from resources.agents.members.agent_list import ListedAgent, agent_health, list_agents
+from resources.agents.members.directory import CapabilityQuery
+from resources.agents.members.health import NEVER_HEARD, OFFLINE
 from resources.core.errors import UnreachableError
 from resources.databases.timescale.connection import connect, describe
 from resources.integrations import load_integrations

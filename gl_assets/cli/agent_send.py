@@ -17,10 +17,10 @@ from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import METHODS, Aggregate, Aggregation
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import AgentsConfig, required
-from resources.agents.directory import CapabilityQuery
-from resources.agents.message import LONGEST_TIMEOUT_S, PRIORITIES, new_id
+from resources.agents.members.directory import CapabilityQuery
 from resources.agents.requests import Command, Outcome, Quorum, Request, Retry
 from resources.agents.strategies.catalog import STRATEGIES, make_strategy
+from resources.agents.wire.message import LONGEST_TIMEOUT_S, PRIORITIES, new_id
 from resources.core.errors import DataError
 from resources.integrations import load_integrations
 

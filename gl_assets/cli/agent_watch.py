@@ -13,9 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resources.agents.agent_list import ListedAgent, RecentCommand, list_agents, recent_commands
-from resources.agents.health import DEGRADED, OFFLINE, ONLINE
-from resources.agents.score import NEUTRAL
+from resources.agents.members.agent_list import ListedAgent, RecentCommand, list_agents, recent_commands
+from resources.agents.members.health import DEGRADED, OFFLINE, ONLINE
+from resources.agents.members.score import NEUTRAL
 from resources.transport.foreign_text import foreign_text
 
 COLOURS = {ONLINE: "green", DEGRADED: "yellow", OFFLINE: "red"}

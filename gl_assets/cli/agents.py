@@ -14,7 +14,7 @@ from gl_assets.cli.agent_registry import health, list_agents_command, watch
 from gl_assets.cli.agent_send import query, send
 from gl_assets.cli.state import databases, say
 from resources.agents.config import required
-from resources.agents.orchestrator import Orchestrator
+from resources.agents.orchestration.orchestrator import Orchestrator
 from resources.core.logs import setup_logging
 from resources.integrations import load_integrations
 

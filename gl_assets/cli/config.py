@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from gl_assets.checks.known import refuse_unknown_gates
 from gl_assets.cli.state import console
-from resources.agents.roster import load_roster
+from resources.agents.members.roster import load_roster
 from resources.core.errors import ConfigError
 from resources.core.home import config_path
 from resources.core.settings import EnvSecret

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gl_assets.cli.state import Progress
 from gl_assets.cli.supervision import Program
-from resources.agents.broker_access import BrokerAccess, write_broker_access
 from resources.agents.config import EVENT_TOPICS, AgentsConfig
-from resources.agents.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
+from resources.agents.security.broker_access import BrokerAccess, write_broker_access
+from resources.agents.security.keys import PUBLIC_KEYS_FILE, PublicKeys, generate_keys
 from resources.demo_plant.configuration import PLANT_USER, PLATFORM_USER
 from resources.demo_plant.setup import DemoSetup, prepare
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker

@@ -229,9 +229,9 @@ def _by_reading(what: str, client: ErpClient, system: SystemConfig) -> Iterator[
 
 def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
-        from resources.agents.guard import encryption_faults
-        from resources.agents.keys import PublicKeys, load_private_key
-        from resources.agents.roster import everyone
+        from resources.agents.members.roster import everyone
+        from resources.agents.orchestration.guard import encryption_faults
+        from resources.agents.security.keys import PublicKeys, load_private_key
 
         agents = config.agents
         if agents is None:
@@ -257,7 +257,7 @@ def _agents_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
 
 def _alarms_look(config: Integrations) -> Callable[[], Iterator[Finding]]:
     def look() -> Iterator[Finding]:
-        from resources.agents.keys import PublicKeys, load_private_key
+        from resources.agents.security.keys import PublicKeys, load_private_key
 
         alarms, agents = config.alarms, config.agents
         if alarms is None or agents is None:

@@ -26,12 +26,9 @@ from typing import Any
 
 import structlog
 
-from resources.agents.bus import Bus, BusCallbacks
 from resources.agents.identity import KeyFiles, identity_of
-from resources.agents.keys import PublicKeys
-from resources.agents.message import Priority
-from resources.agents.network import Network
-from resources.agents.permissions import Permissions
+from resources.agents.mqtt.bus import Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
 from resources.agents.sdk.executor import Jobs, PriorityExecutor
 from resources.agents.sdk.inbox import Inbox
 from resources.agents.sdk.offers import DEFAULT_ROLES, Call, CommandError, Handler, Offers
@@ -39,8 +36,11 @@ from resources.agents.sdk.outgoing import Outgoing
 from resources.agents.sdk.presence import DEGRADED, ONLINE, Card, Presence
 from resources.agents.sdk.subscriptions import Event, EventHandler, Subscriptions
 from resources.agents.sdk.voice import Voice
+from resources.agents.security.keys import PublicKeys
 from resources.agents.seen_store import SeenStore
-from resources.agents.topics import agent_topic, event_topic
+from resources.agents.wire.message import Priority
+from resources.agents.wire.permissions import Permissions
+from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError, DataError
 from resources.transport.broker import BrokerConfig

@@ -7,7 +7,7 @@ from typing import Any
 from resources.agents.alarms import AlarmRule, AlarmsConfig, watched_sensors
 from resources.agents.config import AgentsConfig
 from resources.agents.event_topics import EventTopics
-from resources.agents.message import Formatter, Message, new_id, rfc3339
+from resources.agents.wire.message import Formatter, Message, new_id, rfc3339
 from resources.core.alarms import AlarmChange, State
 from resources.core.clock import SystemClock, from_micros, to_micros
 from resources.core.errors import ConfigError, DataError

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from resources.agents.message import AGENT_ID_PATTERN, AgentId, Priority
+from resources.agents.wire.message import AGENT_ID_PATTERN, AgentId, Priority
 from resources.core.errors import ConfigError
 from resources.core.settings import Duration, Name, StrictModel
 from resources.core.tags import SensorCatalog

@@ -15,20 +15,20 @@ from typing import Self, cast
 
 import psycopg
 
-from resources.agents import outbox
 from resources.agents.config import AgentsConfig
-from resources.agents.declared_commands import refuse_unfit
-from resources.agents.directory import Directory
-from resources.agents.event_listeners import Callback, EventListeners
 from resources.agents.event_topics import EventTopics
-from resources.agents.events import EventRequest, Published
-from resources.agents.guard import sending_rules
-from resources.agents.message import Formatter, Message
-from resources.agents.orchestrator import Orchestrator
+from resources.agents.members.directory import Directory
+from resources.agents.orchestration.event_listeners import Callback, EventListeners
+from resources.agents.orchestration.events import EventRequest, Published
+from resources.agents.orchestration.guard import sending_rules
+from resources.agents.orchestration.orchestrator import Orchestrator
 from resources.agents.planner import Planner
-from resources.agents.release import Release
+from resources.agents.record import outbox
+from resources.agents.record.release import Release
 from resources.agents.requests import Command, Outcome, OutcomeStatus, Request, Result, Skipped
-from resources.agents.sealing import SendingRules
+from resources.agents.security.sealing import SendingRules
+from resources.agents.wire.declared_commands import refuse_unfit
+from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect

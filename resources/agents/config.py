@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from resources.agents.circuits import CircuitRules
-from resources.agents.coordination_config import AgentLimits, EfficiencyQuery
-from resources.agents.encryption import EncryptPayloads
-from resources.agents.permissions import Permissions
-from resources.agents.schemas import not_a_schema
+from resources.agents.coordination_config import AgentLimits, CircuitRules, EfficiencyQuery
+from resources.agents.security.encryption import EncryptPayloads
+from resources.agents.wire.permissions import Permissions
+from resources.agents.wire.schemas import not_a_schema
 from resources.core.errors import ConfigError
 from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig

@@ -1,4 +1,4 @@
-"""Configuration of what the platform asks and judges by itself: limits of the checks, the query of each new hour."""
+"""Configuration of what the platform asks and judges by itself: limits of checks, circuits, the query of each hour."""
 
 from __future__ import annotations
 
@@ -60,3 +60,12 @@ class EfficiencyQuery(StrictModel):
     def aggregation(self) -> Aggregation:
         """How the answers are put together."""
         return Aggregation(self.method, self.path)
+
+
+class CircuitRules(StrictModel):
+    """When an agent that is silent is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1)
+    """Commands unanswered in a row after which an agent is left out of further ones."""
+    recovery: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
+    """Time after which one command tries it again; at once when the agent connects anew."""

@@ -8,9 +8,9 @@ from typing import Any
 from jsonschema.protocols import Validator
 
 from resources.agents.config import EVENT_TOPICS, TopicConfig
-from resources.agents.message import Message
-from resources.agents.refusals import refused
-from resources.agents.schemas import schema_fault, validator_of
+from resources.agents.wire.message import Message
+from resources.agents.wire.refusals import refused
+from resources.agents.wire.schemas import schema_fault, validator_of
 from resources.core.errors import DataError
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resources.agents.encryption import EncryptPayloads, PayloadCipher
-from resources.agents.judge import Judge
-from resources.agents.keys import PublicKeys, encryption_keys_beside
-from resources.agents.permissions import Permissions
-from resources.agents.sealing import Sealer, SigningKey
+from resources.agents.security.encryption import EncryptPayloads, PayloadCipher
+from resources.agents.security.judge import Judge
+from resources.agents.security.keys import PublicKeys, encryption_keys_beside
+from resources.agents.security.sealing import Sealer, SigningKey
+from resources.agents.wire.permissions import Permissions
 from resources.core.clock import Clock
 
 

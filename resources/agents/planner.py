@@ -9,11 +9,12 @@ from datetime import datetime
 
 import psycopg
 
-from resources.agents.circuits import CircuitRules, claim_probes, load_circuits
-from resources.agents.directory import AgentEntry, CapabilityQuery, Directory
-from resources.agents.release import Release
+from resources.agents.coordination_config import CircuitRules
+from resources.agents.members.directory import AgentEntry, CapabilityQuery, Directory
+from resources.agents.members.score import NEUTRAL
+from resources.agents.record.circuits import claim_probes, load_circuits
+from resources.agents.record.release import Release
 from resources.agents.requests import Request, Skipped
-from resources.agents.score import NEUTRAL
 from resources.agents.strategies.base import Candidate, Choice, Strategy
 from resources.core.errors import DataError
 from resources.transport.circuit_breaker import Circuit

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from resources.agents.message import Message, Priority
 from resources.agents.strategies.base import Strategy
 from resources.agents.strategies.parallel import Parallel
+from resources.agents.wire.message import Message, Priority
 from resources.core.errors import DataError
 
 if TYPE_CHECKING:
-    from resources.agents.directory import CapabilityQuery
+    from resources.agents.members.directory import CapabilityQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 import orjson
 import uuid_utils
 
-from resources.agents.judge import SKEW
-from resources.agents.message import Message, new_id
 from resources.agents.sdk.journal import Journal, OnDurable
+from resources.agents.security.judge import SKEW
+from resources.agents.wire.message import Message, new_id
 from resources.core.clock import Clock, SystemClock, from_micros, to_micros
 from resources.core.errors import ConfigError
 

@@ -23,11 +23,11 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call
-from resources.agents.broker_access import own_user, password_path
 from resources.agents.config import AgentsConfig
-from resources.agents.keys import PublicKeys
-from resources.agents.network import Network
+from resources.agents.mqtt.network import Network
 from resources.agents.sdk.executor import PriorityExecutor
+from resources.agents.security.broker_access import own_user, password_path
+from resources.agents.security.keys import PublicKeys
 from resources.agents.seen_store import SeenStore
 from resources.core.errors import PlatformError
 from resources.core.logs import setup_logging

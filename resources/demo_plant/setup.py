@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from resources.agents.keys import generate_keys
+from resources.agents.security.keys import generate_keys
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError
 from resources.demo_plant.configuration import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from resources.agents.refusal_book import read_figures
+from resources.agents.record.refusal_book import read_figures
 
 
 def agent_families(home: Path) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from gl_assets.agents.jobs import agent_registry_job
-from resources.agents.agent_list import ListedAgent, list_agents
+from resources.agents.members.agent_list import ListedAgent, list_agents
 from resources.core.errors import PlatformError
 from resources.databases.timescale.events import record_event
 from resources.integrations import Integrations

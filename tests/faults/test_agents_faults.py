@@ -46,8 +46,8 @@ def test_orchestrator_when_killed_after_accepting_then_the_next_one_sends(plant:
     program = textwrap.dedent(
         f"""
         import os, signal
-        from resources.agents import outbox
-        from resources.agents.message import Formatter
+        from resources.agents.record import outbox
+        from resources.agents.wire.message import Formatter
         from resources.core.clock import SystemClock
         from resources.databases.timescale.connection import connect
         message = Formatter("GL-001", SystemClock()).command("count", {{}}, targets=["GL-002"], timeout_s=120)
@@ -75,7 +75,7 @@ def test_orchestrator_when_killed_while_answers_come_then_the_next_one_stores_th
         from pathlib import Path
         from resources.agents.broadcaster import Broadcaster
         from resources.agents.config import AgentsConfig
-        from resources.agents.recorder import Recorder
+        from resources.agents.record.recorder import Recorder
         from resources.agents.requests import Command
         # dies at the moment the first answer would be written
         Recorder._write = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL) if entries.answers else None
@@ -130,8 +130,8 @@ def test_orchestrator_when_the_leading_process_is_killed_then_a_waiting_one_take
         import signal
         from pathlib import Path
         from resources.agents.config import AgentsConfig
-        from resources.agents.dispatcher import Dispatcher
-        from resources.agents.orchestrator import Orchestrator
+        from resources.agents.orchestration.dispatcher import Dispatcher
+        from resources.agents.orchestration.orchestrator import Orchestrator
         config = AgentsConfig.model_validate_json(Path({str(config)!r}).read_text())
         orchestrator = Orchestrator(config, site={SITE!r}, database_url={plant.database_url!r})
         # holds the lead and sends nothing, as a process that hangs

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resources.agents.agent import Agent, Call, Event
-from resources.agents.message import Formatter
+from resources.agents.wire.message import Formatter
 from resources.core.clock import SystemClock
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import SITE, Plant, orchestrator_says, plain_broker, until

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from resources.agents.bus import Arrived, Bus, BusCallbacks
-from resources.agents.network import Network
-from resources.agents.outgoing import Publication
-from resources.agents.pace import Pace
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
+from resources.agents.mqtt.outgoing import Publication
+from resources.agents.mqtt.pace import Pace
 from resources.core.errors import UnreachableError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import remembered_port

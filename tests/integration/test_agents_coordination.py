@@ -13,7 +13,7 @@ import pytest
 from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import METHODS, Aggregate, Aggregation, Method
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.directory import CapabilityQuery
+from resources.agents.members.directory import CapabilityQuery
 from resources.agents.requests import Command, Outcome, Quorum, Request
 from resources.agents.strategies.base import Strategy
 from resources.agents.strategies.capability import ByCapability

@@ -7,7 +7,7 @@ import threading
 import psycopg
 import pytest
 
-from resources.agents.directory import CapabilityQuery, Directory
+from resources.agents.members.directory import CapabilityQuery, Directory
 from resources.core.errors import AuthError, ConfigError
 from tests.agents_support import until
 

@@ -18,17 +18,18 @@ import yaml
 from click.testing import CliRunner
 
 from gl_assets.cli.agents import agents as agents_command
-from resources.agents import outbox, tokens
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import TopicConfig
-from resources.agents.event_listeners import HeardEvent
-from resources.agents.events import EventRequest
-from resources.agents.keys import PublicKeys, load_private_key
-from resources.agents.message import Formatter, Message, new_id
-from resources.agents.network import Network
-from resources.agents.orchestrator import Orchestrator
-from resources.agents.tokens import open_token, sign
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
+from resources.agents.orchestration.event_listeners import HeardEvent
+from resources.agents.orchestration.events import EventRequest
+from resources.agents.orchestration.orchestrator import Orchestrator
+from resources.agents.record import outbox
+from resources.agents.security import tokens
+from resources.agents.security.keys import PublicKeys, load_private_key
+from resources.agents.security.tokens import open_token, sign
+from resources.agents.wire.message import Formatter, Message, new_id
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import DataError
 from resources.embedded.broker import EmbeddedBroker
@@ -184,8 +185,8 @@ def test_event_when_its_sender_is_killed_after_accepting_then_the_next_one_publi
     program = textwrap.dedent(
         f"""
         import os, signal
-        from resources.agents import outbox
-        from resources.agents.message import Formatter
+        from resources.agents.record import outbox
+        from resources.agents.wire.message import Formatter
         from resources.core.clock import SystemClock
         from resources.databases.timescale.connection import connect
         event = Formatter("GL-001", SystemClock()).event("emergency", {{"reason": "fire"}}, timeout_s=120)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resources.agents.keys import generate_keys
+from resources.agents.security.keys import generate_keys
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import SITE, Plant, plain_broker, until
 

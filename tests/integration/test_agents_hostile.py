@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from resources.agents.keys import PrivateKey, generate_keys, load_private_key
-from resources.agents.message import Formatter, Message, new_id
-from resources.agents.refusal_book import read_figures, read_refusals
-from resources.agents.tokens import sign
+from resources.agents.record.refusal_book import read_figures, read_refusals
+from resources.agents.security.keys import PrivateKey, generate_keys, load_private_key
+from resources.agents.security.tokens import sign
+from resources.agents.wire.message import Formatter, Message, new_id
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.home import gl_home
 from resources.core.logs import setup_logging

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.agents.message import Formatter
+from resources.agents.wire.message import Formatter
 from resources.core.clock import SystemClock
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.programs import ServerPrograms

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from resources.agents.keys import load_private_key
-from resources.agents.message import Formatter, Message
-from resources.agents.tokens import sign
+from resources.agents.security.keys import load_private_key
+from resources.agents.security.tokens import sign
+from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import ManualClock, SystemClock
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import SITE, Plant, Wire, orchestrator_says, plain_broker, until

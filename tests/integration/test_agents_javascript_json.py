@@ -16,8 +16,8 @@ import rfc8785
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from resources.agents.canonical import canonical
-from resources.agents.strict_json import StrictJsonError, loads
+from resources.agents.wire.canonical import canonical
+from resources.agents.wire.strict_json import StrictJsonError, loads
 from tests.conftest import REPOSITORY
 from tests.integration.test_agents_javascript import HOW_TO, PACKAGES
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.agents import outbox
-from resources.agents.delivery_rows import write_seen
-from resources.agents.entries import Answer, Miss, SeenId, Sent
-from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PublicKeys, generate_keys
-from resources.agents.message import Formatter, Message, new_id
-from resources.agents.recorder import Recorder
-from resources.agents.seen_ids import SeenIds
-from resources.agents.tokens import Received
+from resources.agents.record import outbox
+from resources.agents.record.delivery_rows import write_seen
+from resources.agents.record.entries import Answer, Miss, SeenId, Sent
+from resources.agents.record.recorder import Recorder
+from resources.agents.record.seen_ids import SeenIds
+from resources.agents.security.judge import Judge, Verdict
+from resources.agents.security.keys import PublicKeys, generate_keys
+from resources.agents.security.tokens import Received
+from resources.agents.wire.message import Formatter, Message, new_id
 from resources.core.clock import ManualClock, SystemClock
 from resources.databases.timescale.connection import connect
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.agents.refusal_book import RefusalBook, figures_path, forget_refusals, read_figures, read_refusals
-from resources.agents.refusals import Refusals, RefusedError
+from resources.agents.record.refusal_book import RefusalBook, figures_path, forget_refusals, read_figures, read_refusals
+from resources.agents.wire.refusals import Refusals, RefusedError
 from resources.core.clock import ManualClock
 from resources.databases.timescale.connection import connect
 from sensors.collector.agent_metrics import agent_families

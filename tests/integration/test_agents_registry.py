@@ -17,13 +17,13 @@ from rich.console import Console
 
 from gl_assets.cli import agent_registry
 from gl_assets.cli.agents import agents as agents_command
-from resources.agents.directory import CapabilityQuery, Directory
-from resources.agents.orchestrator import Orchestrator
-from resources.agents.recorder import Recorder
-from resources.agents.registry_keeper import RegistryKeeper
-from resources.agents.registry_rows import declare, load_scores, load_states, write_scores
-from resources.agents.roster import Roster, load_roster
-from resources.agents.score import Score
+from resources.agents.members.directory import CapabilityQuery, Directory
+from resources.agents.members.registry_rows import declare, load_scores, load_states, write_scores
+from resources.agents.members.roster import Roster, load_roster
+from resources.agents.members.score import Score
+from resources.agents.orchestration.orchestrator import Orchestrator
+from resources.agents.orchestration.registry_keeper import RegistryKeeper
+from resources.agents.record.recorder import Recorder
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError
 from tests.agents_support import SITE, Plant, until

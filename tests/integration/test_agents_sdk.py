@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from resources.agents.agent import Agent, AgentSettings, Call
-from resources.agents.keys import generate_keys
-from resources.agents.message import Formatter, Message
-from resources.agents.permissions import PermissionRule, Permissions
+from resources.agents.security.keys import generate_keys
 from resources.agents.seen_store import SeenStore
+from resources.agents.wire.message import Formatter, Message
+from resources.agents.wire.permissions import PermissionRule, Permissions
 from resources.core.clock import Clock, ManualClock, SystemClock
 from resources.core.errors import ConfigError, DataError
 from resources.embedded.broker import EmbeddedBroker

@@ -16,17 +16,17 @@ from click.testing import CliRunner
 from gl_assets.cli.agents import agents as cli
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.broker_access import own_user, write_broker_access
-from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import EVENT_TOPICS
-from resources.agents.events import EventRequest
-from resources.agents.key_revocation import revoke_keys
-from resources.agents.keys import PublicKeys, generate_keys
-from resources.agents.message import Formatter
-from resources.agents.network import Network
-from resources.agents.permissions import PermissionRule, Permissions
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
+from resources.agents.orchestration.events import EventRequest
 from resources.agents.sdk.executor import PriorityExecutor
+from resources.agents.security.broker_access import own_user, write_broker_access
+from resources.agents.security.key_revocation import revoke_keys
+from resources.agents.security.keys import PublicKeys, generate_keys
 from resources.agents.seen_store import SeenStore
+from resources.agents.wire.message import Formatter
+from resources.agents.wire.permissions import PermissionRule, Permissions
 from resources.core.clock import SystemClock
 from resources.core.errors import DataError, UnreachableError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker

@@ -21,10 +21,9 @@ from click.testing import CliRunner, Result
 from gl_assets.cli.agents import agents as agents_command
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call, CommandError
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.circuits import CircuitRules
-from resources.agents.directory import CapabilityQuery
-from resources.agents.message import new_id
-from resources.agents.network import Network
+from resources.agents.coordination_config import CircuitRules
+from resources.agents.members.directory import CapabilityQuery
+from resources.agents.mqtt.network import Network
 from resources.agents.requests import Outcome, Quorum, Request, Retry
 from resources.agents.sdk.executor import PriorityExecutor
 from resources.agents.seen_store import SeenStore
@@ -32,6 +31,7 @@ from resources.agents.strategies.capability import ByCapability
 from resources.agents.strategies.load_balanced import LoadBalanced
 from resources.agents.strategies.parallel import Parallel
 from resources.agents.strategies.round_robin import RoundRobin
+from resources.agents.wire.message import new_id
 from resources.core.errors import DataError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
@@ -359,9 +359,9 @@ def test_turns_when_the_process_is_killed_after_accepting_then_the_next_orchestr
     program = textwrap.dedent(
         f"""
         import os, signal
-        from resources.agents import outbox
-        from resources.agents.message import Formatter
-        from resources.agents.release import Release
+        from resources.agents.record import outbox
+        from resources.agents.wire.message import Formatter
+        from resources.agents.record.release import Release
         from resources.core.clock import SystemClock
         from resources.databases.timescale.connection import connect
         message = Formatter("GL-001", SystemClock()).command(

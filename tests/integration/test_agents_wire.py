@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from resources.agents.keys import generate_keys, load_private_key
-from resources.agents.message import Formatter, new_id, rfc3339
-from resources.agents.tokens import sign
+from resources.agents.security.keys import generate_keys, load_private_key
+from resources.agents.security.tokens import sign
+from resources.agents.wire.message import Formatter, new_id, rfc3339
 from resources.core.clock import ManualClock, SystemClock
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import SITE, Plant, Wire, orchestrator_says, plain_broker, until

@@ -11,10 +11,10 @@ import pytest
 
 from resources.agents.agent import Agent
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.keys import generate_keys, load_private_key
-from resources.agents.message import Formatter
-from resources.agents.orchestrator import Orchestrator
-from resources.agents.tokens import sign
+from resources.agents.orchestration.orchestrator import Orchestrator
+from resources.agents.security.keys import generate_keys, load_private_key
+from resources.agents.security.tokens import sign
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker

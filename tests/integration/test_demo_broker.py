@@ -9,8 +9,8 @@ import pytest
 
 from gl_assets.cli.demo_programs import prepare_demo
 from resources.agents.broadcaster import Broadcaster
-from resources.agents.broker_access import password_path
 from resources.agents.requests import Command
+from resources.agents.security.broker_access import password_path
 from resources.demo_plant.agents import Fleet, FleetConfig
 from resources.embedded.ports import is_listening
 from resources.embedded.process import ServerProcess

@@ -10,8 +10,8 @@ from typing import Any
 from resources.agents.aggregation.model import LEAST_WEIGHT, Aggregation, Policy, Standing
 from resources.agents.aggregation.numbers import number
 from resources.agents.aggregation.pointer import ABSENT, resolve, split_pointer
+from resources.agents.members.score import NEUTRAL
 from resources.agents.requests import Result
-from resources.agents.score import NEUTRAL
 
 FAILED = frozenset({"failed", "in_doubt"})
 """States of a delivery whose answer says that it went wrong."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from resources.agents.message import URGENCY, Priority
+from resources.agents.wire.message import URGENCY, Priority
 
 log = structlog.get_logger(__name__)
 

@@ -12,16 +12,16 @@ from collections.abc import Callable
 
 import structlog
 
-from resources.agents.bus import Arrived
-from resources.agents.judge import SKEW, Judge, Verdict
-from resources.agents.message import Message
-from resources.agents.refusals import Refusals, RefusedError, refused
+from resources.agents.mqtt.bus import Arrived
 from resources.agents.sdk.executor import Jobs
 from resources.agents.sdk.offers import Offers
 from resources.agents.sdk.subscriptions import Subscriptions
 from resources.agents.sdk.voice import Voice
+from resources.agents.security.judge import SKEW, Judge, Verdict
+from resources.agents.security.tokens import Received
 from resources.agents.seen_store import Seen, SeenStore
-from resources.agents.tokens import Received
+from resources.agents.wire.message import Message
+from resources.agents.wire.refusals import Refusals, RefusedError, refused
 from resources.core.errors import DataError
 
 log = structlog.get_logger(__name__)

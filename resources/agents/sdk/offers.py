@@ -11,10 +11,10 @@ import orjson
 import structlog
 from jsonschema.protocols import Validator
 
-from resources.agents.message import ROLES, CommandPayload, ResponseStatus
-from resources.agents.refusals import refused
-from resources.agents.schemas import not_a_schema, schema_fault, validator_of
-from resources.agents.tokens import Received
+from resources.agents.security.tokens import Received
+from resources.agents.wire.message import ROLES, CommandPayload, ResponseStatus
+from resources.agents.wire.refusals import refused
+from resources.agents.wire.schemas import not_a_schema, schema_fault, validator_of
 from resources.core.errors import ConfigError
 
 log = structlog.get_logger(__name__)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import structlog
 
-from resources.agents.message import Message
 from resources.agents.sdk.voice import Voice
+from resources.agents.security.tokens import LIFETIME_S
 from resources.agents.seen_store import SeenStore
-from resources.agents.tokens import LIFETIME_S
+from resources.agents.wire.message import Message
 
 log = structlog.get_logger(__name__)
 

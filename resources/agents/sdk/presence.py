@@ -9,11 +9,11 @@ from typing import Any
 
 import structlog
 
-from resources.agents.bus import Will
-from resources.agents.message import Message
-from resources.agents.network import Network
+from resources.agents.mqtt.bus import Will
+from resources.agents.mqtt.network import Network
 from resources.agents.sdk.voice import Voice
 from resources.agents.seen_store import SeenStore
+from resources.agents.wire.message import Message
 
 log = structlog.get_logger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from jsonschema.protocols import Validator
 
-from resources.agents.message import AGENT_ID_PATTERN
-from resources.agents.refusals import refused
-from resources.agents.schemas import schema_fault
 from resources.agents.sdk.offers import schema_validator
-from resources.agents.tokens import Received
+from resources.agents.security.tokens import Received
+from resources.agents.wire.message import AGENT_ID_PATTERN
+from resources.agents.wire.refusals import refused
+from resources.agents.wire.schemas import schema_fault
 from resources.core.errors import ConfigError
 
 log = structlog.get_logger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resources.agents.bus import Bus
-from resources.agents.message import Formatter, Message, Priority
-from resources.agents.sealing import Sealer
-from resources.agents.topics import agent_topic, event_topic
+from resources.agents.mqtt.bus import Bus
+from resources.agents.security.sealing import Sealer
+from resources.agents.wire.message import Formatter, Message, Priority
+from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from resources.agents.score import NEUTRAL
+from resources.agents.members.score import NEUTRAL
 
 
 @dataclass(frozen=True, slots=True)

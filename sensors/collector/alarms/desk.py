@@ -17,7 +17,7 @@ import structlog
 
 from resources.agents.alarm_messages import messages_of
 from resources.agents.alarms import AlarmRule
-from resources.agents.message import Formatter, new_id
+from resources.agents.wire.message import Formatter, new_id
 from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, to_micros
 from resources.core.errors import PlatformError

@@ -10,16 +10,16 @@ from pathlib import Path
 import structlog
 
 from resources.agents.alarm_messages import ROLE
-from resources.agents.bus import Arrived, Bus, BusCallbacks
 from resources.agents.config import AgentsConfig
 from resources.agents.identity import KeyFiles, identity_of
-from resources.agents.judge import Verdict, response_of
-from resources.agents.keys import PublicKeys
-from resources.agents.message import Message
-from resources.agents.network import Network
-from resources.agents.outgoing import Publication
-from resources.agents.refusals import Refusals, RefusedError
-from resources.agents.topics import agent_topic, event_topic
+from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks
+from resources.agents.mqtt.network import Network
+from resources.agents.mqtt.outgoing import Publication
+from resources.agents.security.judge import Verdict, response_of
+from resources.agents.security.keys import PublicKeys
+from resources.agents.wire.message import Message
+from resources.agents.wire.refusals import Refusals, RefusedError
+from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock
 from resources.core.errors import ConfigError
 from resources.transport.broker import BrokerConfig

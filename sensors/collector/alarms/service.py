@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from resources.agents.alarms import AlarmsConfig
 from resources.agents.config import AgentsConfig
-from resources.agents.message import rfc3339
+from resources.agents.wire.message import rfc3339
 from resources.core.alarms import AlarmChange
 from resources.core.clock import Clock, from_micros
 from resources.core.errors import ConfigError

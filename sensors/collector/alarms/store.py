@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from resources.agents.message import Message
+from resources.agents.wire.message import Message
 from resources.core.alarms import AlarmChange
 from resources.core.errors import ConfigError
 

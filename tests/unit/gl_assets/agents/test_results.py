@@ -9,8 +9,8 @@ from gl_assets.agents.asking import shown
 from gl_assets.agents.results import latency_percentile, latency_plot, provenance_table, result_table, skipped_table
 from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import Aggregation
-from resources.agents.message import Formatter
 from resources.agents.requests import Outcome, Result, Skipped
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 
 SENT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

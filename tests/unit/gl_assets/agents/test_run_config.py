@@ -18,14 +18,14 @@ from gl_assets.agents.run_config import (
 from gl_assets.agents.run_identity import message_id_of
 from resources.agents.aggregation.model import Aggregation
 from resources.agents.config import AgentsConfig
-from resources.agents.directory import CapabilityQuery
-from resources.agents.message import UUID7_PATTERN
+from resources.agents.members.directory import CapabilityQuery
 from resources.agents.requests import Quorum, Request, Retry
 from resources.agents.strategies.base import Strategy
 from resources.agents.strategies.capability import ByCapability
 from resources.agents.strategies.load_balanced import LoadBalanced
 from resources.agents.strategies.parallel import Parallel
 from resources.agents.strategies.round_robin import RoundRobin
+from resources.agents.wire.message import UUID7_PATTERN
 from resources.core.errors import DataError
 from resources.transport.broker import BrokerConfig
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from gl_assets.cli import doctor as module
 from gl_assets.cli.doctor import Finding, look_at_disk
 from gl_assets.cli.main import cli
-from resources.agents.keys import generate_keys
+from resources.agents.security.keys import generate_keys
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.demo_plant.servers.opc_ua import NAMESPACE_URI
 from resources.embedded.broker import EmbeddedBroker

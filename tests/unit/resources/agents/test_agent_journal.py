@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from resources.agents.message import Formatter
 from resources.agents.sdk.journal import ROWS, Journal
 from resources.agents.seen_store import SeenStore
+from resources.agents.wire.message import Formatter
 from resources.core.clock import SystemClock
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS item (name TEXT PRIMARY KEY, value TEXT)"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from resources.agents.message import Formatter, Message, Priority
-from resources.agents.refusals import RefusedError
 from resources.agents.sdk.executor import Jobs, PriorityExecutor
 from resources.agents.sdk.offers import Call, CommandError, Offers
 from resources.agents.sdk.subscriptions import Event, Subscriptions
+from resources.agents.security.tokens import Received
 from resources.agents.seen_store import SeenStore
-from resources.agents.tokens import Received
+from resources.agents.wire.message import Formatter, Message, Priority
+from resources.agents.wire.refusals import RefusedError
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError
 

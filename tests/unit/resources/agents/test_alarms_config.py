@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from resources.agents.alarm_messages import messages_of
 from resources.agents.alarms import AlarmRule, AlarmsConfig, watched_sensors
-from resources.agents.message import Formatter
+from resources.agents.wire.message import Formatter
 from resources.core.alarms import AlarmChange
 from resources.core.clock import ManualClock
 from resources.core.tags import Sensor, SensorCatalog

@@ -9,7 +9,7 @@ import rfc8785
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resources.agents.canonical import canonical
+from resources.agents.wire.canonical import canonical
 
 scalars = (
     st.none()

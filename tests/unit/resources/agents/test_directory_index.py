@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.directory import CapabilityQuery
-from resources.agents.directory_index import AgentRow, DirectoryIndex
-from resources.agents.health import DEGRADED, OFFLINE, ONLINE, Health, as_of_now
-from resources.agents.score import NEUTRAL
+from resources.agents.members.directory import CapabilityQuery
+from resources.agents.members.directory_index import AgentRow, DirectoryIndex
+from resources.agents.members.health import DEGRADED, OFFLINE, ONLINE, Health, as_of_now
+from resources.agents.members.score import NEUTRAL
 from resources.core.errors import DataError
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.agents.config import AgentsConfig
-from resources.agents.dispatcher import _OLD_AFTER_S
-from resources.agents.keys import generate_keys
-from resources.agents.message import Formatter
-from resources.agents.orchestrator import Orchestrator
+from resources.agents.orchestration.dispatcher import _OLD_AFTER_S
+from resources.agents.orchestration.orchestrator import Orchestrator
+from resources.agents.security.keys import generate_keys
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 from tests.agents_support import plain_broker
 

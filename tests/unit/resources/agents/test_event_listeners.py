@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from resources.agents import event_listeners
-from resources.agents.event_listeners import EventListeners, HeardEvent
-from resources.agents.message import Priority
+from resources.agents.orchestration import event_listeners
+from resources.agents.orchestration.event_listeners import EventListeners, HeardEvent
+from resources.agents.wire.message import Priority
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from resources.agents.config import EVENT_TOPICS, TopicConfig
 from resources.agents.event_topics import EventTopics
-from resources.agents.message import Formatter, Message
-from resources.agents.refusals import RefusedError
+from resources.agents.wire.message import Formatter, Message
+from resources.agents.wire.refusals import RefusedError
 from resources.core.clock import SystemClock
 from resources.core.errors import DataError
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from resources.agents.health import DEGRADED, NEVER_HEARD, OFFLINE, ONLINE, Health, as_of_now, health
+from resources.agents.members.health import DEGRADED, NEVER_HEARD, OFFLINE, ONLINE, Health, as_of_now, health
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from resources.agents.encryption import EncryptPayloads
 from resources.agents.identity import Identity, KeyFiles, identity_of
-from resources.agents.keys import PublicKeys, generate_keys
-from resources.agents.message import Formatter
+from resources.agents.security.encryption import EncryptPayloads
+from resources.agents.security.keys import PublicKeys, generate_keys
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError
 

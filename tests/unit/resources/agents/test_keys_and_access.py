@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from resources.agents.broker_access import acl_text, hash_password, password_path, read_password, write_broker_access
-from resources.agents.key_revocation import former_keys, revoke_keys, unlisted_keys
-from resources.agents.keys import (
+from resources.agents.security.broker_access import (
+    acl_text,
+    hash_password,
+    password_path,
+    read_password,
+    write_broker_access,
+)
+from resources.agents.security.key_revocation import former_keys, revoke_keys, unlisted_keys
+from resources.agents.security.keys import (
     PUBLIC_KEYS_FILE,
     PublicKeys,
     encryption_keys_path,
@@ -18,7 +24,7 @@ from resources.agents.keys import (
     load_encryption_keys,
     load_private_key,
 )
-from resources.agents.permissions import PermissionRule, Permissions
+from resources.agents.wire.permissions import PermissionRule, Permissions
 from resources.core.errors import ConfigError
 
 TOPICS = ("heat_optimization", "emergency")

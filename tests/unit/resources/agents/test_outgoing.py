@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.message import PRIORITIES, Priority
-from resources.agents.outgoing import Outgoing, Publication
-from resources.agents.pace import Pace
+from resources.agents.mqtt.outgoing import Outgoing, Publication
+from resources.agents.mqtt.pace import Pace
+from resources.agents.wire.message import PRIORITIES, Priority
 
 
 def packet(name: str, priority: Priority = "normal", *, wanted: bool = True) -> Publication:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.pace import Pace
+from resources.agents.mqtt.pace import Pace
 
 
 def test_pace_when_there_is_no_limit_then_everything_goes() -> None:

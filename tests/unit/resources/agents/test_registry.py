@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from resources.agents.message import Formatter, new_id
-from resources.agents.refusals import RefusedError
-from resources.agents.registry import AgentState, Registry
-from resources.agents.score import ScoreBook, ScoreRule
-from resources.agents.tokens import Received
+from resources.agents.members.registry import AgentState, Registry
+from resources.agents.members.score import ScoreBook, ScoreRule
+from resources.agents.security.tokens import Received
+from resources.agents.wire.message import Formatter, new_id
+from resources.agents.wire.refusals import RefusedError
 from resources.core.clock import ManualClock
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.release import Release, Turns
+from resources.agents.record.release import Release, Turns
 
 A, B, C, D = "ABCD"
 

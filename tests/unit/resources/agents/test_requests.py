@@ -11,13 +11,14 @@ import uuid_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.circuits import AgentCircuit, CircuitRules
-from resources.agents.message import Formatter
+from resources.agents.coordination_config import CircuitRules
 from resources.agents.planner import release_of
-from resources.agents.release import Release
+from resources.agents.record.circuits import AgentCircuit
+from resources.agents.record.release import Release
 from resources.agents.requests import Command, Outcome, Quorum, Request, Result, Retry
 from resources.agents.strategies.parallel import Parallel
 from resources.agents.strategies.round_robin import RoundRobin
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 from resources.core.errors import DataError
 from resources.transport.circuit_breaker import Circuit

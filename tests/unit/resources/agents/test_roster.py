@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from resources.agents.config import AgentsConfig
-from resources.agents.roster import RosterFile, everyone, load_roster
+from resources.agents.members.roster import RosterFile, everyone, load_roster
 from resources.core.errors import ConfigError
 from resources.demo_plant.roster import AGENT_IDS, write_roster
 from resources.transport.broker import BrokerConfig

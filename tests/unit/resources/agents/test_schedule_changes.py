@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from resources.agents.message import Formatter, Message
-from resources.agents.outbox import BROKER
-from resources.agents.schedule import Schedule
+from resources.agents.orchestration.schedule import Schedule
+from resources.agents.record.outbox import BROKER
+from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import ManualClock
 
 CLOCK_START = datetime(2026, 11, 22, tzinfo=UTC)

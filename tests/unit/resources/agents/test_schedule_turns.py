@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from resources.agents.message import Formatter, Message
-from resources.agents.release import Release
-from resources.agents.schedule import Closed, Schedule
+from resources.agents.orchestration.schedule import Closed, Schedule
+from resources.agents.record.release import Release
+from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import ManualClock
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)

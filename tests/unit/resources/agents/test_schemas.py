@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from resources.agents.message import Formatter
-from resources.agents.refusals import RefusedError
-from resources.agents.schemas import not_a_schema, schema_fault, validator_of
 from resources.agents.sdk.offers import Offers
 from resources.agents.sdk.subscriptions import Subscriptions
+from resources.agents.wire.message import Formatter
+from resources.agents.wire.refusals import RefusedError
+from resources.agents.wire.schemas import not_a_schema, schema_fault, validator_of
 from resources.core.clock import SystemClock
 from tests.unit.resources.agents.test_agent_sdk import received
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.agents.score import NEUTRAL, Score, ScoreBook, ScoreRule
+from resources.agents.members.score import NEUTRAL, Score, ScoreBook, ScoreRule
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 RULE = ScoreRule()

@@ -17,15 +17,15 @@ from joserfc import jwe
 from joserfc.jwk import OKPKey
 
 from resources.agents.config import AgentsConfig
-from resources.agents.encryption import PayloadCipher
-from resources.agents.guard import encryption_faults
-from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PrivateKey, PublicKeys, encryption_keys_path, generate_keys, load_private_key
-from resources.agents.message import CommandOffer, Formatter, Message, rfc3339
-from resources.agents.permissions import PermissionRule, Permissions, undeclared_role
-from resources.agents.refusals import Refusals, RefusedError
-from resources.agents.sealing import Sealer, SendingRules, SigningKey
-from resources.agents.tokens import open_token, sign
+from resources.agents.orchestration.guard import encryption_faults
+from resources.agents.security.encryption import PayloadCipher
+from resources.agents.security.judge import Judge, Verdict
+from resources.agents.security.keys import PrivateKey, PublicKeys, encryption_keys_path, generate_keys, load_private_key
+from resources.agents.security.sealing import Sealer, SendingRules, SigningKey
+from resources.agents.security.tokens import open_token, sign
+from resources.agents.wire.message import CommandOffer, Formatter, Message, rfc3339
+from resources.agents.wire.permissions import PermissionRule, Permissions, undeclared_role
+from resources.agents.wire.refusals import Refusals, RefusedError
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError, DataError
 from resources.transport.broker import BrokerConfig

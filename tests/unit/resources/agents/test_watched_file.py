@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from resources.agents import watched_file
-from resources.agents.watched_file import WatchedFile
+from resources.agents.security import watched_file
+from resources.agents.security.watched_file import WatchedFile
 from resources.core.errors import ConfigError
 
 

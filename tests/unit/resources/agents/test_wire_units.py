@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from resources.agents.judge import Judge, Verdict
-from resources.agents.keys import PublicKeys, generate_keys, load_private_key
-from resources.agents.message import Formatter, Message, new_id, parse_rfc3339, rfc3339
-from resources.agents.refusals import RefusedError
-from resources.agents.schedule import Schedule
+from resources.agents.orchestration.schedule import Schedule
+from resources.agents.security.judge import Judge, Verdict
+from resources.agents.security.keys import PublicKeys, generate_keys, load_private_key
+from resources.agents.security.tokens import Received, open_token, sign
 from resources.agents.seen_store import SeenStore
-from resources.agents.strict_json import StrictJsonError, loads
-from resources.agents.tokens import Received, open_token, sign
-from resources.agents.topics import misfit, parse_topic
+from resources.agents.wire.message import Formatter, Message, new_id, parse_rfc3339, rfc3339
+from resources.agents.wire.refusals import RefusedError
+from resources.agents.wire.strict_json import StrictJsonError, loads
+from resources.agents.wire.topics import misfit, parse_topic
 from resources.core.clock import ManualClock
 from resources.core.errors import ConfigError, DataError
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from resources.agents.agent_list import ListedAgent
+from resources.agents.members.agent_list import ListedAgent
 from sensors.triggers.agent_health import SETTLED_AFTER, Remembered, look
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

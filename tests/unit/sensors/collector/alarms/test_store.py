@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.agents.message import Formatter
+from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 from resources.core.errors import UnreachableError
 from sensors.collector.alarms import store as module

@@ -1,0 +1,1 @@
+"""Who there is: the roster, heartbeats, health, scores, the search by capability."""
