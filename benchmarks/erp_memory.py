@@ -46,7 +46,9 @@ def measure(server: BenchServer, url: str, progress: Callable[[str], None]) -> d
 
 def _growth(server: BenchServer, url: str, pages: int) -> float:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.erp_memory", server.base, url, str(pages)],
+        [sys.executable, "-m", "benchmarks.erp_memory", server.base, str(pages)],
+        # not as an argument: everybody on the machine sees those, and the password is in it
+        env={**os.environ, "GL_DATABASE_URL": url},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -112,4 +114,4 @@ def _child(base: str, url: str, pages: int) -> None:
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    _child(sys.argv[1], os.environ["GL_DATABASE_URL"], int(sys.argv[2]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -37,7 +38,9 @@ def taken_mb(kind: str, here: Place, base: str) -> float:
         base: Address of the ERP service.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.targets_memory", kind, str(here.folder), here.database_url, base],
+        [sys.executable, "-m", "benchmarks.targets_memory", kind, str(here.folder), base],
+        # not as an argument: everybody on the machine sees those, and the password is in it
+        env={**os.environ, "GL_DATABASE_URL": here.database_url},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -116,4 +119,4 @@ def _main(kind: str, folder: Path, url: str, base: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4])
+    _main(sys.argv[1], Path(sys.argv[2]), os.environ["GL_DATABASE_URL"], sys.argv[3])
