@@ -1,7 +1,7 @@
 """How much memory pulling ERP records takes: 10,000 and 100,000 of them, each in processes of their own.
 
 What counts is the highest size of the process during the pull, less its size when everything is loaded and connected
-and nothing was read yet. `python -m benchmarks.erp_memory SERVER DATABASE PAGES` is the child.
+and nothing was read yet. `python -m benchmarks.erp_memory SERVER PAGES`, GL_DATABASE_URL set, is the child.
 """
 
 from __future__ import annotations
