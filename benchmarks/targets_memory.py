@@ -3,7 +3,7 @@
 The larger of two figures: how far a process grows beyond its size before, and what Python and NumPy have allocated at
 most, which also counts what fits into memory that the process holds already. A few thousand go before, so that nothing
 counts that a process needs once.
-`python -m benchmarks.targets_memory readings|records FOLDER BASE`, GL_DATABASE_URL set, is the process that is measured.
+`python -m benchmarks.targets_memory readings|records FOLDER BASE`, GL_DATABASE_URL set, is what is measured.
 """
 
 from __future__ import annotations
