@@ -8,7 +8,7 @@ export GL_SERVERS_HOME ?= $(CURDIR)/.gl/servers
 # every package has to reach the floor on its own, so that a well-tested one cannot hide another
 PACKAGES := resources/core resources/transport resources/scada resources/erp resources/databases resources/embedded \
 	resources/window_buffer resources/agents resources/demo_plant gl_assets/agents gl_assets/checks gl_assets/cli \
-	gl_assets/erp gl_assets/process_heat gl_assets/scada gl_assets/schemas gl_assets/transforms sensors/collector sensors/triggers
+	gl_assets/erp gl_assets/process_heat gl_assets/quality gl_assets/scada gl_assets/schemas gl_assets/transforms sensors/collector sensors/triggers
 COVERAGE_TOTAL := 87
 COVERAGE_PACKAGE := 85
 
