@@ -24,6 +24,7 @@ from resources.agents.config import AgentsConfig
 from resources.agents.requests import Command
 from resources.agents.security.keys import generate_keys
 from resources.core.errors import PlatformError
+from resources.core.memory import collect_rarely, release_unused
 from resources.databases.timescale.connection import connect
 from resources.transport.broker import BrokerConfig
 
@@ -88,6 +89,9 @@ def fleet(place: Servers, count: int, progress: Callable[[str], None]) -> Iterat
                 if time.monotonic() > ends:
                     raise PlatformError(f"{count} agents did not come online within {READY_S:g} s")
                 time.sleep(0.05)
+            # as `gl agents serve` does once it orchestrates
+            release_unused()
+            collect_rarely()
             yield Fleet(broadcaster, targets, place.database_url)
 
 

@@ -16,6 +16,7 @@ from gl_assets.cli.state import databases, say
 from resources.agents.config import required
 from resources.agents.orchestration.orchestrator import Orchestrator
 from resources.core.logs import setup_logging
+from resources.core.memory import collect_rarely, release_unused
 from resources.integrations import load_integrations
 
 _LEAD_AGAIN_S = 2.0
@@ -63,6 +64,8 @@ def serve() -> None:
                 ending.wait(_LEAD_AGAIN_S)
                 continue
             say(f"orchestrating as {config.orchestrator_id}")
+            release_unused()
+            collect_rarely()
             while orchestrator.leading and not ending.wait(0.5):
                 pass
             orchestrator.stop()

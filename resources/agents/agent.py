@@ -43,6 +43,7 @@ from resources.agents.wire.permissions import Permissions
 from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError, DataError
+from resources.core.memory import collect_rarely, release_unused
 from resources.transport.broker import BrokerConfig
 
 __all__ = ["Agent", "AgentRuntime", "AgentSettings", "Call", "CommandError", "Event", "EventHandler", "Handler"]
@@ -236,6 +237,8 @@ class Agent:
         former = [signal.signal(number, lambda *_: ending.set()) for number in signals]
         try:
             self.start()
+            release_unused()
+            collect_rarely()
             ending.wait()
         finally:
             self.stop()

@@ -31,6 +31,7 @@ from resources.agents.security.keys import PublicKeys
 from resources.agents.seen_store import SeenStore
 from resources.core.errors import PlatformError
 from resources.core.logs import setup_logging
+from resources.core.memory import collect_rarely, release_unused
 from resources.core.settings import EnvSecret, Name, load_yaml
 from resources.demo_plant.roster import kind_of, name_of
 from resources.transport.broker import BrokerConfig
@@ -231,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     fleet.start()
+    release_unused()
+    collect_rarely()
     log.info("demo_agents_started", agents=len(fleet.agents))
     ending.wait()
     fleet.stop()

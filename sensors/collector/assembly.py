@@ -16,6 +16,7 @@ import structlog
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ConfigError
 from resources.core.logs import performance_log
+from resources.core.memory import release_unused
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import KeepsState, RecallsCounts, ScadaClient
@@ -35,7 +36,6 @@ from sensors.collector.event_queue import event_queue_for
 from sensors.collector.flow import Flow
 from sensors.collector.http import refuse_open_door
 from sensors.collector.live_view import LiveView
-from sensors.collector.memory import release_unused
 from sensors.collector.metrics import CollectorMetrics, registry_of
 from sensors.collector.pages import Pages
 from sensors.collector.pipeline import Pipeline

@@ -1,9 +1,7 @@
-"""Keeping the process small: no pandas, and freed memory given back after the start."""
+"""Keeping the process small: no pandas."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -25,17 +23,3 @@ class _NoPandas(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("the collector runs without pandas", name=fullname)
-
-
-def release_unused() -> None:
-    """Return freed memory to the system (about 40 MB after the start), where the C library can."""
-    gc.collect()
-    # what is loaded by now stays: looking through it again and again would stop every source for a tenth of a second
-    gc.freeze()
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        # not glibc: its allocator keeps less
-        return
