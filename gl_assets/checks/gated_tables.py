@@ -134,7 +134,7 @@ def _newest_day(table: GatedTable, config: Integrations) -> Callable[[psycopg.Co
 
 
 def _hourly(connection: psycopg.Connection, key: str, config: Integrations) -> Part:
-    hour, tags = parse_partition_key(key), config.tags()
+    hour, tags, air = parse_partition_key(key), config.tags(), config.units.atmosphere_kpa
     rows = gated_rows.hourly_rows(connection, hour, site=config.site)
     sending = gated_rows.sources_of_hour(connection, hour, site=config.site)
     expected = {
@@ -153,7 +153,7 @@ def _hourly(connection: psycopg.Connection, key: str, config: Integrations) -> P
         recorded_revision(connection, HOURLY.name, hour),
         **compared(expected, {row["sensor_id"] for row in rows}),
         score=score,
-        limits={row["sensor_id"]: limits_in(row["unit"], tags.get(row["sensor_id"])) for row in rows},
+        limits={row["sensor_id"]: limits_in(row["unit"], tags.get(row["sensor_id"]), air) for row in rows},
     )
 
 

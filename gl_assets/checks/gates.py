@@ -14,6 +14,7 @@ import psycopg
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.model import MOST_SHOWN, Finding, Gate, Verdict, at_least, at_most, in_force
 from resources.core.errors import ConfigError
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.settings import TagConfig
 from resources.core.units import conversion
 from resources.core.windows import partition_key
@@ -65,14 +66,19 @@ def look_at_window(
     """Return a window with what the database holds of it; `expected`: sources configured while it was open."""
     place = WindowPlace(config.site, collector, start, config.window)
     facts = window_facts(connection, site=config.site, collector=collector, window_start=start, length=config.window)
-    outside = rows_outside(connection, place, broken_limits(facts.sensors, config.tags()))
+    outside = rows_outside(connection, place, broken_limits(facts.sensors, config.tags(), config.units.atmosphere_kpa))
     return WindowUnderTest(partition_key(start), collector, facts, expected, config, outside)
 
 
-def broken_limits(stored: StoredSensors, tags: Mapping[str, TagConfig]) -> dict[tuple[str, str], tuple[float, float]]:
+def broken_limits(
+    stored: StoredSensors, tags: Mapping[str, TagConfig], atmosphere_kpa: float = ATMOSPHERE_KPA
+) -> dict[tuple[str, str], tuple[float, float]]:
     """Return (sensor_id, unit) -> its tag's limits in that unit, of the sensors that have a value outside of them."""
     limits = np.array(
-        [limits_in(unit, tags.get(sensor)) for sensor, unit in zip(stored.sensor_ids, stored.units, strict=True)]
+        [
+            limits_in(unit, tags.get(sensor), atmosphere_kpa)
+            for sensor, unit in zip(stored.sensor_ids, stored.units, strict=True)
+        ]
     ).reshape(-1, 2)
     broken = np.flatnonzero((stored.lowest < limits[:, 0]) | (stored.highest > limits[:, 1]))
     return {
@@ -80,12 +86,12 @@ def broken_limits(stored: StoredSensors, tags: Mapping[str, TagConfig]) -> dict[
     }
 
 
-def limits_in(unit: str, tag: TagConfig | None) -> tuple[float, float]:
+def limits_in(unit: str, tag: TagConfig | None, atmosphere_kpa: float = ATMOSPHERE_KPA) -> tuple[float, float]:
     """Return a tag's limits in a unit; infinite where it has none, or where they cannot be said in that unit."""
     low, high = (None, None) if tag is None else (tag.minimum, tag.maximum)
     if tag is not None and unit != tag.unit and (low, high) != (None, None):
         try:
-            factor, offset = conversion(tag.unit, unit)
+            factor, offset = conversion(tag.unit, unit, atmosphere_kpa)
         except ConfigError:
             low = high = None  # collected in another unit before the tag was changed: its limits say nothing of it
         else:

@@ -15,6 +15,7 @@ from gl_assets.partitions import hour_partitions, quiet_beta, windows_of_hour, w
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
 from gl_assets.schemas.hourly_readings import HourlyReadings
 from gl_assets.transforms.hourly import to_hourly
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.windows import parse_partition_key, partition_key
 from resources.databases.timescale.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
 from resources.databases.timescale.hours import hour_revision, record_hour
@@ -50,7 +51,7 @@ class HourOfReadings:
             refuse_held(self.connection, SENSOR_READINGS, windows, f"{HOURLY_READINGS.to_user_string()} {key}")
             # read before the rows: a window stored meanwhile makes the hour due again
             revision = hour_revision(self.connection, hour, site=site)
-            parts = [roll_up(part) for part in read_hour(self.connection, hour, site=site, atmosphere_kpa=air)]
+            parts = [roll_up(part, air) for part in read_hour(self.connection, hour, site=site, atmosphere_kpa=air)]
             rows = replace_hour(self.connection, hour, (row for part in parts for row in as_tuples(part)), site=site)
             name = HOURLY_READINGS.to_user_string()
             record_hour(self.connection, name, hour, revision=revision, rows=rows, run_id=self.run_id)
@@ -66,7 +67,7 @@ class HourOfReadings:
         }
 
 
-def roll_up(part: HourColumns) -> pd.DataFrame:
+def roll_up(part: HourColumns, atmosphere_kpa: float = ATMOSPHERE_KPA) -> pd.DataFrame:
     """Return the rows of `scada.hourly_readings` of some sensors, validated."""
     frame = pd.DataFrame(
         {
@@ -77,7 +78,7 @@ def roll_up(part: HourColumns) -> pd.DataFrame:
             "status": part.status,
         }
     )
-    return HourlyReadings.validate(to_hourly(frame), lazy=True)
+    return HourlyReadings.validate(to_hourly(frame, atmosphere_kpa), lazy=True)
 
 
 def as_tuples(rows: pd.DataFrame) -> Iterator[Sequence[Any]]:

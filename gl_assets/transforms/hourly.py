@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from resources.core.errors import ConfigError, DataError
+from resources.core.gas_volumes import ATMOSPHERE_KPA
 from resources.core.units import conversion
 
 HOUR_US = 3_600_000_000
@@ -31,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def to_hourly(readings: pd.DataFrame) -> pd.DataFrame:
+def to_hourly(readings: pd.DataFrame, atmosphere_kpa: float = ATMOSPHERE_KPA) -> pd.DataFrame:
     """Return count, share of good readings, minimum, maximum, sum and time-weighted mean per sensor and hour.
 
     Only readings with status good count for minimum, maximum, sum and mean. A good value holds from its time until
@@ -42,6 +43,7 @@ def to_hourly(readings: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         readings: Columns time (UTC), sensor_id, value, unit, status; any order, any number of hours.
+        atmosphere_kpa: Pressure of the air at the site, between gauge and absolute pressures.
 
     Returns:
         One row per (sensor_id, hour), by both, with the columns of COLUMNS: hour datetime64[us, UTC]; readings int64;
@@ -62,7 +64,7 @@ def to_hourly(readings: pd.DataFrame) -> pd.DataFrame:
     hour = time // HOUR_US
     first = np.flatnonzero(np.append(True, (sensor[1:] != sensor[:-1]) | (hour[1:] != hour[:-1])))
     last = np.append(first[1:], len(time)) - 1
-    value, units = _in_last_unit(readings, order, first, last)
+    value, units = _in_last_unit(readings, (order, first, last), atmosphere_kpa)
     good = (readings["status"] == "good").to_numpy()[order] & ~np.isnan(value)
     counts = last - first + 1
     statistics = _statistics(value, good, _held_us(time, hour, first, last), first)
@@ -110,8 +112,11 @@ def _statistics(value: Floats, good: npt.NDArray[np.bool_], held: Floats, first:
     return {name: np.where(any_good, column, np.nan) for name, column in found.items()}
 
 
-def _in_last_unit(readings: pd.DataFrame, order: Ints, first: Ints, last: Ints) -> tuple[Floats, npt.NDArray[Any]]:
+def _in_last_unit(
+    readings: pd.DataFrame, hours: tuple[Ints, Ints, Ints], atmosphere_kpa: float
+) -> tuple[Floats, npt.NDArray[Any]]:
     """Return the values, each in the unit of its hour's last reading, and that unit per hour."""
+    order, first, last = hours
     value = readings["value"].to_numpy(dtype=np.float64, na_value=np.nan)[order]
     codes, names = pd.factorize(readings["unit"])
     codes, units = codes[order], np.asarray(names, dtype=object)
@@ -119,7 +124,7 @@ def _in_last_unit(readings: pd.DataFrame, order: Ints, first: Ints, last: Ints) 
     for old, new in {*zip(codes[codes != wanted].tolist(), wanted[codes != wanted].tolist(), strict=True)}:
         rows = (codes == old) & (wanted == new)
         try:
-            factor, offset = conversion(units[old], units[new])
+            factor, offset = conversion(units[old], units[new], atmosphere_kpa)
         except ConfigError as error:
             sensors = sorted(set(readings["sensor_id"].to_numpy()[order][rows]))[:3]
             raise DataError(

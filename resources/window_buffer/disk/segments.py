@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.core.clock import from_micros, to_micros
+from resources.core.durable_file import sync_folder
 from resources.window_buffer.disk.frames import Buffer
 from resources.window_buffer.model import BufferLockedError
 
@@ -51,15 +52,6 @@ def map_file(path: Path, size: int) -> mmap.mmap | bytes:
     with path.open("rb") as file:
         size = min(size, os.fstat(file.fileno()).st_size)
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new and removed names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class SegmentFolder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import structlog
 
 from gl_assets.scada.anomaly.scoring import Watched
 from gl_assets.transforms.anomaly.trained import Trained
+from resources.core.durable_file import replace_file
 from resources.core.errors import DataError
 from resources.databases.timescale.anomaly_models import StoredModel
 
@@ -68,10 +68,8 @@ class ModelShelf:
             name: {"fingerprint": self._fingerprints[name], "version": version, "model": json.loads(text)}
             for name, (version, text) in self._kept.items()
         }
-        scratch = self._path.with_name(f"{self._path.name}.new")
         try:
-            scratch.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(scratch, self._path)
+            replace_file(self._path, json.dumps(content))
         except OSError as error:
             log.warning("anomaly_models_not_kept", path=str(self._path), error=str(error))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import structlog
+
+from resources.core.durable_file import replace_file
 
 log = structlog.get_logger(__name__)
 
@@ -89,20 +91,19 @@ class Record:
             OSError: The disk takes nothing.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f"{path.name}.new")
-        with scratch.open("wb") as file:
-            np.savez_compressed(
-                file,
-                sources=np.array(self.sources, dtype=np.str_),
-                slot_s=np.float64(self.slot_s),
-                limit_s=self.limit_s,
-                times=self.slots.times,
-                latency_s=_rounded(self.slots.latency_s),
-                retried=self.slots.retried,
-                unread_s=self.slots.unread_s.astype(np.float32),
-                down_s=self.slots.down_s.astype(np.float32),
-            )
-        os.replace(scratch, path)
+        packed = io.BytesIO()
+        np.savez_compressed(
+            packed,
+            sources=np.array(self.sources, dtype=np.str_),
+            slot_s=np.float64(self.slot_s),
+            limit_s=self.limit_s,
+            times=self.slots.times,
+            latency_s=_rounded(self.slots.latency_s),
+            retried=self.slots.retried,
+            unread_s=self.slots.unread_s.astype(np.float32),
+            down_s=self.slots.down_s.astype(np.float32),
+        )
+        replace_file(path, packed.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> Record:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from resources.core.durable_file import replace_file
 from resources.scada.mqtt.link.wire import Message
 
 _RECORD = struct.Struct(">QHI")
@@ -88,14 +89,6 @@ class Journal:
     def _write_anew(self) -> None:
         """Replace the file by one of the live records."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("wb", buffering=0) as file:
-            file.write(b"".join(_RECORD.pack(number, key, crc) for key, (number, crc) in self._live.items()))
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        content = b"".join(_RECORD.pack(number, key, crc) for key, (number, crc) in self._live.items())
+        replace_file(self._path, content)
         self._records = len(self._live)

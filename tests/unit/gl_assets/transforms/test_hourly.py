@@ -86,6 +86,13 @@ def test_to_hourly_when_the_unit_changes_inside_an_hour_then_values_are_converte
     assert found["mean_value"].tolist() == pytest.approx([3.0])
 
 
+def test_to_hourly_when_a_gauge_becomes_absolute_inside_an_hour_then_the_air_of_the_site_is_added():
+    readings = frame(("a", "10:00:00", 200.0, "kPa{gauge}", "good"), ("a", "10:30:00", 300.0, "kPa", "good"))
+
+    assert to_hourly(readings, atmosphere_kpa=90.0)["min_value"].tolist() == pytest.approx([290.0])
+    assert to_hourly(readings)["max_value"].tolist() == pytest.approx([301.325])
+
+
 def test_to_hourly_when_the_units_do_not_convert_then_the_message_names_the_sensor():
     with pytest.raises(DataError, match="a came in K and in bar"):
         to_hourly(frame(("a", "10:00:00", 200.0, "K", "good"), ("a", "10:30:00", 4.0, "bar", "good")))
