@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ os.environ["COLUMNS"] = "250"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TEMPLATE = "gl_template"
+_MEMORY, _ROOM = "/dev/shm", 6 * 1024**3
 
 _numbers = itertools.count(1)
 
@@ -52,10 +54,23 @@ def programs() -> ServerPrograms:
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
-    """A folder that the unprivileged user of the servers can reach: pytest's own is closed to others."""
-    with tempfile.TemporaryDirectory(prefix="gl-servers-", ignore_cleanup_errors=True) as folder:
+    """A folder that the unprivileged user of the servers can reach: pytest's own is closed to others.
+
+    In memory where there is room: a database a test is made fourteen times as fast there, and no test is about a
+    power cut.
+    """
+    with tempfile.TemporaryDirectory(prefix="gl-servers-", dir=_in_memory(), ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+def _in_memory() -> str | None:
+    """Return a folder that lies in memory; None where there is none, or little room (containers have 64 MB)."""
+    try:
+        free = shutil.disk_usage(_MEMORY).free
+    except OSError:
+        return None
+    return _MEMORY if free >= _ROOM and os.access(_MEMORY, os.W_OK) else None
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +107,7 @@ def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
 def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield server.url(name)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -60,27 +60,35 @@ class BufferReader:
         """
         deadline = time.monotonic() + timeout_s
         while True:
+            # before the index is opened: one that is made anew in between is then another, and opened once more
+            inode = self._inode()
             try:
                 with self._index() as index:
-                    found = token if index is None else self._wait(index, token, deadline)
+                    found = token if index is None else self._wait(index, inode, token, deadline)
             except (sqlite3.OperationalError, FileNotFoundError):
                 found = token  # the folder is being removed or made anew; if it stays so, reading it says why
             if found != token or time.monotonic() >= deadline:
                 return found
             time.sleep(POLL_S)
 
-    def _wait(self, index: Index, token: str, deadline: float) -> str:
+    def _inode(self) -> int | None:
+        """Return which file the index is; None while there is none."""
+        try:
+            return (self._folder / INDEX_NAME).stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    def _wait(self, index: Index, inode: int | None, token: str, deadline: float) -> str:
         """Poll one open index; a folder that was made anew is seen because the file is another."""
-        path = self._folder / INDEX_NAME
-        inode = path.stat().st_ino
         while True:
+            # read first: what changes after it, also before the token is read, ends the wait below
+            version = index.data_version()
             found = index.change_token() or token
             if found != token or time.monotonic() >= deadline:
                 return found
-            version = index.data_version()
             while index.data_version() == version and time.monotonic() < deadline:
                 time.sleep(POLL_S)
-                if not path.exists() or path.stat().st_ino != inode:
+                if self._inode() != inode:
                     return token
 
     def read(self, window_start: datetime) -> WindowContents:

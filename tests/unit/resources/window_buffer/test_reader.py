@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -48,7 +47,8 @@ def test_wait_for_change_when_buffer_is_made_anew_then_token_differs(tmp_path: P
     found: list[str] = []
     waiting = threading.Thread(target=lambda: found.append(reader.wait_for_change(token, 60)))
     waiting.start()
-    shutil.rmtree(folder)
+    # in one step: the reader makes SQLite's files beside the index, which would come between
+    folder.rename(tmp_path / "before")
     deadline = time.monotonic() + 30
     open_buffer(folder, clock).close()
     while waiting.is_alive() and time.monotonic() < deadline:
