@@ -75,7 +75,7 @@ def metadata_of(asked: Asked) -> dict[str, Any]:
         "aggregation_details": shown(dict(found.details)),
         "not_answered": dg.MetadataValue.md(result_table(outcome.results)),
         "provenance": dg.MetadataValue.md(provenance_table(found.provenance)),
-        "latencies": dg.MetadataValue.md(latency_plot(outcome)),
+        "latencies": latency_plot(outcome),
     }
     if found.reason is not None:
         told["not_aggregated_because"] = found.reason

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
 
+import dagster as dg
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from gl_assets.charts import as_markdown, new_figure
 from resources.agents.aggregation.model import Provenance
 from resources.agents.requests import Outcome, Result, Skipped
 
@@ -83,10 +81,9 @@ def _millis(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def latency_plot(outcome: Outcome) -> str:
-    """Return a picture of the answers over time as markdown: a PNG in a data URL."""
-    figure = Figure(figsize=(6.4, 2.8), dpi=96, layout="constrained")
-    FigureCanvasAgg(figure)
+def latency_plot(outcome: Outcome) -> dg.MarkdownMetadataValue:
+    """Return a picture of the answers over time."""
+    figure = new_figure()
     axes = figure.add_subplot()
     latencies = outcome.latencies_ms
     axes.step(latencies, np.arange(1, len(latencies) + 1), where="post", color="#1f77b4")
@@ -95,6 +92,4 @@ def latency_plot(outcome: Outcome) -> str:
         xlabel="latency in ms", ylabel="answers", title="Answers over time", ylim=(0, len(outcome.results) * 1.08 + 1)
     )
     axes.legend(loc="lower right", frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return f"![latencies](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
+    return as_markdown(figure, "latencies")

@@ -30,7 +30,7 @@ def home() -> Iterator[Path]:
 def result(home: Path, programs: ServerPrograms) -> dict[str, object]:
     environment = {name: value for name, value in os.environ.items() if name not in ("GL_CONFIG", "GL_DATABASE_URL")}
     done = subprocess.run(
-        [sys.executable, "-m", "gl_assets.cli.main", "demo", "--for", "75", "--json", "--keep"],
+        [sys.executable, "-m", "gl_assets.cli.main", "demo", "--for", "60", "--json", "--keep"],
         env={**environment, "GL_HOME": str(home)}, capture_output=True, text=True, check=False, timeout=2300,
     )  # fmt: skip
     logs = "".join(f"\n--- {log.name}\n{log.read_text()[-3000:]}" for log in (home / "demo-run" / "logs").glob("*.log"))

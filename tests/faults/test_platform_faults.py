@@ -25,6 +25,7 @@ from resources.embedded.programs import ServerPrograms
 pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(3600)]
 
 _DOWN_S = 60
+_BETWEEN_S = 5
 _SOURCES = 4
 
 
@@ -54,21 +55,21 @@ class Saboteur:
         os.kill(pid, signal.SIGKILL)
         self._until(lambda: self._pid(name) not in (0, pid))
         self.did.append(f"killed {name}")
-        time.sleep(8)
+        time.sleep(_BETWEEN_S)
 
     def _restart(self, name: str) -> None:
         self._supervision.stop_program(name)
         self._supervision.start_program(name)
         self._until(lambda: self._pid(name) != 0)
         self.did.append(f"restarted {name}")
-        time.sleep(8)
+        time.sleep(_BETWEEN_S)
 
     def _stop_database_for_a_minute(self) -> None:
         self._supervision.stop_program("postgres")
         time.sleep(_DOWN_S)
         self._supervision.start_program("postgres")
         self.did.append("database away")
-        time.sleep(8)
+        time.sleep(_BETWEEN_S)
 
     def _all_sources_are_up(self) -> bool:
         try:

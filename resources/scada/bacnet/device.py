@@ -59,16 +59,7 @@ class BacnetDevice:
         if heard is not None:
             device = cls(stack, source, config, heard.pduSource, heard.iAmDeviceIdentifier[1])
         elif there is not None:
-            # it may answer Who-Is by broadcast only, which does not come here
-            device = cls(stack, source, config, there, _WILDCARD[1])
-            found = await device.read_one((_WILDCARD, "object-identifier", None))
-            if isinstance(found, Refused):
-                raise ProtocolError(
-                    f"source {source}: {config.where} answers, but does not tell its device instance "
-                    f"({found.reason}): set device_instance",
-                    source=source,
-                )
-            device.instance, device.object_id = found[1], ObjectIdentifier(found)
+            device = await cls._find_by_reading(stack, source, config, there)
         else:
             patience_s = config.connect_timeout.total_seconds()
             raise UnreachableError(
@@ -84,6 +75,27 @@ class BacnetDevice:
             )
         await device._learn()
         return device
+
+    @classmethod
+    async def _find_by_reading(
+        cls, stack: BacnetStack, source: str, config: BacnetConfig, there: Address
+    ) -> BacnetDevice:
+        """Return the device at an address where Who-Is was not answered: perhaps it answers by broadcast only."""
+        device = cls(stack, source, config, there, _WILDCARD[1])
+        found = await device.read_one((_WILDCARD, "object-identifier", None))
+        if not isinstance(found, Refused):
+            device.instance, device.object_id = found[1], ObjectIdentifier(found)
+            return device
+        # it lives, but does not know the wildcard: the first Who-Is or its answer was lost, which nothing confirms
+        for _ in range(config.retries):
+            heard = await _who_is(stack, config, there)
+            if heard is not None:
+                return cls(stack, source, config, heard.pduSource, heard.iAmDeviceIdentifier[1])
+        raise ProtocolError(
+            f"source {source}: {config.where} answers, but does not tell its device instance "
+            f"({found.reason}): set device_instance",
+            source=source,
+        )
 
     async def _learn(self) -> None:
         found = await self.read_one((self.object_id, "protocol-services-supported", None))

@@ -139,7 +139,7 @@ class BacnetPlant:
             "local_address": f"127.0.0.1/32:{_free_port()}",
             "endpoint": self.address,
             "timeout": "300ms",
-            "retries": 1,
+            "retries": 2,
             "connect_timeout": "2s",
             "poll_interval": "50ms",
             "safety_poll_interval": "200ms",
