@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export GL_SERVERS_HOME ?= $(CURDIR)/.gl/servers
+# what one of a suite's many processes has compiled is there for the others
+unexport PYTHONDONTWRITEBYTECODE
 
 # every package has to reach the floor on its own, so that a well-tested one cannot hide another
 PACKAGES := resources/core resources/transport resources/scada resources/erp resources/databases resources/embedded \
@@ -50,23 +52,27 @@ check: setup
 	$(BIN)/interrogate -q resources gl_assets sensors benchmarks
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/unit -m "not slow"
 
-# Three parts. Tests that start the whole platform need the machine to themselves: two at once starve each other, and
-# what runs beside them. The rest waits much of its time for servers and for time to pass: four workers keep two cores
-# busy. The soak, which mostly waits, runs beside both (GL_SOAK_S: its seconds, 120).
+# Four parts. Tests that start the whole platform would starve beside others: next to them run only the soak, which
+# mostly waits (GL_SOAK_S: its seconds, 120), and, with what processor time they leave, units that never wait for
+# anything. Then the rest; it waits much of its time for servers and for time to pass: four workers keep two cores busy.
 TEST_WORKERS ?= 4
 PYTEST := $(BIN)/coverage run -m pytest
+NEVER_WAIT := $(filter-out %/cli/,$(wildcard tests/unit/gl_assets/*/)) tests/unit/resources/core tests/unit/resources/erp \
+	tests/unit/resources/agents
 # what failed, said once more at the end, where people look first
 FAILED := grep -hE '^(FAILED|ERROR) |^E  ' .gl/tests-*.log | cut -c1-400 | tail -n 60
 
 test: setup node
 	rm -f .coverage .coverage.* .gl/tests-*.log
 	@mkdir -p .gl; $(PYTEST) tests/soak >.gl/tests-soak.log 2>&1 & soak=$$!; \
+	nice -n 10 $(PYTEST) $(NEVER_WAIT) >.gl/tests-units.log 2>&1 & units=$$!; \
 	set -o pipefail; \
 	$(PYTEST) -m platform tests/e2e tests/faults 2>&1 | tee .gl/tests-platform.log; platform=$$?; \
-	$(PYTEST) -m "not platform" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/soak 2>&1 \
-		| tee .gl/tests-rest.log; rest=$$?; \
+	wait $$units; unit=$$?; tail -n 1 .gl/tests-units.log; \
+	$(PYTEST) -m "not platform" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(addprefix --ignore=,tests/soak $(NEVER_WAIT)) 2>&1 | tee .gl/tests-rest.log; rest=$$?; \
 	wait $$soak; soaked=$$?; tail -n 5 .gl/tests-soak.log; \
-	failed=$$((platform + soaked + rest)); [ $$failed -eq 0 ] || $(FAILED); exit $$failed
+	failed=$$((platform + soaked + unit + rest)); [ $$failed -eq 0 ] || $(FAILED); exit $$failed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_TOTAL)
 	@for package in $(PACKAGES); do \
