@@ -17,7 +17,6 @@ from typing import Any, Literal
 import orjson
 import structlog
 from joserfc import jwe
-from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.registry import HeaderParameter
 
@@ -123,7 +122,8 @@ class PayloadCipher:
         try:
             found = jwe.decrypt_compact(enc, key, registry=_REGISTRY)
             return loads(found.plaintext or b"")
-        except (JoseError, ValueError, TypeError) as error:
+        except Exception as error:
+            # whatever the library raises at what a stranger has altered, among others KeyError, is a refusal
             raise RefusedError("undecryptable", "enc cannot be decrypted, or is not JSON", claimed=issuer) from error
 
     def _private_key(self, kid: str) -> OKPKey | None:

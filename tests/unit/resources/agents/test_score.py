@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,7 +62,8 @@ def test_score_when_time_passes_without_news_then_it_goes_back_towards_neutral(
     distances = [
         abs(RULE.faded(score, score.at + passed).value - NEUTRAL) for passed in (timedelta(0), sooner, sooner + more)
     ]
-    assert distances == sorted(distances, reverse=True)
+    # the last digits of a double are noise
+    assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(distances))
     assert RULE.faded(score, score.at + timedelta(days=30)).value == pytest.approx(NEUTRAL, abs=1e-6)
 
 

@@ -281,6 +281,19 @@ def test_enc_when_altered_or_any_text_then_refused(folder: Path, data: Any) -> N
         assert plain == message.payload
 
 
+def test_enc_when_its_ephemeral_key_is_of_an_unknown_curve_then_refused(folder: Path) -> None:
+    message = command()
+    enc = cipher(folder, "GL-001").encrypt(message, "GL-002")
+    assert enc is not None
+    head, _, rest = enc.partition(".")
+    header = json.loads(unb64(head.encode()))
+    header["epk"]["crv"] = "]25519"
+    altered = f"{b64(json.dumps(header).encode()).decode()}.{rest}"
+    with pytest.raises(RefusedError) as refused:
+        cipher(folder, "GL-002").decrypt(altered, issuer="GL-001", message_id=message.message_id)
+    assert refused.value.reason == "undecryptable"
+
+
 def test_msg_when_it_has_payload_and_enc_then_refused(folder: Path) -> None:
     message = command()
     good = encrypted_token(folder, message)
