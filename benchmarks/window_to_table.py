@@ -21,10 +21,10 @@ import psycopg
 
 from benchmarks.dagster_stack import DagsterStack
 from resources.core.clock import to_micros
+from resources.core.configuration.settings import parse_yaml
 from resources.core.readings import ReadingBatch, readings_batch
-from resources.core.settings import parse_yaml
-from resources.databases.timescale.ledger import entries
 from resources.databases.timescale.migrate import migrate
+from resources.databases.timescale.window_store.ledger import entries
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import find_programs
 from resources.integrations import Integrations

@@ -24,23 +24,23 @@ from pydantic import (
 from resources.agents.alarm_messages import refuse_unsendable
 from resources.agents.alarms import AlarmsConfig, refuse_unwatchable
 from resources.agents.config import AgentsConfig
-from resources.core.anomalies import AnomaliesConfig
-from resources.core.calibration_book import CalibrationBook
-from resources.core.calibration_file import add_calibration_file
-from resources.core.calibrations import CalibrationConfig, refuse_impossible
-from resources.core.connection_health import ConnectionHealthConfig
-from resources.core.energy import EnergyConfig
+from resources.core.calibration.book import CalibrationBook
+from resources.core.calibration.calibrations import CalibrationConfig, refuse_impossible
+from resources.core.calibration.file import add_calibration_file
+from resources.core.configuration.anomalies import AnomaliesConfig
+from resources.core.configuration.connection_health import ConnectionHealthConfig
+from resources.core.configuration.energy import EnergyConfig
+from resources.core.configuration.gates import GateSettings
+from resources.core.configuration.quality_rules import RulesConfig
+from resources.core.configuration.settings import Duration, Name, SensorId, StrictModel, TagConfig
+from resources.core.configuration.unit_settings import UnitsConfig
+from resources.core.configuration.yaml_document import Document
 from resources.core.errors import ConfigError
-from resources.core.gates import GateSettings
-from resources.core.home import config_path, gl_home
 from resources.core.origins import SUFFIXES
-from resources.core.quality_rules import RulesConfig
-from resources.core.settings import Duration, Name, SensorId, StrictModel, TagConfig
+from resources.core.physics.units import conversion
+from resources.core.process.home import config_path, gl_home
 from resources.core.tags import Sensor, SensorCatalog
-from resources.core.unit_settings import UnitsConfig
-from resources.core.units import conversion
 from resources.core.windows import WindowGrid
-from resources.core.yaml_document import Document
 from resources.erp.config import SystemConfig
 from resources.erp.kinds import connector, kinds
 from resources.scada.bacnet.config import BacnetConfig
@@ -48,7 +48,7 @@ from resources.scada.modbus.config import ModbusConfig
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.tag_lists import add_tag_lists
-from resources.transport.allowed_hosts import HostList, hosts_in
+from resources.transport.trust.allowed_hosts import HostList, hosts_in
 
 MOST_PARTITIONS = 50_000
 """Most windows a configuration may make in two years: more, and the Dagster UI no longer answers."""

@@ -12,10 +12,10 @@ import dagster as dg
 import psycopg
 
 from resources.agents.resource import AgentsResource
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.databases.timescale.connection import connect, database_url
-from resources.databases.timescale.readings import ReadingsStore
 from resources.databases.timescale.settings import ensure_window
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.erp.resources import build_erp_resources
 from resources.integrations import Integrations, SourceConfig
 from resources.window_buffer.reader import BufferReader

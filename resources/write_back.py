@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 
 from resources.core.clock import SystemClock
-from resources.core.people import host_here, user_here
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
+from resources.core.process.people import host_here, user_here
 from resources.core.tags import SensorCatalog
-from resources.databases.timescale.writes_audit import WritesAudit
+from resources.databases.timescale.notes.writes_audit import WritesAudit
 from resources.integrations import Integrations
 from resources.scada.clients import build_client
 from resources.scada.connector import ScadaClient

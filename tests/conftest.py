@@ -21,7 +21,7 @@ from resources.agents.security import sealing, watched_file
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms, find_programs
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.opc_ua_space import copy_standard_nodes
 
 # what is imported stays: looking through it again and again for garbage is a seventh of the suite's time

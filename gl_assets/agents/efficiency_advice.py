@@ -21,8 +21,8 @@ from resources.agents.requests import Command, Request
 from resources.agents.resource import AgentsResource
 from resources.agents.strategies.capability import ByCapability
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.gate_results import red_gates
-from resources.databases.timescale.process_heat import read_boiler_efficiency
+from resources.databases.timescale.derived.process_heat import read_boiler_efficiency
+from resources.databases.timescale.quality.gate_results import red_gates
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from gl_assets.asset_keys import SENSOR_READINGS
 from resources.integrations import Integrations
-from resources.transport.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
+from resources.transport.trust.certificate_files import WARN_BEFORE, certificates_in, first_to_expire, warnings_of
 
 CERTIFICATES_CHECK = dg.AssetCheckKey(SENSOR_READINGS, "certificates_are_valid_for_30_days")
 

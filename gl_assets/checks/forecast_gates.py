@@ -7,7 +7,7 @@ from gl_assets.checks.table_checks import Judging
 from gl_assets.checks.table_gates import GatedTable, Part, compared
 from gl_assets.quality.score_forecast import SCORE_FORECAST
 from gl_assets.schemas.score_forecasts import ScoreForecasts
-from resources.databases.timescale.score_forecasts import newest_forecasts, scored_sources
+from resources.databases.timescale.quality.score_forecasts import newest_forecasts, scored_sources
 from resources.integrations import Integrations
 
 FORECASTS = GatedTable(

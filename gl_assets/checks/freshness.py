@@ -27,9 +27,9 @@ from gl_assets.checks.reports import plot_of, summary
 from gl_assets.partition_range import told_in_words
 from gl_assets.process_heat.energy import places_of
 from gl_assets.quality.score_forecast import SCORE_FORECAST
-from resources.databases.timescale import freshness
-from resources.databases.timescale.freshness import Waiting
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.quality import freshness
+from resources.databases.timescale.quality.freshness import Waiting
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.integrations import Integrations
 
 JOB_NAME = "freshness_job"

@@ -20,8 +20,8 @@ from gl_assets.schemas.energy_cost import EnergyCost
 from gl_assets.schemas.energy_intensity import EnergyIntensity
 from gl_assets.schemas.hourly_readings import HourlyReadings
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale import gated_rows
-from resources.databases.timescale.hours import recorded_revision
+from resources.databases.timescale.derived.hours import recorded_revision
+from resources.databases.timescale.quality import gated_rows
 from resources.integrations import Integrations
 
 HOUR = timedelta(hours=1)

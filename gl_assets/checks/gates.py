@@ -13,13 +13,13 @@ import psycopg
 
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.model import MOST_SHOWN, Finding, Gate, Verdict, at_least, at_most, in_force
+from resources.core.configuration.settings import TagConfig
 from resources.core.errors import ConfigError
-from resources.core.gas_volumes import ATMOSPHERE_KPA
-from resources.core.settings import TagConfig
-from resources.core.units import conversion
+from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
+from resources.core.physics.units import conversion
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import GAPS_GATE, GateResult
-from resources.databases.timescale.window_facts import (
+from resources.databases.timescale.quality.gate_results import GAPS_GATE, GateResult
+from resources.databases.timescale.quality.window_facts import (
     FailingRows,
     StoredSensors,
     StoredWindowFacts,

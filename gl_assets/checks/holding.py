@@ -6,7 +6,7 @@ import dagster as dg
 import psycopg
 
 from resources.core.errors import DataError
-from resources.databases.timescale.gate_results import RecordedGate, red_gates
+from resources.databases.timescale.quality.gate_results import RecordedGate, red_gates
 
 
 class HeldBackError(DataError):

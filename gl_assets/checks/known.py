@@ -8,8 +8,8 @@ from gl_assets.checks.gated_tables import build_gates
 from gl_assets.checks.gates import ASSET, GATES
 from gl_assets.erp.checks import build_erp_checks
 from gl_assets.scada.anomaly.anomalies_asset import GATES as ANOMALY_GATES
+from resources.core.configuration.gates import ALL_TABLES, LIMITS
 from resources.core.errors import ConfigError
-from resources.core.gates import ALL_TABLES, LIMITS
 from resources.integrations import Integrations
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import dagster as dg
 
-from resources.core.gates import LIMITS, Effect, GateSetting, Kind, setting_of
+from resources.core.configuration.gates import LIMITS, Effect, GateSetting, Kind, setting_of
 
 Subject = TypeVar("Subject")
 

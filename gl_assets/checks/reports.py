@@ -8,7 +8,7 @@ import psycopg
 
 from gl_assets.charts import as_markdown, new_figure
 from gl_assets.checks.model import MOST_SHOWN, Gate
-from resources.databases.timescale.gate_results import GateResult, Judged, measured_until
+from resources.databases.timescale.quality.gate_results import GateResult, Judged, measured_until
 
 DRAWN = 60
 """Most partitions that a plot shows."""

@@ -14,7 +14,7 @@ from gl_assets.checks.model import Gate, in_force, specs
 from gl_assets.checks.reports import evaluation, plot_of, summary
 from gl_assets.checks.table_gates import GatedTable, Part, TableFacts, facts_of, gates_of_table
 from gl_assets.partition_range import told_in_words
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.integrations import Integrations
 
 RANGE_START, RANGE_END, PARTITION = (

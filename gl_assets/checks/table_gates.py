@@ -17,7 +17,7 @@ import pandera.errors
 import pandera.pandas as pa
 
 from gl_assets.checks.model import MOST_SHOWN, Finding, Gate, Verdict, at_least, at_most
-from resources.core.gates import Effect, Kind
+from resources.core.configuration.gates import Effect, Kind
 
 Mask = npt.NDArray[np.bool_]
 

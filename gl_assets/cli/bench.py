@@ -67,7 +67,7 @@ def agents(as_json: bool, broadcasts: int, only: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def collector(as_json: bool) -> None:
     """MQTT messages per second into the durable buffer, over a bare paho subscriber that acknowledges and counts."""
-    show("collector", _benchmark("collector_mqtt")(_progress()), as_json=as_json)
+    show("collector", _benchmark("collector")(_progress()), as_json=as_json)
 
 
 @bench.command()
@@ -117,7 +117,7 @@ def targets(as_json: bool, only: tuple[str, ...], page: Path | None) -> None:
     """
     result = _benchmark("targets")(_progress(), parts=only or TARGETS_PARTS)
     if page is not None:
-        _benchmark("targets_page", "write")(page, result)
+        _benchmark("targets", "write", module="page")(page, result)
     if as_json:
         show("targets", result, as_json=True)
     else:
@@ -172,16 +172,16 @@ def anomalies(as_json: bool, folder: Path | None) -> None:
     show("anomalies", _benchmark("anomalies")(_progress(), folder=folder), as_json=as_json)
 
 
-def _benchmark(name: str, function: str = "run") -> Callable[..., Any]:
+def _benchmark(name: str, function: str = "run", *, module: str = "bench") -> Callable[..., Any]:
     try:
-        module = importlib.import_module(f"benchmarks.{name}")
+        found = importlib.import_module(f"benchmarks.{name}.{module}")
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("benchmarks"):
             raise
         raise ConfigError(
             "gl bench runs from the repository, where the folder `benchmarks` is: change into it first"
         ) from error
-    run: Callable[..., Any] = getattr(module, function)
+    run: Callable[..., Any] = getattr(found, function)
     return run
 
 

@@ -8,35 +8,38 @@ import sys
 
 import click
 
-from gl_assets.cli import demo_environment
+from gl_assets.cli.running import demo_environment
 from resources.core.errors import PlatformError
-from resources.core.home import gl_home
-from resources.core.logs import setup_logging
+from resources.core.process.home import gl_home
+from resources.core.process.logs import setup_logging
 
 COMMANDS = {
-    "up": ("gl_assets.cli.up:up", "Run the whole platform; --demo with a simulated plant."),
-    "demo": ("gl_assets.cli.demo:demo", "Run the whole chain against the demo plant and check the counts."),
-    "collect": ("gl_assets.cli.collect:collect", "Run the collector alone (what runs at the edge)."),
-    "ingest": ("gl_assets.cli.ingest:ingest", "Collect for a while, store the windows, print the counts."),
-    "config": ("gl_assets.cli.config:config", "Check the configuration."),
-    "doctor": ("gl_assets.cli.doctor:doctor", "Try to reach every system and say what is wrong."),
-    "buffer": ("gl_assets.cli.buffer:buffer", "State and replay of the window buffer."),
-    "window": ("gl_assets.cli.window:window", "The window length in force; change it over existing history."),
-    "tags": ("gl_assets.cli.tags:tags", "Tags: list, and find what a source offers beyond them."),
+    "up": ("gl_assets.cli.running.up:up", "Run the whole platform; --demo with a simulated plant."),
+    "demo": ("gl_assets.cli.running.demo:demo", "Run the whole chain against the demo plant and check the counts."),
+    "collect": ("gl_assets.cli.running.collect:collect", "Run the collector alone (what runs at the edge)."),
+    "ingest": ("gl_assets.cli.running.ingest:ingest", "Collect for a while, store the windows, print the counts."),
+    "config": ("gl_assets.cli.site.config:config", "Check the configuration."),
+    "doctor": ("gl_assets.cli.site.doctor:doctor", "Try to reach every system and say what is wrong."),
+    "buffer": ("gl_assets.cli.stored.buffer:buffer", "State and replay of the window buffer."),
+    "window": ("gl_assets.cli.stored.window:window", "The window length in force; change it over existing history."),
+    "tags": ("gl_assets.cli.site.tags:tags", "Tags: list, and find what a source offers beyond them."),
     "calibrations": (
-        "gl_assets.cli.calibrations:calibrations",
+        "gl_assets.cli.stored.calibrations:calibrations",
         "Certificates of sensors; calibrate stored readings anew after a change.",
     ),
-    "units": ("gl_assets.cli.units:units", "Convert between units; steam tables."),
-    "gaps": ("gl_assets.cli.gaps:gaps", "Times in which a source delivered nothing."),
-    "gates": ("gl_assets.cli.gates:gates", "Results of the quality gates; release a red one."),
-    "anomalies": ("gl_assets.cli.anomalies:anomalies", "What detectors found of equipment; train them."),
-    "rejected": ("gl_assets.cli.rejected:rejected", "Rejected readings and ERP records with their reasons."),
-    "erp": ("gl_assets.cli.erp:erp", "ERP systems: save their metadata, find configured fields they do not have."),
-    "agents": ("gl_assets.cli.agents:agents", "Agents: list, health, send a command, keys."),
-    "write": ("gl_assets.cli.write:write", "Write a value to a tag that may be written; rehearsed unless --confirm."),
-    "writes": ("gl_assets.cli.write:writes", "Who tried to write what, and what became of it."),
-    "certs": ("gl_assets.cli.certs:certs", "Certificates: make one for OPC UA, see which expire."),
+    "units": ("gl_assets.cli.site.units:units", "Convert between units; steam tables."),
+    "gaps": ("gl_assets.cli.stored.gaps:gaps", "Times in which a source delivered nothing."),
+    "gates": ("gl_assets.cli.stored.gates:gates", "Results of the quality gates; release a red one."),
+    "anomalies": ("gl_assets.cli.stored.anomalies:anomalies", "What detectors found of equipment; train them."),
+    "rejected": ("gl_assets.cli.rejection.rejected:rejected", "Rejected readings and ERP records with their reasons."),
+    "erp": ("gl_assets.cli.site.erp:erp", "ERP systems: save their metadata, find configured fields they do not have."),
+    "agents": ("gl_assets.cli.coordination.agents:agents", "Agents: list, health, send a command, keys."),
+    "write": (
+        "gl_assets.cli.site.write:write",
+        "Write a value to a tag that may be written; rehearsed unless --confirm.",
+    ),
+    "writes": ("gl_assets.cli.site.write:writes", "Who tried to write what, and what became of it."),
+    "certs": ("gl_assets.cli.site.certs:certs", "Certificates: make one for OPC UA, see which expire."),
     "bench": ("gl_assets.cli.bench:bench", "Benchmarks: ratios against a bare limit in one run."),
 }
 """Command name -> (module:object, what `gl --help` says of it)."""

@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 
 from resources.core.errors import ConfigError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.databases.timescale.connection import URL_VARIABLE, connect, database_url
 from resources.databases.timescale.edition import Edition
 from resources.databases.timescale.migrate import migrate

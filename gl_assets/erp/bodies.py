@@ -12,10 +12,10 @@ import psycopg
 from gl_assets.erp.feeds import Feed
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import UnreachableError
-from resources.erp.changes import LandedChanges, land_changes
 from resources.erp.connector import Changed, Day, Part, Whole
-from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
-from resources.erp.named_pages import named
+from resources.erp.landed.changes import LandedChanges, land_changes
+from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
+from resources.erp.pulling.named_pages import named
 from resources.erp.records import RecordPage
 
 Metadata = dict[str, str | int | float | dg.MetadataValue[Any]]

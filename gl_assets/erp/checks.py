@@ -1,8 +1,8 @@
 """The checks of ERP assets: sentences true when they pass, judged on what is stored, part by part.
 
 Each result is also a row of `quality.gate_results`. What must never be stored is refused before: a pull that brings
-fewer records than the server counted leaves the stored day as it was (`resources.erp.landing`), and a row that breaks a
-rule of its table is rejected with the reason.
+fewer records than the server counted leaves the stored day as it was (`resources.erp.landed.landing`), and a row that
+breaks a rule of its table is rejected with the reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +22,9 @@ from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.judging.scope import Scope
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from gl_assets.erp.tables import FactTable, MasterTable
-from resources.core.gates import setting_of
-from resources.erp.audit import Days, last_pull, pull_audits, recent_days
-from resources.erp.observed import found_properties, known_properties, remember_properties
+from resources.core.configuration.gates import setting_of
+from resources.erp.auditing.audit import Days, last_pull, pull_audits, recent_days
+from resources.erp.auditing.observed import found_properties, known_properties, remember_properties
 from resources.integrations import Integrations
 
 PARTITION = "dagster/partition"

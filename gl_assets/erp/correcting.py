@@ -21,13 +21,19 @@ from gl_assets.erp.writing import StandardWriter
 from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.run import open_instance
 from resources.core.errors import DataError, PlatformError
-from resources.databases.timescale.corrections import NewCorrection, begin, note_replay
-from resources.databases.timescale.rejected_rows import RecordsAskedFor, rejected_records
-from resources.erp.corrections import CorrectedRecord, add_records, batch_records, landed_originals, open_batch
+from resources.databases.timescale.rework.corrections import NewCorrection, begin, note_replay
+from resources.databases.timescale.rework.rejected_rows import RecordsAskedFor, rejected_records
+from resources.erp.landed.rows import NO_KEY
 from resources.erp.resources import build_erp_resources
-from resources.erp.rows import NO_KEY
+from resources.erp.standardised.corrections import (
+    CorrectedRecord,
+    add_records,
+    batch_records,
+    landed_originals,
+    open_batch,
+)
 from resources.integrations import Integrations
-from resources.transport.json_text import dump_json, parse_json
+from resources.transport.text.json_text import dump_json, parse_json
 from resources.wiring import TimescaleResource
 
 MOST_RECORDS = 10_000
@@ -45,7 +51,7 @@ class ChosenRecords:
     """Rejected records as a batch has them."""
 
     rows: list[dict[str, Any]]
-    """As `resources.erp.corrections.add_records` takes them."""
+    """As `resources.erp.standardised.corrections.add_records` takes them."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Rejected records that cannot be replayed -> why."""
 

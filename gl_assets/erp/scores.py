@@ -11,7 +11,7 @@ import psycopg
 from gl_assets.charts import as_markdown, new_figure, time_axis
 from gl_assets.transforms.erp.scoring import POINTS, Tally
 from gl_assets.transforms.quality import LEVELS, quality_level
-from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, record_scores, scores_of
+from resources.databases.timescale.quality.partition_scores import WHOLE, PartitionScore, record_scores, scores_of
 
 SHOWN_DAYS = 90
 """Business days that the chart of scores goes back."""

@@ -11,9 +11,9 @@ from gl_assets.erp.bodies import Lander, one_transaction
 from gl_assets.erp.days import first_day, sync_range, work_through_days
 from gl_assets.erp.feeds import Feed, feeds
 from gl_assets.partition_range import RangeOutcome, told_in_words
-from resources.erp.changes import Swept, sweep_day
 from resources.erp.connector import CanListKeys, Day
-from resources.erp.named_pages import named
+from resources.erp.landed.changes import Swept, sweep_day
+from resources.erp.pulling.named_pages import named
 from resources.erp.records import RecordPage
 from resources.erp.resources import ErpResource, resource_key
 from resources.integrations import Integrations

@@ -31,12 +31,12 @@ from gl_assets.transforms.erp.record_rules import RecordRules, record_rules
 from gl_assets.transforms.erp.scoring import Tally, score
 from gl_assets.transforms.erp.table_rules import Balanced
 from gl_assets.transforms.erp.validation import judge
-from resources.erp.audit import repeated_records
+from resources.erp.auditing.audit import repeated_records
 from resources.erp.config import MeterConfig
-from resources.erp.corrections import settle_corrections
-from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
-from resources.erp.master import merge_master
-from resources.erp.standard import landed_columns, replace_day
+from resources.erp.standardised.corrections import settle_corrections
+from resources.erp.standardised.incoming import REJECTED, LandedPart, StandardTable, lock_part
+from resources.erp.standardised.master import merge_master
+from resources.erp.standardised.standard import landed_columns, replace_day
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ from gl_assets.process_heat.energy_balance import UNITS, balance_boilers
 from gl_assets.scada.columns import BOILER_EFFICIENCY_COLUMNS
 from gl_assets.schemas.boiler_efficiency import BoilerEfficiency
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.hours import record_hour, recorded_revision
-from resources.databases.timescale.process_heat import (
+from resources.databases.timescale.derived.hours import record_hour, recorded_revision
+from resources.databases.timescale.derived.process_heat import (
     HOURLY_COLUMNS,
     read_hourly,
     recent_efficiency,

@@ -21,9 +21,9 @@ from gl_assets.scada.columns import ENERGY_COST_COLUMNS, ENERGY_INTENSITY_COLUMN
 from gl_assets.schemas.energy_cost import EnergyCost
 from gl_assets.schemas.energy_intensity import EnergyIntensity
 from gl_assets.transforms.energy import Consumption, Day, Sources, consumption_of, cost_rows, intensity_row
-from resources.core.units import conversion
+from resources.core.physics.units import conversion
 from resources.core.windows import partition_key
-from resources.databases.timescale.energy import (
+from resources.databases.timescale.derived.energy import (
     Places,
     Row,
     read_booked,

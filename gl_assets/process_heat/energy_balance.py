@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from gl_assets.schemas.boiler_efficiency import MOST
-from resources.core.gas_volumes import ATMOSPHERE_KPA
-from resources.core.steam import steam_enthalpy, water_enthalpy
-from resources.core.units import conversion
+from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
+from resources.core.physics.steam import steam_enthalpy, water_enthalpy
+from resources.core.physics.units import conversion
 from resources.integrations import BoilerConfig
 
 UNITS = {

@@ -14,7 +14,7 @@ from gl_assets.charts import as_markdown, new_figure, time_axis
 from gl_assets.partition_range import told_in_words
 from gl_assets.schemas.score_forecasts import ScoreForecasts
 from gl_assets.transforms.score_forecast import COVERAGE, HISTORY_DAYS, TESTED_DAYS, forecast
-from resources.databases.timescale.score_forecasts import DayScore, ScoreForecast, day_scores, record_forecasts
+from resources.databases.timescale.quality.score_forecasts import DayScore, ScoreForecast, day_scores, record_forecasts
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

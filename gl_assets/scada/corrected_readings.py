@@ -24,7 +24,7 @@ from gl_assets.scada.rejudging import rejudge, reporter
 from gl_assets.scada.run import open_instance
 from resources.core.errors import DataError, PlatformError
 from resources.core.readings import TIMESTAMP
-from resources.databases.timescale.corrections import (
+from resources.databases.timescale.rework.corrections import (
     Correction,
     batch_readings,
     lock_replays,

@@ -24,17 +24,17 @@ from resources.core.clock import from_micros
 from resources.core.errors import DataError
 from resources.core.origins import corrected_of
 from resources.core.windows import partition_key
-from resources.databases.timescale.conflicts import same_value
-from resources.databases.timescale.corrections import RowOutcome
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.readings_table import Window
-from resources.databases.timescale.standing_rows import (
+from resources.databases.timescale.rework.corrections import RowOutcome
+from resources.databases.timescale.rework.standing_rows import (
     Readings,
     origins_of,
     standing_at,
     standing_texts,
     stored_revision,
 )
+from resources.databases.timescale.window_store.conflicts import same_value
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings_table import Window
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 

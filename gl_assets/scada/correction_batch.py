@@ -15,9 +15,9 @@ from gl_assets.transforms.corrections.originals import original_readings
 from gl_assets.transforms.corrections.rules import Rules, apply_rules
 from resources.core.errors import DataError
 from resources.core.origins import names_of
-from resources.databases.timescale.corrections import NewCorrection, add_readings, begin
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.rejected_rows import ReadingsAskedFor, named_readings, rejected_readings
+from resources.databases.timescale.rework.corrections import NewCorrection, add_readings, begin
+from resources.databases.timescale.rework.rejected_rows import ReadingsAskedFor, named_readings, rejected_readings
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 
 MOST_ROWS = 100_000

@@ -21,9 +21,9 @@ from gl_assets.scada.rejudging import JudgedWindow, rejudge
 from resources.core.errors import DataError, PlatformError, ProtocolError, ThrottledError, UnreachableError
 from resources.core.origins import history_of
 from resources.core.windows import partition_key
-from resources.databases.timescale.events import record_event
-from resources.databases.timescale.gap_work import GIVE_UP_AFTER, GapBook, GapWork
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.notes.events import record_event
+from resources.databases.timescale.rework.gap_work import GIVE_UP_AFTER, GapBook, GapWork
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.scada.history import History, HistorySource
 

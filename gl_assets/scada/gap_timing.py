@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from resources.databases.timescale.gap_work import GapWork
+from resources.databases.timescale.rework.gap_work import GapWork
 from resources.integrations import Integrations
 from resources.scada.history import HistoryOptions
 

@@ -19,14 +19,14 @@ import pyarrow as pa
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch
 from resources.core.tags import Sensor
-from resources.databases.timescale.readings_table import Window
-from resources.databases.timescale.standing_rows import (
+from resources.databases.timescale.rework.standing_rows import (
     Readings,
     rejected_sequences,
     standing_numbers,
     standing_texts,
     stored_revision,
 )
+from resources.databases.timescale.window_store.readings_table import Window
 from resources.window_buffer.contents import WindowContents
 from resources.window_buffer.reading.in_memory import assemble_batches
 

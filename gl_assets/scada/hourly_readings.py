@@ -15,10 +15,10 @@ from gl_assets.partitions import hour_partitions, quiet_beta, windows_of_hour, w
 from gl_assets.scada.columns import HOURLY_READINGS_COLUMNS
 from gl_assets.schemas.hourly_readings import HourlyReadings
 from gl_assets.transforms.hourly import to_hourly
-from resources.core.gas_volumes import ATMOSPHERE_KPA
+from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
-from resources.databases.timescale.hours import hour_revision, record_hour
+from resources.databases.timescale.derived.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
+from resources.databases.timescale.derived.hours import hour_revision, record_hour
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

@@ -30,10 +30,16 @@ from resources.core.errors import DataError
 from resources.core.readings import Status
 from resources.core.rules import BIT
 from resources.core.windows import partition_key
-from resources.databases.timescale.partition_scores import WHOLE
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.sensor_metadata import write_metadata
-from resources.databases.timescale.window import ReadingRows, SensorOrigin, SourceNumbers, StoreResult, WindowToStore
+from resources.databases.timescale.notes.sensor_metadata import write_metadata
+from resources.databases.timescale.quality.partition_scores import WHOLE
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.window import (
+    ReadingRows,
+    SensorOrigin,
+    SourceNumbers,
+    StoreResult,
+    WindowToStore,
+)
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 

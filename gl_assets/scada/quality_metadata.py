@@ -13,7 +13,7 @@ from gl_assets.scada.persist import WindowOutcome
 from gl_assets.transforms.pipeline.partitions import Dimensions
 from gl_assets.transforms.quality import LEVELS, quality_level
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, last_scores
+from resources.databases.timescale.quality.partition_scores import WHOLE, PartitionScore, last_scores
 
 DRAWN = 60
 """Most windows that a plot shows."""

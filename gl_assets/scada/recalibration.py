@@ -14,16 +14,11 @@ import numpy as np
 import psycopg
 
 from gl_assets.transforms.recalibration import StoredReadings, recalibrated
-from resources.core.calibration_book import ATMOSPHERE, CalibrationSet
+from resources.core.calibration.book import ATMOSPHERE, CalibrationSet
 from resources.core.errors import DataError
 from resources.core.windows import partition_key
 from resources.databases.timescale.binary import POSTGRES_EPOCH_US
-from resources.databases.timescale.calibration_sets import members_of, sensors_of, write_set
-from resources.databases.timescale.conflicts import TableRows, same_value
-from resources.databases.timescale.ledger import lock_window
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.readings_table import Window, fetch
-from resources.databases.timescale.recalibrations import (
+from resources.databases.timescale.rework.recalibrations import (
     RowOrigin,
     StoredUnder,
     note_recalibrated,
@@ -32,6 +27,11 @@ from resources.databases.timescale.recalibrations import (
     stored_under,
     update_calibrated,
 )
+from resources.databases.timescale.window_store.calibration_sets import members_of, sensors_of, write_set
+from resources.databases.timescale.window_store.conflicts import TableRows, same_value
+from resources.databases.timescale.window_store.ledger import lock_window
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings_table import Window, fetch
 from resources.integrations import Integrations
 
 MOST_SENSORS = 500

@@ -15,14 +15,14 @@ from gl_assets.scada.rejudging import JudgedWindow, rejudge, reporter
 from gl_assets.scada.run import open_instance
 from resources.core.errors import ConfigError, DataError, PlatformError
 from resources.core.windows import partition_key
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.recalibrations import (
+from resources.databases.timescale.rework.recalibrations import (
     Recalibration,
     note_done,
     note_progress,
     request,
     requests,
 )
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

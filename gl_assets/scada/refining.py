@@ -16,7 +16,7 @@ from gl_assets.transforms.pipeline.run import Context, Refined, refine
 from gl_assets.transforms.sensors import NEVER_US, SensorTable, sensor_table
 from resources.core.clock import to_micros
 from resources.core.origins import SUFFIXES
-from resources.databases.timescale.preceding import LookBack, preceding
+from resources.databases.timescale.window_store.preceding import LookBack, preceding
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 

@@ -12,10 +12,10 @@ from gl_assets.checks.reports import evaluation
 from gl_assets.scada.quality_metadata import score_figures
 from gl_assets.scada.sensor_readings import facts_metadata
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, expected_sources, record_results
-from resources.databases.timescale.partition_scores import PartitionScore, score_of
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.window_facts import StoredWindowFacts
+from resources.databases.timescale.quality.gate_results import GAPS_GATE, GateResult, expected_sources, record_results
+from resources.databases.timescale.quality.partition_scores import PartitionScore, score_of
+from resources.databases.timescale.quality.window_facts import StoredWindowFacts
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 
 

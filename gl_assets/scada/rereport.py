@@ -15,7 +15,7 @@ from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from gl_assets.asset_keys import SENSOR_READINGS
 from resources.core.windows import partition_key
-from resources.databases.timescale.regrid import StoredWindow
+from resources.databases.timescale.rework.regrid import StoredWindow
 
 BATCH = 500
 """Windows in one transaction: Dagster's own way writes one at a time, minutes for a year of windows."""

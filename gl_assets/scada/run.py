@@ -20,7 +20,7 @@ from gl_assets.partitions import contiguous_ranges, parse_partition_key, partiti
 from gl_assets.run_launcher import own_process_tag
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.ledger import stored_revisions
+from resources.databases.timescale.window_store.ledger import stored_revisions
 from resources.integrations import Integrations
 from resources.window_buffer.reader import BufferReader
 from resources.wiring import TimescaleResource, WindowBufferResource

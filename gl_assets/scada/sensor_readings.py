@@ -31,9 +31,9 @@ from gl_assets.scada.persist import persist_window
 from gl_assets.scada.quality_metadata import quality_metadata, quality_plot, recent_scores
 from resources.core.errors import DataError
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.gate_results import GateResult, record_results, recover
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.window_facts import StoredWindowFacts
+from resources.databases.timescale.quality.gate_results import GateResult, record_results, recover
+from resources.databases.timescale.quality.window_facts import StoredWindowFacts
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 from resources.window_buffer.model import WindowNotHeldError

@@ -14,11 +14,16 @@ from gl_assets.checks.gates import ASSET, SOURCES_GATE
 from gl_assets.scada.refining import RefinedWindow
 from gl_assets.transforms.pipeline.partitions import Dimensions, Tally, count_codes, partition_scores
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import expected_sources
-from resources.databases.timescale.ledger import lock_window
-from resources.databases.timescale.partition_scores import PartitionScore, record_scores
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.stored_quality import SourceCounts, code_counts, source_counts, whole_revision
+from resources.databases.timescale.quality.gate_results import expected_sources
+from resources.databases.timescale.quality.partition_scores import PartitionScore, record_scores
+from resources.databases.timescale.quality.stored_quality import (
+    SourceCounts,
+    code_counts,
+    source_counts,
+    whole_revision,
+)
+from resources.databases.timescale.window_store.ledger import lock_window
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resources.core.calibration_book import CalibrationBook
-from resources.core.calibrations import CalibrationConfig
+from resources.core.calibration.book import CalibrationBook
+from resources.core.calibration.calibrations import CalibrationConfig
 from resources.core.clock import to_micros
 from resources.core.errors import ConfigError
-from resources.core.units import conversion
+from resources.core.physics.units import conversion
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from resources.core.energy import EnergyConfig, EnergyConsumer, EnergyType
+from resources.core.configuration.energy import EnergyConfig, EnergyConsumer, EnergyType
 from resources.core.errors import ConfigError
-from resources.core.units import conversion
+from resources.core.physics.units import conversion
 
 Row = Mapping[str, Any]
 

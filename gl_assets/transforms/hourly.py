@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from resources.core.errors import ConfigError, DataError
-from resources.core.gas_volumes import ATMOSPHERE_KPA
-from resources.core.units import conversion
+from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
+from resources.core.physics.units import conversion
 
 HOUR_US = 3_600_000_000
 """One hour in microseconds."""

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gl_assets.transforms.calibration import Calibrations
-from resources.core.calibration_book import CalibrationBook
-from resources.core.units import conversion
+from resources.core.calibration.book import CalibrationBook
+from resources.core.physics.units import conversion
 
 
 @dataclass(frozen=True, slots=True)

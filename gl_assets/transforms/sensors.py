@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from resources.core.configuration.quality_rules import RulesConfig
+from resources.core.configuration.settings import TagConfig
 from resources.core.errors import ConfigError
-from resources.core.gas_volumes import ATMOSPHERE_KPA
-from resources.core.quality_rules import RulesConfig
+from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
+from resources.core.physics.units import conversion
 from resources.core.rules import BIT, RULES, Action, ChosenRule, Rule
-from resources.core.settings import TagConfig
 from resources.core.tags import SENSOR_ID_PATTERN
-from resources.core.units import conversion
 
 _LARGEST = np.finfo(np.float64).max
 """Limit of a tag without limits: no finite value is beyond it, infinity is."""

@@ -43,7 +43,7 @@ from resources.agents.wire.permissions import Permissions
 from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import ConfigError, DataError
-from resources.core.memory import collect_rarely, release_unused
+from resources.core.process.memory import collect_rarely, release_unused
 from resources.transport.broker import BrokerConfig
 
 __all__ = ["Agent", "AgentRuntime", "AgentSettings", "Call", "CommandError", "Event", "EventHandler", "Handler"]

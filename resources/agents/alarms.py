@@ -15,8 +15,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from resources.agents.wire.message import AGENT_ID_PATTERN, AgentId, Priority
+from resources.core.configuration.settings import Duration, Name, StrictModel
 from resources.core.errors import ConfigError
-from resources.core.settings import Duration, Name, StrictModel
 from resources.core.tags import SensorCatalog
 from resources.transport.broker import BrokerConfig
 

@@ -12,8 +12,8 @@ from resources.agents.coordination_config import AgentLimits, CircuitRules, Effi
 from resources.agents.security.encryption import EncryptPayloads
 from resources.agents.wire.permissions import Permissions
 from resources.agents.wire.schemas import not_a_schema
+from resources.core.configuration.settings import Duration, StrictModel
 from resources.core.errors import ConfigError
-from resources.core.settings import Duration, StrictModel
 from resources.transport.broker import BrokerConfig
 
 EVENT_TOPICS = ("heat_optimization", "energy_efficiency", "system_status", "emergency")

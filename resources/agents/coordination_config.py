@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field
 
 from resources.agents.aggregation.model import Aggregation, Method
 from resources.agents.aggregation.pointer import split_pointer
+from resources.core.configuration.settings import Duration, StrictModel
 from resources.core.errors import DataError
-from resources.core.settings import Duration, StrictModel
 
 
 def _pointer(value: str) -> str:

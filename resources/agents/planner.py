@@ -17,7 +17,7 @@ from resources.agents.record.release import Release
 from resources.agents.requests import Request, Skipped
 from resources.agents.strategies.base import Candidate, Choice, Strategy
 from resources.core.errors import DataError
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 
 _OPEN_COMMANDS = """
 SELECT d.agent_id, count(*) FROM agents.deliveries d JOIN agents.messages m USING (message_id)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from resources.core.configuration.settings import EnvSecret
 from resources.core.errors import PlatformError
-from resources.core.home import gl_home
-from resources.core.logs import setup_logging
-from resources.core.settings import EnvSecret
+from resources.core.process.home import gl_home
+from resources.core.process.logs import setup_logging
 from resources.demo_plant.assembly import assemble, erp_apps
 from resources.demo_plant.control import EmbeddedUvicorn, create_app, server
 from resources.demo_plant.run import RunningPlant

@@ -29,10 +29,10 @@ from resources.agents.sdk.executor import PriorityExecutor
 from resources.agents.security.broker_access import own_user, password_path
 from resources.agents.security.keys import PublicKeys
 from resources.agents.seen_store import SeenStore
+from resources.core.configuration.settings import EnvSecret, Name, load_yaml
 from resources.core.errors import PlatformError
-from resources.core.logs import setup_logging
-from resources.core.memory import collect_rarely, release_unused
-from resources.core.settings import EnvSecret, Name, load_yaml
+from resources.core.process.logs import setup_logging
+from resources.core.process.memory import collect_rarely, release_unused
 from resources.demo_plant.roster import kind_of, name_of
 from resources.transport.broker import BrokerConfig
 

@@ -30,7 +30,7 @@ from resources.demo_plant.configuration import (
 from resources.demo_plant.erp.systems import SYSTEMS
 from resources.demo_plant.servers.opc_ua import NAMESPACE_URI
 from resources.embedded.ports import free_port, is_free
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
 
 SECRETS = (
     "SAP_CLIENT_SECRET",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.core.errors import ConfigError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.embedded import packages
 
 

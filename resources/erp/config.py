@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from resources.core.settings import Duration, Name, StrictModel, Unit
+from resources.core.configuration.settings import Duration, Name, StrictModel, Unit
 from resources.erp.declared import DatasetConfig, merged
 from resources.transport.auth.config import AuthConfig
-from resources.transport.config import HttpConfig
+from resources.transport.connections.config import HttpConfig
 
 
 class MeterConfig(StrictModel):

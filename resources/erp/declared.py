@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from resources.core.settings import Duration, Name, StrictModel
+from resources.core.configuration.settings import Duration, Name, StrictModel
 
 _SEPARATOR = re.compile(r"(?<!\\)\.")
 

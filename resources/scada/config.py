@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from resources.core.settings import Duration, StrictModel
+from resources.core.configuration.settings import Duration, StrictModel
 from resources.scada.discovery_config import Discover
 
 _Positive = Annotated[Duration, Field(gt=timedelta(0))]

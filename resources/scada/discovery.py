@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from resources.scada.connector import FoundItem
 from resources.scada.discovery_config import Discover
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pydantic import Field, field_validator
 
-from resources.core.settings import StrictModel, Unit
+from resources.core.configuration.settings import StrictModel, Unit
 
 _FIELDS = ("source", "path", "parent", "name")
 _NOT_IN_A_SENSOR_ID = re.compile(r"[^A-Za-z0-9_.:/\-]+")

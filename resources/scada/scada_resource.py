@@ -6,7 +6,7 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import Field
 
-from resources.core.settings import StrictModel, TagConfig
+from resources.core.configuration.settings import StrictModel, TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.values import plain_settings
 

@@ -18,9 +18,9 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from resources.core.configuration.settings import TagConfig
+from resources.core.configuration.yaml_document import Document, Listed
 from resources.core.errors import ConfigError
-from resources.core.settings import TagConfig
-from resources.core.yaml_document import Document, Listed
 from resources.scada.connector import FoundItem
 from resources.scada.discovery import Comparison
 from resources.scada.discovery_config import Discover

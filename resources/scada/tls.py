@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, UnreachableError
-from resources.transport.pinning import PinnedCertificateError, fingerprint, pin
+from resources.transport.trust.pinning import PinnedCertificateError, fingerprint, pin
 
 _VERIFY_EXPIRED, _VERIFY_NOT_YET = 10, 9
 _VERIFY_HOST, _VERIFY_ADDRESS = 62, 64

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
+from resources.core.configuration.settings import EnvSecret
 from resources.core.readings import READINGS_SCHEMA, STATUS_NAMES, ReadingBatch
-from resources.core.settings import EnvSecret
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import ScadaClient
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from resources.core.settings import TagConfig, Writable
+from resources.core.configuration.settings import TagConfig, Writable
 
 FLOAT32_ROUNDING = 1e-6
 """Relative difference that a value may have after it went through a float32 (2^-24, and a scale on top)."""

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 import structlog
 
+from resources.core.configuration.settings import TagConfig, Writable
 from resources.core.errors import AuthError, ConfigError, PlatformError, ProtocolError, SourceError
-from resources.core.logs import security_log
-from resources.core.settings import TagConfig, Writable
+from resources.core.process.logs import security_log
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import CanWrite, ScadaClient
 from resources.scada.values import sensor_values

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Fingerprints, Secret, StrictModel
+from resources.core.configuration.settings import Duration, Fingerprints, Secret, StrictModel
 
 
 class BrokerConfig(StrictModel):

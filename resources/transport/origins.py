@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from resources.transport.foreign_text import foreign_text
+from resources.transport.text.foreign_text import foreign_text
 
 
 def same_origin(one: str, other: str) -> bool:

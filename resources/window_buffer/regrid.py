@@ -21,8 +21,8 @@ from typing import Self
 import structlog
 
 from resources.core.clock import from_micros, to_micros
-from resources.core.durable_file import sync_folder
 from resources.core.errors import DataError
+from resources.core.process.durable_file import sync_folder
 from resources.core.windows import WindowGrid
 from resources.window_buffer.disk.index import INDEX_NAME, SEGMENTS, Index
 from resources.window_buffer.disk.segments import WriterLock, parse_segment_name, segment_name

@@ -15,8 +15,8 @@ import structlog
 
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ConfigError
-from resources.core.logs import performance_log
-from resources.core.memory import release_unused
+from resources.core.process.logs import performance_log
+from resources.core.process.memory import release_unused
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import KeepsState, RecallsCounts, ScadaClient
@@ -27,21 +27,21 @@ from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.judging.time_rules import FUTURE_US
 from resources.window_buffer.model import ClosedWindow, SourceCounts
 from sensors.collector import health
-from sensors.collector.certificates import CertificateWatch
 from sensors.collector.connection_health.monitor import ConnectionHealth
 from sensors.collector.database import DatabaseMirror, Origin
-from sensors.collector.discovery_watch import findings, watches
 from sensors.collector.ending import cancelled
 from sensors.collector.event_queue import event_queue_for
 from sensors.collector.flow import Flow
-from sensors.collector.http import refuse_open_door
 from sensors.collector.live_view import LiveView
-from sensors.collector.metrics import CollectorMetrics, registry_of
-from sensors.collector.pages import Pages
 from sensors.collector.pipeline import Pipeline
+from sensors.collector.shown.certificates import CertificateWatch
+from sensors.collector.shown.http import refuse_open_door
+from sensors.collector.shown.metrics import CollectorMetrics, registry_of
+from sensors.collector.shown.pages import Pages
 from sensors.collector.sources import build_clients
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor, Surroundings
+from sensors.collector.supervision.discovery_watch import findings, watches
+from sensors.collector.supervision.supervisor import SourceSupervisor, Surroundings
 
 if TYPE_CHECKING:
     from sensors.collector.alarms.service import Alarms

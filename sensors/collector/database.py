@@ -19,10 +19,10 @@ import structlog
 from resources.core.clock import Clock
 from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import connect, describe
-from resources.databases.timescale.events import write_source_events
-from resources.databases.timescale.gaps import write_gaps
-from resources.databases.timescale.latest import write_latest
-from resources.databases.timescale.ledger import stored_revisions
+from resources.databases.timescale.notes.events import write_source_events
+from resources.databases.timescale.notes.latest import write_latest
+from resources.databases.timescale.rework.gaps import write_gaps
+from resources.databases.timescale.window_store.ledger import stored_revisions
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import Gap
 from sensors.collector.event_queue import EventQueue

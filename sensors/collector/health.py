@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resources.core.clock import Clock
-from resources.transport.call_stats import read_stats
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.http.call_stats import read_stats
+from resources.transport.turns.circuit_breaker import Circuit
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector.state import SourceState
 

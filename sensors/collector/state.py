@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 
 
 @dataclass(slots=True)

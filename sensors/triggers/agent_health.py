@@ -16,7 +16,7 @@ import structlog
 from gl_assets.agents.jobs import agent_registry_job
 from resources.agents.members.agent_list import ListedAgent, list_agents
 from resources.core.errors import PlatformError
-from resources.databases.timescale.events import record_event
+from resources.databases.timescale.notes.events import record_event
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

@@ -7,8 +7,8 @@ import psycopg
 import structlog
 
 from resources.core.errors import PlatformError
-from resources.core.home import gl_home
-from resources.databases.timescale.alarms import record_alarm_changes
+from resources.core.process.home import gl_home
+from resources.databases.timescale.notes.alarms import record_alarm_changes
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal

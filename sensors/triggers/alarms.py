@@ -6,8 +6,8 @@ import structlog
 
 from gl_assets.checks.gates import ASSET, STORED_GATE
 from resources.core.windows import partition_key
-from resources.databases.timescale.events import record_event
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.notes.events import record_event
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.planning import Plan

@@ -18,10 +18,10 @@ from gl_assets.asset_keys import ANOMALIES, SENSOR_READINGS
 from gl_assets.scada.anomaly.jobs import anomalies_job, anomaly_training_job
 from resources.core.errors import PlatformError
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale.anomalies import due_windows
-from resources.databases.timescale.anomaly_models import StoredModel, first_trained, newest_models
-from resources.databases.timescale.equipment_rows import first_reading
-from resources.databases.timescale.gate_results import red_gates
+from resources.databases.timescale.anomaly.anomalies import due_windows
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel, first_trained, newest_models
+from resources.databases.timescale.anomaly.equipment_rows import first_reading
+from resources.databases.timescale.quality.gate_results import red_gates
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import active_runs, run_key_is_taken

@@ -20,9 +20,9 @@ from gl_assets.checks.gates import ASSET
 from gl_assets.jobs import sensor_readings_job
 from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import unchecked_windows
-from resources.databases.timescale.ledger import stored_revisions
+from resources.databases.timescale.quality.gate_results import unchecked_windows
 from resources.databases.timescale.settings import ensure_window
+from resources.databases.timescale.window_store.ledger import stored_revisions
 from resources.integrations import Integrations
 from resources.window_buffer.model import BufferedWindow
 from resources.wiring import TimescaleResource, WindowBufferResource

@@ -18,8 +18,8 @@ from gl_assets.erp.feeds import standard_key
 from gl_assets.jobs import energy_job
 from gl_assets.process_heat.energy import ERP_TABLES, day_of, hours_of, places_of
 from resources.core.errors import PlatformError
-from resources.databases.timescale.energy import due_days, made_from
-from resources.databases.timescale.gate_results import RecordedGate, red_gates
+from resources.databases.timescale.derived.energy import due_days, made_from
+from resources.databases.timescale.quality.gate_results import RecordedGate, red_gates
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import RANGE_END_TAG, RANGE_START_TAG, run_key_is_taken

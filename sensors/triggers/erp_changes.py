@@ -24,9 +24,9 @@ from gl_assets.erp.feeds import GROUP, Feed, feeds, landed_key, standard_key, ta
 from gl_assets.erp.jobs import assets_of_jobs
 from gl_assets.erp.tables import FactTable, MasterTable
 from resources.core.errors import PlatformError
-from resources.databases.timescale.gate_results import red_gates
-from resources.erp.due import DuePart, due_parts
-from resources.erp.peek import Days, Peek
+from resources.databases.timescale.quality.gate_results import red_gates
+from resources.erp.pulling.due import DuePart, due_parts
+from resources.erp.pulling.peek import Days, Peek
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import RANGE_END_TAG, RANGE_START_TAG

@@ -14,7 +14,7 @@ import structlog
 from gl_assets.erp.feeds import Feed
 from resources.erp.connector import ErpClient
 from resources.erp.kinds import connector
-from resources.erp.peek import ChangeWatch, Connect, Days, Peek
+from resources.erp.pulling.peek import ChangeWatch, Connect, Days, Peek
 
 log = structlog.get_logger(__name__)
 

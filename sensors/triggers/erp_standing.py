@@ -12,7 +12,7 @@ from gl_assets.erp.bodies import SNAPSHOT
 from gl_assets.erp.days import DAY
 from gl_assets.erp.feeds import Feed
 from gl_assets.partitions import contiguous_ranges
-from resources.erp.due import DuePart
+from resources.erp.pulling.due import DuePart
 from sensors.triggers.active_runs import (
     ACTIVE,
     ATTEMPT_TAG,

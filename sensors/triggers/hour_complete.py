@@ -21,8 +21,8 @@ from gl_assets.jobs import hourly_readings_job
 from gl_assets.partitions import HOUR, windows_of_hour
 from resources.core.errors import PlatformError
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import red_gates
-from resources.databases.timescale.hours import HourState, due_hours, recorded_revision
+from resources.databases.timescale.derived.hours import HourState, due_hours, recorded_revision
+from resources.databases.timescale.quality.gate_results import red_gates
 from resources.integrations import Integrations
 from resources.window_buffer.model import BufferedWindow
 from resources.wiring import TimescaleResource, WindowBufferResource

@@ -16,7 +16,7 @@ from dagster import RunsFilter
 from gl_assets.scada.recalibration import pending_windows
 from gl_assets.scada.recalibration_job import RECALIBRATION_JOB
 from resources.core.errors import PlatformError
-from resources.databases.timescale.recalibrations import requests
+from resources.databases.timescale.rework.recalibrations import requests
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ACTIVE

@@ -7,7 +7,7 @@ import structlog
 
 from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from resources.core.errors import PlatformError
-from resources.databases.timescale.events import record_event
+from resources.databases.timescale.notes.events import record_event
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ATTEMPT_TAG, PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG

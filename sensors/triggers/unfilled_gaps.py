@@ -19,8 +19,8 @@ from gl_assets.checks.gates import ASSET
 from gl_assets.scada.gap_job import GAP_JOB
 from gl_assets.scada.gap_timing import is_due, timings
 from resources.core.errors import PlatformError
-from resources.databases.timescale.gap_work import GapBook, GapWork
-from resources.databases.timescale.gate_results import GAPS_GATE
+from resources.databases.timescale.quality.gate_results import GAPS_GATE
+from resources.databases.timescale.rework.gap_work import GapBook, GapWork
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import ACTIVE

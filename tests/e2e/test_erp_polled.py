@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from gl_assets.cli.dagster_client import DagsterClient
+from gl_assets.cli.running.dagster_client import DagsterClient
 from gl_assets.erp.jobs import sync_job_name
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.embedded.programs import ServerPrograms
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.e2e.test_up import Running, until
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 

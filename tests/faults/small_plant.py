@@ -21,7 +21,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from resources.core.clock import to_micros
-from resources.core.settings import load_yaml
+from resources.core.configuration.settings import load_yaml
 from resources.demo_plant.servers.modbus import ModbusEndpoint, ModbusServer, Register
 from resources.demo_plant.servers.mqtt import Message, MqttEndpoint, MqttPublisher
 from resources.demo_plant.servers.opc_ua import NAMESPACE_URI, OpcUaEndpoint, OpcUaNode, OpcUaServer

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.dagster_stack import DagsterStack
 from gl_assets.scada.run import open_instance, run_windows
 from resources.databases.timescale.migrate import migrate
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms
 from tests.integration.dagster_plant import HOUR, Plant, configuration, configuration_text

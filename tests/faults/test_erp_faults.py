@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform, failure
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 

@@ -21,12 +21,12 @@ from resources.core.errors import UnreachableError
 from resources.demo_plant.erp.sap.books.measurements import MeterBook
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.declared import DatasetConfig
-from resources.erp.landing import LandedDay, Landing, land_day
+from resources.erp.landed.landing import LandedDay, Landing, land_day
 from resources.erp.records import RecordPage, read_ahead
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.json_text import dump_json, parse_json
+from resources.transport.text.json_text import dump_json, parse_json
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE
 
 DAY = date(2026, 11, 18)

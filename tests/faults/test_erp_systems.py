@@ -9,7 +9,7 @@ import pytest
 import stamina
 
 from resources.integrations import Integrations
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.contract.erp.rig import SYSTEM, ErpRig, Trouble, rigs
 from tests.integration.erp_platform import Platform, failure
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from resources.erp.declared import DatasetConfig
-from resources.erp.landing import Landing, land_day
+from resources.erp.landed.landing import Landing, land_day
 from resources.erp.records import RecordPage
 
 DAY = date(2026, 11, 18)
@@ -22,7 +22,7 @@ LANDING = Landing("s", "d", DAY, DECLARED, "run")
 PULL = """
 import sys, psycopg
 from datetime import UTC, datetime
-from resources.erp.landing import land_day
+from resources.erp.landed.landing import land_day
 from resources.erp.records import RecordPage
 from tests.faults.test_landing_killed import LANDING, record
 

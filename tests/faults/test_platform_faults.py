@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gl_assets.cli.demo_run import DemoRun
-from gl_assets.cli.platform import Options, Platform
-from gl_assets.cli.supervision import Supervision
+from gl_assets.cli.running.demo_run import DemoRun
+from gl_assets.cli.running.platform import Options, Platform
+from gl_assets.cli.running.supervision import Supervision
 from resources.embedded.programs import ServerPrograms
 
 pytestmark = [pytest.mark.slow, pytest.mark.platform, pytest.mark.timeout(3600)]

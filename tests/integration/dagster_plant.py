@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from resources.core.clock import ManualClock, to_micros
+from resources.core.configuration.settings import parse_yaml
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch
-from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
 from resources.window_buffer.buffer import WindowBuffer
 

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 
 from resources.core.clock import to_micros
-from resources.databases.timescale.window import (
+from resources.databases.timescale.window_store.window import (
     REJECTED_ROWS_SCHEMA,
     TEXT_ROWS_SCHEMA,
     ReadingRows,

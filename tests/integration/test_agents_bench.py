@@ -7,7 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import agents, agents_capability
+from benchmarks.agents import bench as agents
+from benchmarks.agents import capability as agents_capability
 from gl_assets.cli.bench import AGENTS_PARTS, bench
 from resources.core.errors import ConfigError
 from tests.integration.store_builders import query

@@ -18,7 +18,7 @@ from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import remembered_port
 from resources.embedded.programs import ServerPrograms
 from resources.transport.broker import BrokerConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.agents_support import plain_broker, until
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from gl_assets.agents.assets import ASSETS, COMMAND_RESULTS, REGISTRY
 from gl_assets.agents.checks import CHECKS
 from gl_assets.agents.jobs import JOBS
-from gl_assets.cli.agents import agents as agents_command
+from gl_assets.cli.coordination.agents import agents as agents_command
 from resources.agents.resource import AgentsResource
 from resources.agents.wire.message import new_id
 from resources.embedded.broker import EmbeddedBroker

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.cli.agents import agents as agents_command
+from gl_assets.cli.coordination.agents import agents as agents_command
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import TopicConfig
 from resources.agents.mqtt.bus import Arrived, Bus, BusCallbacks

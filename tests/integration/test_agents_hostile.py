@@ -20,8 +20,8 @@ from resources.agents.security.keys import PrivateKey, generate_keys, load_priva
 from resources.agents.security.tokens import sign
 from resources.agents.wire.message import Formatter, Message, new_id
 from resources.core.clock import ManualClock, SystemClock
-from resources.core.home import gl_home
-from resources.core.logs import setup_logging
+from resources.core.process.home import gl_home
+from resources.core.process.logs import setup_logging
 from resources.databases.timescale.connection import connect
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import SITE, Plant, Wire, orchestrator_says, plain_broker, until

@@ -15,7 +15,7 @@ from resources.core.clock import SystemClock
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.programs import ServerPrograms
 from resources.transport.broker import BrokerConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.agents_support import SITE, Plant, orchestrator_says, until
 from tests.conftest import REPOSITORY
 

@@ -12,7 +12,7 @@ from resources.agents.record.refusal_book import RefusalBook, figures_path, forg
 from resources.agents.wire.refusals import Refusals, RefusedError
 from resources.core.clock import ManualClock
 from resources.databases.timescale.connection import connect
-from sensors.collector.agent_metrics import agent_families
+from sensors.collector.shown.agent_metrics import agent_families
 
 NOW = datetime(2026, 11, 22, 10, 15, 30, tzinfo=UTC)
 

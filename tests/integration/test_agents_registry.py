@@ -15,8 +15,8 @@ import yaml
 from click.testing import CliRunner
 from rich.console import Console
 
-from gl_assets.cli import agent_registry
-from gl_assets.cli.agents import agents as agents_command
+from gl_assets.cli.coordination import agent_registry
+from gl_assets.cli.coordination.agents import agents as agents_command
 from resources.agents.members.directory import CapabilityQuery, Directory
 from resources.agents.members.registry_rows import declare, load_scores, load_states, write_scores
 from resources.agents.members.roster import Roster, load_roster

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from gl_assets.cli.agents import agents as cli
+from gl_assets.cli.coordination.agents import agents as cli
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.config import EVENT_TOPICS

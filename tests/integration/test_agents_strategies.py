@@ -18,7 +18,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from gl_assets.cli.agents import agents as agents_command
+from gl_assets.cli.coordination.agents import agents as agents_command
 from resources.agents.agent import Agent, AgentRuntime, AgentSettings, Call, CommandError
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.coordination_config import CircuitRules

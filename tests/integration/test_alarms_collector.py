@@ -207,7 +207,7 @@ async def test_changes_when_the_dagster_sensor_ticks_then_they_are_rows_once(sit
 async def test_changes_when_they_are_recorded_again_or_the_end_comes_first_then_one_row(
     site: Site, database_url: str
 ) -> None:
-    from resources.databases.timescale.alarms import record_alarm_changes
+    from resources.databases.timescale.notes.alarms import record_alarm_changes
 
     config, timescale = site.config(), TimescaleResource(url=database_url)
     async with site.collecting(config) as collector:

@@ -23,14 +23,14 @@ from gl_assets.scada.anomaly.jobs import anomalies_job, anomaly_training_job, bu
 from gl_assets.scada.anomaly.models_asset import build_anomaly_models
 from gl_assets.transforms.anomaly.features import Floats
 from resources.core.clock import to_micros
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import DataError
-from resources.core.settings import parse_yaml
 from resources.core.windows import partition_key
-from resources.databases.timescale.anomalies import AnomalyRow, add_live, list_anomalies
-from resources.databases.timescale.anomaly_models import newest_models
-from resources.databases.timescale.gate_results import GateResult, Release, record_results, release
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.window import (
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow, add_live, list_anomalies
+from resources.databases.timescale.anomaly.anomaly_models import newest_models
+from resources.databases.timescale.quality.gate_results import GateResult, Release, record_results, release
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.window import (
     REJECTED_ROWS_SCHEMA,
     TEXT_ROWS_SCHEMA,
     ReadingRows,
@@ -317,7 +317,7 @@ def gl(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     monkeypatch.setenv("GL_CONFIG", str(tmp_path / "integrations.yaml"))
     monkeypatch.setenv("GL_DATABASE_URL", url)
     # Dagster's own storage stays in memory: these tests are not about it
-    monkeypatch.setattr("gl_assets.cli.anomalies.gl_home", lambda: tmp_path)
+    monkeypatch.setattr("gl_assets.cli.stored.anomalies.gl_home", lambda: tmp_path)
     monkeypatch.delenv("GL_DAGSTER_POSTGRES_URL", raising=False)
     return lambda *words: CliRunner().invoke(cli, ["anomalies", *words], catch_exceptions=False)
 

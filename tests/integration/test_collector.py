@@ -137,7 +137,7 @@ def test_command_when_it_collects_then_neither_pandas_nor_dagster_is_loaded(
     plant = SmallPlant(tmp_path, broker, sources="modbus mqtt opc_ua")
     program = (
         "import sys\n"
-        "from gl_assets.cli.collect import collect\n"
+        "from gl_assets.cli.running.collect import collect\n"
         "try:\n"
         "    collect(['--for', '2'])\n"
         "except SystemExit as ended:\n"

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from gl_assets.cli.gaps import gaps
-from resources.core.home import gl_home
+from gl_assets.cli.stored.gaps import gaps
+from resources.core.process.home import gl_home
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.windows import WindowGrid
-from resources.databases.timescale.gaps import write_gaps
+from resources.databases.timescale.rework.gaps import write_gaps
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.model import Gap
 

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from gl_assets.cli.doctor import look_at_collector
+from gl_assets.cli.site.doctor import look_at_collector
 from resources.demo_plant.servers.modbus import ModbusEndpoint, ModbusServer, Register
 from resources.embedded.ports import free_port
 from resources.integrations import Integrations

@@ -21,9 +21,9 @@ from gl_assets.scada.persist import persist_window
 from resources.core.clock import to_micros
 from resources.core.errors import DataError
 from resources.core.readings import ReadingBatch, Reject, readings_batch, rejects_batch
-from resources.databases.timescale.hours import due_hours, hour_revision, record_hour
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.regrid import regrid
+from resources.databases.timescale.derived.hours import due_hours, hour_revision, record_hour
+from resources.databases.timescale.rework.regrid import regrid
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import load_integrations
 from resources.window_buffer.reader import BufferReader

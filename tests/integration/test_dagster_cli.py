@@ -8,12 +8,12 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from gl_assets.cli.gates import gates
-from gl_assets.cli.rejected import rejected
+from gl_assets.cli.rejection.rejected import rejected
+from gl_assets.cli.stored.gates import gates
 from gl_assets.scada.run import run_windows
 from resources.core.errors import ConfigError, DataError
-from resources.core.logs import setup_logging
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.core.process.logs import setup_logging
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from tests.integration.dagster_plant import HOUR, Plant, configuration
 
 RED = GateResult(

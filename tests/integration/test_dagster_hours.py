@@ -11,8 +11,8 @@ from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
-from resources.databases.timescale import hourly_table
-from resources.databases.timescale.hours import due_hours
+from resources.databases.timescale.derived import hourly_table
+from resources.databases.timescale.derived.hours import due_hours
 from resources.wiring import TimescaleResource, WindowBufferResource
 from tests.integration.dagster_plant import HOUR, Plant, configuration
 

@@ -8,8 +8,8 @@ import pytest
 from gl_assets.asset_keys import HOURLY_ASSETS
 from gl_assets.jobs import hourly_readings_job, sensor_readings_job
 from gl_assets.scada.run import run_windows
-from resources.databases.timescale.gate_results import GateResult, Release, record_results, release
-from resources.databases.timescale.hours import record_hour
+from resources.databases.timescale.derived.hours import record_hour
+from resources.databases.timescale.quality.gate_results import GateResult, Release, record_results, release
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from sensors.triggers import closed_windows

@@ -12,7 +12,7 @@ from gl_assets.scada.run import due_ranges, run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from resources.core.errors import UnreachableError
 from resources.core.windows import partition_key
-from resources.databases.timescale.gate_results import Release, list_results, release, unchecked_windows
+from resources.databases.timescale.quality.gate_results import Release, list_results, release, unchecked_windows
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from tests.integration.dagster_plant import HOUR, Plant, configuration

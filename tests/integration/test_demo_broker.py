@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gl_assets.cli.demo_programs import prepare_demo
+from gl_assets.cli.running.demo_programs import prepare_demo
 from resources.agents.broadcaster import Broadcaster
 from resources.agents.requests import Command
 from resources.agents.security.broker_access import password_path

@@ -40,7 +40,7 @@ from resources.demo_plant.setup import DemoSetup, prepare
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.ports import free_port
 from resources.embedded.programs import ServerPrograms
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
 
 DEADLINE_S = 60.0
 

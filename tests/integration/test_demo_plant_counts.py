@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from gl_assets.scada.persist import persist_window
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.demo_plant.assembly import assemble
 from resources.demo_plant.plant import MODBUS, MODBUS_TLS, MQTT, OPC_UA, SENSORS
 from resources.demo_plant.run import RunningPlant

@@ -10,9 +10,9 @@ from gl_assets.asset_keys import ENERGY_COST, ENERGY_INTENSITY
 from gl_assets.checks.gated_tables import build_gates
 from gl_assets.jobs import energy_job
 from gl_assets.process_heat.energy import build_energy_cost, build_energy_intensity, places_of
-from resources.databases.timescale.energy import due_days
-from resources.databases.timescale.gate_results import GateResult, list_results, record_results
-from resources.databases.timescale.hours import record_hour
+from resources.databases.timescale.derived.energy import due_days
+from resources.databases.timescale.derived.hours import record_hour
+from resources.databases.timescale.quality.gate_results import GateResult, list_results, record_results
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.energy_days import build_energy_sensor

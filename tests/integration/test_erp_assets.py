@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.erp.audit import recent_days
-from resources.transport.certificates import CertificateAuthority
+from resources.erp.auditing.audit import recent_days
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import erp, erp_dlt
+from benchmarks.erp import bench as erp
+from benchmarks.erp import dlt_peer as erp_dlt
 from gl_assets.cli.bench import bench
 from resources.core.errors import ConfigError
 from tests.integration.store_builders import query

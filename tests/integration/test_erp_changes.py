@@ -15,9 +15,9 @@ import pytest
 
 from gl_assets.erp.changes import SINCE_TAG, UNTIL_TAG
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from resources.wiring import TimescaleResource
 from sensors.triggers.erp_changes import build_erp_changes_sensor
 from sensors.triggers.erp_polls import Looks, Polled

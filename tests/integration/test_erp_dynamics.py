@@ -21,9 +21,9 @@ from resources.demo_plant.erp.dynamics.ledger import COST_CENTERS
 from resources.erp.connector import Day, Whole
 from resources.erp.dynamics.client import DynamicsClient
 from resources.erp.dynamics.config import DynamicsConfig
-from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
-from resources.erp.standard import landed_columns
-from resources.transport.certificates import CertificateAuthority
+from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
+from resources.erp.standardised.standard import landed_columns
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform
 from tests.unit.resources.erp.dynamics.support import DAY, SECRET_VARIABLE, DynamicsServer, dynamics_server
 from tests.unit.resources.erp.support import integrations

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resources.demo_plant.erp.oracle.login import OracleLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform, failure
 from tests.unit.resources.erp.oracle.support import SECRET_VARIABLE, OracleServer, oracle_server
 from tests.unit.resources.erp.support import integrations

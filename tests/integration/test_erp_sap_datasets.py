@@ -18,11 +18,11 @@ from gl_assets.transforms.erp.validation import judge
 from resources.core.clock import ManualClock
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import Day, Whole
-from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
+from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
-from resources.erp.standard import landed_columns
-from resources.transport.certificates import CertificateAuthority
+from resources.erp.standardised.standard import landed_columns
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)

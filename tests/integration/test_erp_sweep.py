@@ -11,7 +11,7 @@ import pytest
 
 from gl_assets.erp.sweep import days_to_sweep
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform, failure
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 

@@ -12,7 +12,7 @@ import pytest
 
 from resources.core.clock import SystemClock
 from resources.integrations import Integrations
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.integration.erp_platform import Platform, failure
 from tests.unit.resources.erp.support import integrations
 from tests.unit.resources.erp.workday.support import SECRETS, WorkdayServer, workday_server

@@ -18,7 +18,7 @@ from gl_assets.checks.freshness import (
 )
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
-from resources.databases.timescale.hours import record_hour
+from resources.databases.timescale.derived.hours import record_hour
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from tests.integration.dagster_plant import HOUR, Plant, configuration

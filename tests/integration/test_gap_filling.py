@@ -19,9 +19,9 @@ from gl_assets.scada.gap_job import build_gap_filling_job
 from gl_assets.scada.run import run_windows
 from resources.core.clock import to_micros
 from resources.core.readings import ReadingBatch, readings_batch
-from resources.databases.timescale.gap_work import GIVE_UP_AFTER, GapBook
-from resources.databases.timescale.gaps import read_gaps, write_gaps
-from resources.databases.timescale.hours import due_hours, hour_revision, record_hour
+from resources.databases.timescale.derived.hours import due_hours, hour_revision, record_hour
+from resources.databases.timescale.rework.gap_work import GIVE_UP_AFTER, GapBook
+from resources.databases.timescale.rework.gaps import read_gaps, write_gaps
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, build_resources
 from tests.integration.dagster_plant import HOUR, Plant

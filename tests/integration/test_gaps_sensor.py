@@ -12,9 +12,9 @@ import yaml
 from click.testing import CliRunner
 
 from gl_assets.checks.gates import ASSET
-from gl_assets.cli.gaps import gaps
+from gl_assets.cli.stored.gaps import gaps
 from gl_assets.scada.gap_job import GAP_JOB
-from resources.databases.timescale.gate_results import GAPS_GATE, GateResult, record_results
+from resources.databases.timescale.quality.gate_results import GAPS_GATE, GateResult, record_results
 from resources.integrations import Integrations
 from sensors.triggers.unfilled_gaps import Asked, build_gaps_sensor, load_asked
 from tests.integration.dagster_plant import HOUR

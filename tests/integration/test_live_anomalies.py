@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from resources.core.clock import SystemClock, to_micros
 from resources.core.tags import SensorCatalog
-from resources.databases.timescale.anomalies import AnomalyRow, ScoredWindow, list_anomalies, replace_window
-from resources.databases.timescale.anomaly_models import StoredModel, store_model
-from resources.databases.timescale.live_anomalies import LiveWindow, replace_live
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow, ScoredWindow, list_anomalies, replace_window
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel, store_model
+from resources.databases.timescale.anomaly.live_anomalies import LiveWindow, replace_live
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.scada.connector import Emit, ScadaClient, SourceFacts, StatusSink
 from sensors.collector.anomalies.models import MODELS_FILE

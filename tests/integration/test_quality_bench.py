@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import quality
-from benchmarks.quality_rows import FAULTS, ByHand, make_config, make_rows
+from benchmarks.quality import bench as quality
+from benchmarks.quality.rows import FAULTS, ByHand, make_config, make_rows
 from gl_assets.step_times import StepTimes
 
 

@@ -15,18 +15,18 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.cli.calibrations import calibrations as command
+from gl_assets.cli.stored.calibrations import calibrations as command
 from gl_assets.scada.persist import persist_window
 from gl_assets.scada.recalibration import PendingWindow, Recalibrator, pending_windows
 from gl_assets.scada.recalibration_job import run_recalibration
 from resources.core.clock import ManualClock, to_micros
 from resources.core.errors import DataError, PlatformError
 from resources.core.readings import ReadingBatch, Status, readings_batch
-from resources.databases.timescale.hourly_table import read_hour
-from resources.databases.timescale.hours import hour_revision
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.recalibrations import request, requests
-from resources.databases.timescale.regrid import regrid
+from resources.databases.timescale.derived.hourly_table import read_hour
+from resources.databases.timescale.derived.hours import hour_revision
+from resources.databases.timescale.rework.recalibrations import request, requests
+from resources.databases.timescale.rework.regrid import regrid
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.window_buffer.buffer import WindowBuffer

@@ -21,7 +21,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
 from gl_assets.scada.persist import persist_window
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.demo_plant.replay import __main__ as program
 from resources.demo_plant.replay import configuration
 from resources.demo_plant.replay.players import ModbusPlayer, MqttPlayer, OpcUaPlayer, Player

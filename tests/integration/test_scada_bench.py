@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scada, scada_pool
-from benchmarks.scada_devices import Fleet
+from benchmarks.scada import bench as scada
+from benchmarks.scada import pool as scada_pool
+from benchmarks.scada.devices import Fleet
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker
 

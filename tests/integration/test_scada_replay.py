@@ -11,7 +11,7 @@ import pytest
 from resources.core.clock import to_micros
 from resources.core.windows import WindowGrid
 from resources.embedded.programs import ServerPrograms
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.reader import BufferReader
 from tests.contract.scada.recorder import Recorder, running, until

@@ -13,8 +13,8 @@ import pytest
 from gl_assets.checks.forecast_gates import forecast_gates
 from gl_assets.checks.table_checks import build_table_checks
 from gl_assets.quality.score_forecast import SCORE_FORECAST, build_score_forecast
-from resources.databases.timescale.partition_scores import WHOLE, PartitionScore, record_scores
-from resources.databases.timescale.score_forecasts import forecasts_of
+from resources.databases.timescale.quality.partition_scores import WHOLE, PartitionScore, record_scores
+from resources.databases.timescale.quality.score_forecasts import forecasts_of
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from resources.core.events import SourceEvent
-from resources.databases.timescale.events import write_source_events
+from resources.databases.timescale.notes.events import write_source_events
 from resources.integrations import Integrations
 from sensors.collector.assembly import Collector, Doors
 from sensors.collector.event_queue import EventQueue

@@ -9,8 +9,11 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import store as bench_store
-from benchmarks import store_copy, store_layout, store_persist, store_workload
+from benchmarks.store import bare_copy as store_copy
+from benchmarks.store import bench as bench_store
+from benchmarks.store import layout as store_layout
+from benchmarks.store import persist as store_persist
+from benchmarks.store import workload as store_workload
 from gl_assets.cli.bench import bench
 from tests.integration.store_builders import query
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import psycopg
 
-from resources.databases.timescale import ledger
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.readings_table import KINDS
+from resources.databases.timescale.window_store import ledger
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings_table import KINDS
 from tests.integration.store_builders import SENSORS, START, query, stored, until, window
 
 FLOW = SENSORS[0].sensor_id

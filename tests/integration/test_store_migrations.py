@@ -12,7 +12,7 @@ from resources.core.errors import ConfigError, UnreachableError
 from resources.databases.timescale.connection import connect
 from resources.databases.timescale.edition import Edition, detect, missing_features, timescale_version
 from resources.databases.timescale.migrate import is_current, migrate
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.embedded.postgres import EmbeddedPostgres
 from tests.integration.store_builders import query, rejects, stored, texts, window
 

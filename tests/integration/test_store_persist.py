@@ -17,7 +17,7 @@ from gl_assets.transforms.pipeline.run import STEPS
 from resources.core.clock import ManualClock, to_micros
 from resources.core.errors import DataError
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.window_buffer.buffer import WindowBuffer
 from resources.window_buffer.contents import WindowContents

@@ -17,8 +17,8 @@ from resources.core.errors import UnreachableError
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.core.rules import RULES
 from resources.core.windows import partition_key
-from resources.databases.timescale.partition_scores import WHOLE, scores_of
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.quality.partition_scores import WHOLE, scores_of
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.window_buffer.contents import WindowContents

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from resources.core.errors import UnreachableError
-from resources.databases.timescale.readings import ReadingsStore
-from resources.databases.timescale.window import SensorOrigin, SourceNumbers
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.window import SensorOrigin, SourceNumbers
 from tests.integration.store_builders import SENSORS, START, query, rejects, rows, stored, texts, window
 
 FLOW, PRESSURE = (sensor.sensor_id for sensor in SENSORS)

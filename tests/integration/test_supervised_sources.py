@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from gl_assets.cli.collector_pages import ask_collector
-from gl_assets.cli.doctor import Finding, look_at_collector
+from gl_assets.cli.site.collector_pages import ask_collector
+from gl_assets.cli.site.doctor import Finding, look_at_collector
 from resources.demo_plant.servers.modbus import ModbusEndpoint, ModbusServer, Register
 from resources.embedded.ports import free_port
 from resources.integrations import Integrations
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 from sensors.collector.assembly import Collector, Doors
 from tests.unit.sensors.collector.bench import until
 

@@ -15,7 +15,8 @@ from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
-from resources.databases.timescale.gate_results import (
+from resources.databases.timescale.derived.hours import due_hours
+from resources.databases.timescale.quality.gate_results import (
     GateResult,
     Release,
     history,
@@ -24,7 +25,6 @@ from resources.databases.timescale.gate_results import (
     red_gates,
     release,
 )
-from resources.databases.timescale.hours import due_hours
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from sensors.triggers.hour_complete import held_by_gate

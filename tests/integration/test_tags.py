@@ -21,9 +21,9 @@ from resources.embedded.ports import free_port
 from resources.integrations import Integrations, load_integrations
 from resources.scada.opc_ua import client as opc_ua_client
 from resources.window_buffer.reader import BufferReader
-from sensors.collector import discovery_watch
 from sensors.collector.assembly import Collector
 from sensors.collector.main import collect_for
+from sensors.collector.supervision import discovery_watch
 from tests.faults.small_plant import SmallPlant, until
 
 IN_FLIGHT = 20

@@ -12,19 +12,17 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import (
-    agents_capability,
-    targets,
-    targets_agents,
-    targets_erp,
-    targets_faults,
-    targets_page,
-    targets_plant,
-    targets_readings,
-    targets_system,
-    targets_transforms,
-)
-from benchmarks.targets_list import PARTS, TARGETS, judged, missed
+from benchmarks.agents import capability as agents_capability
+from benchmarks.targets import agents as targets_agents
+from benchmarks.targets import bench as targets
+from benchmarks.targets import erp as targets_erp
+from benchmarks.targets import faults as targets_faults
+from benchmarks.targets import page as targets_page
+from benchmarks.targets import plant as targets_plant
+from benchmarks.targets import readings as targets_readings
+from benchmarks.targets import system as targets_system
+from benchmarks.targets import transforms as targets_transforms
+from benchmarks.targets.listed import PARTS, TARGETS, judged, missed
 from gl_assets.cli.bench import TARGETS_PARTS, bench
 from resources.core.errors import ConfigError
 from tests.integration.store_builders import query

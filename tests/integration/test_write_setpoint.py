@@ -11,7 +11,7 @@ import pytest
 from gl_assets.definitions import build_definitions
 from gl_assets.scada.write_setpoint import NO_RETRIES, repeated, requester_of
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.writes_audit import AuditedWrite, read_audit
+from resources.databases.timescale.notes.writes_audit import AuditedWrite, read_audit
 from resources.embedded.broker import EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from benchmarks.scada_devices import Fleet
+from benchmarks.scada.devices import Fleet
 from resources.embedded.broker import EmbeddedBroker
 from tests.soak.faulty_proxy import FaultyProxy
 

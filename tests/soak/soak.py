@@ -24,8 +24,8 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks.scada_devices import Fleet
-from resources.core.settings import load_yaml
+from benchmarks.scada.devices import Fleet
+from resources.core.configuration.settings import load_yaml
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.programs import find_programs
 from resources.integrations import Integrations

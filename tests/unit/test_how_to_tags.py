@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import resources
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from resources.integrations import load_integrations
 from resources.scada.mqtt.config import MqttTag
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from resources.core.settings import parse_yaml
+from resources.core.configuration.settings import parse_yaml
 from resources.erp.config import SystemConfig
 from resources.erp.kinds import connector, kinds
 from resources.integrations import Integrations, example_path, load_integrations

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from resources.erp.observed import Property
+from resources.erp.auditing.observed import Property
 
 FEWEST_RECORDS = 20
 """Of fewer records it cannot be told that a property has gone: systems leave out what has no value."""

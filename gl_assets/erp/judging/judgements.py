@@ -14,10 +14,10 @@ from gl_assets.transforms.erp.meters import UNKNOWN
 from gl_assets.transforms.erp.row_rules import YEARS, dated_columns
 from gl_assets.transforms.erp.scoring import weights
 from gl_assets.transforms.quality import quality_level
-from resources.databases.timescale.partition_scores import scores_of
-from resources.erp.audit import PartAccount, amount_accounts, part_accounts
-from resources.erp.audit_rows import first_rows, lowest, outside, rejected_rows
-from resources.erp.audit_tables import mean_completeness, rows_outside
+from resources.databases.timescale.quality.partition_scores import scores_of
+from resources.erp.auditing.audit import PartAccount, amount_accounts, part_accounts
+from resources.erp.auditing.audit_rows import first_rows, lowest, outside, rejected_rows
+from resources.erp.auditing.audit_tables import mean_completeness, rows_outside
 
 LEAST_KNOWN = 0.3
 """Mean completeness of a part below which a field that matters is likelier mapped wrong than missing."""

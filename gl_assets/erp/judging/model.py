@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from resources.core.gates import LIMITS, Effect, GateSetting, Kind, setting_of
+from resources.core.configuration.gates import LIMITS, Effect, GateSetting, Kind, setting_of
 
 Settings = Mapping[str, Mapping[str, GateSetting]]
 """What the configuration says of gates: table -> gate -> setting."""

@@ -1,7 +1,7 @@
 """What the checks of a pull say: a business day of landed records, or a snapshot of master data. No Dagster."""
 
 from gl_assets.erp.judging.model import Check, Verdict
-from resources.erp.audit import PullAudit
+from resources.erp.auditing.audit import PullAudit
 
 BULK_SHARE = 0.5
 """Above this share of a part's records vanishing at once, a fault of permissions is likelier than deletions."""

@@ -9,9 +9,9 @@ from gl_assets.erp.judging.model import Check, Rows, Verdicts
 from gl_assets.erp.judging.scope import MOST_SHOWN, Scope
 from gl_assets.transforms.erp.table_rules import Balanced, InCurrency, Metered, Once, OneValue, TableRule
 from gl_assets.transforms.values.currencies import currency_decimals
-from resources.core.gates import Kind
-from resources.erp.audit_rows import Failing, first_rows, mixed, repeated, too_fine, unbalanced
-from resources.erp.audit_tables import (
+from resources.core.configuration.gates import Kind
+from resources.erp.auditing.audit_rows import Failing, first_rows, mixed, repeated, too_fine, unbalanced
+from resources.erp.auditing.audit_tables import (
     absent_values,
     mixed_values,
     places_by_currency,

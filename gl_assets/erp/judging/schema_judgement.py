@@ -16,7 +16,7 @@ import pyarrow as pa
 from gl_assets.erp.judging.model import Rows, Verdicts
 from gl_assets.erp.judging.scope import MOST_SHOWN, Scope
 from gl_assets.transforms.erp.validation import judge
-from resources.erp.audit_rows import stored_rows
+from resources.erp.auditing.audit_rows import stored_rows
 
 NOTHING = pd.Series({}, dtype="object")
 

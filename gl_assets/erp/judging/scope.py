@@ -9,8 +9,8 @@ from gl_assets.erp.bodies import SNAPSHOT
 from gl_assets.erp.feeds import Feed, standard_key
 from gl_assets.erp.judging.model import Verdict, Verdicts
 from gl_assets.erp.tables import FactTable, MasterTable
-from resources.erp.audit import Connection, Days
-from resources.erp.incoming import StandardTable
+from resources.erp.auditing.audit import Connection, Days
+from resources.erp.standardised.incoming import StandardTable
 
 MOST_SHOWN = 5
 """Examples that a result shows."""

@@ -18,9 +18,9 @@ from gl_assets.scada.anomaly.charts import anomalies_table, window_chart
 from gl_assets.scada.anomaly.scoring import Scored, Watched, score_window
 from gl_assets.scada.columns import ANOMALIES_COLUMNS
 from resources.core.windows import parse_partition_key
-from resources.databases.timescale.anomalies import recent_shares, replace_window, window_revisions
-from resources.databases.timescale.anomaly_models import newest_models
-from resources.databases.timescale.gate_results import GateResult, record_results
+from resources.databases.timescale.anomaly.anomalies import recent_shares, replace_window, window_revisions
+from resources.databases.timescale.anomaly.anomaly_models import newest_models
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gl_assets.charts import as_markdown, new_figure, time_axis
 from gl_assets.scada.anomaly.scoring import Scored
 from gl_assets.scada.anomaly.training import Training
-from resources.databases.timescale.anomalies import AnomalyRow
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

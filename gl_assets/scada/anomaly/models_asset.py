@@ -14,7 +14,7 @@ from gl_assets.scada.anomaly.charts import sensors_table, training_chart
 from gl_assets.scada.anomaly.training import Training, train
 from gl_assets.scada.columns import ANOMALY_MODELS_COLUMNS
 from resources.core.errors import ConfigError
-from resources.databases.timescale.anomaly_models import store_model
+from resources.databases.timescale.anomaly.anomaly_models import store_model
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 

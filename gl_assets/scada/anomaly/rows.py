@@ -10,7 +10,7 @@ import psycopg
 from gl_assets.transforms.anomaly.features import Floats
 from gl_assets.transforms.anomaly.rows import Grid, align, hold
 from resources.core.clock import to_micros
-from resources.databases.timescale.equipment_rows import step_means
+from resources.databases.timescale.anomaly.equipment_rows import step_means
 
 _MICROSECOND = timedelta(microseconds=1)
 

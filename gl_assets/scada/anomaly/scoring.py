@@ -13,8 +13,8 @@ from gl_assets.scada.anomaly.rows import read_rows
 from gl_assets.transforms.anomaly.episodes import Anomaly, Judged, anomalies, judge_rows
 from gl_assets.transforms.anomaly.trained import Trained
 from resources.core.clock import from_micros, to_micros
-from resources.databases.timescale.anomalies import AnomalyRow, ScoredWindow
-from resources.databases.timescale.anomaly_models import StoredModel
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow, ScoredWindow
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel
 from resources.integrations import Integrations
 
 

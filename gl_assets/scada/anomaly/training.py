@@ -15,10 +15,10 @@ from gl_assets.transforms.anomaly.features import Floats
 from gl_assets.transforms.anomaly.rows import Grid
 from gl_assets.transforms.anomaly.settings import DetectorSettings
 from gl_assets.transforms.anomaly.trained import Trained
-from resources.core.anomalies import AnomaliesConfig
 from resources.core.clock import from_micros
+from resources.core.configuration.anomalies import AnomaliesConfig
 from resources.core.errors import DataError
-from resources.databases.timescale.anomaly_models import StoredModel
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel
 from resources.integrations import Integrations
 
 _LEAST_KNOWN = 0.5

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from resources.core.clock import to_micros
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import STATUS_NAMES
-from resources.core.settings import TagConfig
 
 Mask = npt.NDArray[np.bool_]
 

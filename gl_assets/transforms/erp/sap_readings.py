@@ -17,7 +17,7 @@ from gl_assets.transforms.erp.special import SpecialReading
 from gl_assets.transforms.values.numbers import AMOUNT, divided, read_numbers
 from gl_assets.transforms.values.texts import looked_up
 from resources.core.errors import ConfigError
-from resources.core.units import conversion
+from resources.core.physics.units import conversion
 from resources.erp.sap.units import si_of
 
 ENTERED = "MeasurementReadingInEntryUoM"

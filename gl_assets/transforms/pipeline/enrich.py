@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gl_assets.transforms.sensors import SensorTable
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from resources.core.errors import ConfigError
-from resources.core.units import parse_unit
+from resources.core.physics.units import parse_unit
 
 UCUM = {
     "WH": "W.h",

@@ -20,8 +20,8 @@ from pydantic import AfterValidator, Field
 from resources.agents.config import AgentsConfig
 from resources.agents.security.watched_file import WatchedFile
 from resources.agents.wire.message import AgentId
+from resources.core.configuration.settings import StrictModel, load_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import StrictModel, load_yaml
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from resources.transport.broker import BrokerConfig
-from resources.transport.tls import client_context
+from resources.transport.trust.tls import client_context
 
 SESSION_EXPIRY_S = 604_800
 """How long the broker keeps the session and its messages."""

@@ -13,7 +13,7 @@ from resources.agents.security.keys import PublicKeys, load_encryption_keys
 from resources.agents.security.sealing import Sealer, SendingRules, SigningKey
 from resources.agents.wire.refusals import Refusals
 from resources.core.clock import Clock
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 
 
 @dataclass(frozen=True, slots=True)

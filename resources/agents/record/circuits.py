@@ -21,7 +21,7 @@ import psycopg
 import uuid_utils
 
 from resources.agents.coordination_config import CircuitRules
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 
 _SELECT = """
 SELECT c.agent_id, c.failures, c.failed_at, c.probed_at, s.session_id

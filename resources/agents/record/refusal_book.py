@@ -20,7 +20,7 @@ import psycopg
 import structlog
 
 from resources.agents.wire.refusals import RefusalCount, Refusals
-from resources.core.durable_file import replace_file
+from resources.core.process.durable_file import replace_file
 
 log = structlog.get_logger(__name__)
 

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.agents.wire.permissions import Permissions
-from resources.core.durable_file import replace_file
+from resources.core.configuration.settings import EnvSecret
 from resources.core.errors import ConfigError
-from resources.core.settings import EnvSecret
+from resources.core.process.durable_file import replace_file
 from resources.transport.broker import BrokerConfig
 
 PASSWORDS_FILE, ACL_FILE = "broker.passwords", "broker.acl"

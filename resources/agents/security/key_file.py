@@ -21,8 +21,8 @@ from joserfc.jwk import OKPKey
 
 from resources.agents.wire.message import ROLES
 from resources.agents.wire.strict_json import StrictJsonError, loads
-from resources.core.durable_file import replace_file
 from resources.core.errors import ConfigError
+from resources.core.process.durable_file import replace_file
 
 KID = re.compile(r"([A-Za-z0-9_.\-]{1,64}):([0-9]{1,9})")
 """What a kid looks like: the agent's id and a number that only grows."""

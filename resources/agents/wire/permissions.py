@@ -14,8 +14,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from resources.agents.wire.message import AgentId, CommandOffer, Message, Role
 from resources.agents.wire.refusals import refused
+from resources.core.configuration.settings import StrictModel
 from resources.core.errors import DataError
-from resources.core.settings import StrictModel
 
 CommandName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 

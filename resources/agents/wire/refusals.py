@@ -11,7 +11,7 @@ from threading import Lock
 from resources.agents.wire.message import Message
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
-from resources.core.logs import security_log
+from resources.core.process.logs import security_log
 
 _MOST_KINDS_A_MINUTE = 200
 """So many different topics and senders are told apart in a minute; a flood must not fill memory or table."""

@@ -14,8 +14,8 @@ import structlog
 import yaml
 
 from resources.core.errors import ConfigError, PlatformError
-from resources.core.home import gl_home
-from resources.core.logs import setup_logging
+from resources.core.process.home import gl_home
+from resources.core.process.logs import setup_logging
 from resources.demo_plant.replay import configuration
 from resources.demo_plant.replay.players import ModbusPlayer, MqttPlayer, OpcUaPlayer, Player
 from resources.demo_plant.replay.recording import Recording, read_recording

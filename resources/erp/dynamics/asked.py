@@ -16,7 +16,7 @@ from resources.erp.declared import Comparison, DatasetConfig
 from resources.erp.dynamics.config import DynamicsConfig, DynamicsOptions, enum_member, filter_property
 from resources.transport.odata.filters import AllOf, AnyOf, Compare, Filter, OneOf
 from resources.transport.odata.v4 import Expand, Query
-from resources.transport.quoting import EnumMember
+from resources.transport.text.quoting import EnumMember
 
 _ONE_DAY = timedelta(days=1)
 

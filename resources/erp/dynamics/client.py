@@ -9,20 +9,20 @@ from datetime import datetime
 import structlog
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.closing import Closing
 from resources.core.errors import AuthError, DataError, ProtocolError, SourceError
-from resources.core.home import gl_home
+from resources.core.process.closing import Closing
+from resources.core.process.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
 from resources.erp.dynamics import described, looked
 from resources.erp.dynamics.asked import day_bounds, query_of
 from resources.erp.dynamics.codec import DayReader, RecordReader
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.records import RecordPage
-from resources.transport.call_stats import CallStats
-from resources.transport.http import HttpClient
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.call_stats import CallStats
+from resources.transport.http.client import HttpClient
+from resources.transport.http.paging import Page
 from resources.transport.odata.v4 import ODataV4, Query
-from resources.transport.paging import Page
-from resources.transport.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from resources.core.errors import DataError
 from resources.erp.declared import DatasetConfig
 from resources.erp.dynamics.config import DynamicsOptions, filter_property
-from resources.erp.members import Member, explode
+from resources.erp.pulling.members import Member, explode
 
 JOURNAL = "LedgerJournalHeader"
 """Navigation property from a journal's line to its header."""

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from resources.core.settings import Name, StrictModel
+from resources.core.configuration.settings import Name, StrictModel
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig, FieldRule, PropertyPath
 

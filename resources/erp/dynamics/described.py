@@ -7,8 +7,8 @@ from resources.erp.connector import FoundProperty, SystemDescription
 from resources.erp.declared import DatasetConfig
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.dynamics.metadata import EntityType, Model, read_model
-from resources.transport.answers import Media
-from resources.transport.http import HttpClient
+from resources.transport.http.answers import Media
+from resources.transport.http.client import HttpClient
 
 
 def describe(http: HttpClient, config: DynamicsConfig) -> SystemDescription:

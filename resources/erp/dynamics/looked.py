@@ -9,10 +9,10 @@ from typing import Any
 from resources.core.errors import ProtocolError, SourceError, UnreachableError
 from resources.erp.connector import Finding
 from resources.erp.dynamics.config import DynamicsConfig
-from resources.transport.foreign_text import foreign_text
-from resources.transport.http import HttpClient
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.v4 import Query
-from resources.transport.server_clock import ServerClock
+from resources.transport.text.foreign_text import foreign_text
 
 _MOST_SKEW = timedelta(seconds=60)
 _DELIMITERS = {

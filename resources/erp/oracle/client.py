@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.closing import Closing
 from resources.core.errors import ConfigError, DataError
-from resources.core.home import gl_home
+from resources.core.process.closing import Closing
+from resources.core.process.home import gl_home
 from resources.erp.business_days import business_day
 from resources.erp.connector import Changed, Day, Finding, Part, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig
@@ -70,8 +70,8 @@ class OracleClient(Closing):
 
         Raises:
             AuthError: Also where everything is empty: no Fusion user belongs to the client.
-            SourceError: The part could not be read; see `resources.transport.http`. A ProtocolError also where records
-                come that were not asked for.
+            SourceError: The part could not be read; see `resources.transport.http.client`. A ProtocolError also where
+                records come that were not asked for.
         """
         yield from self._fetch(dataset, part, self._config.datasets[dataset])
 

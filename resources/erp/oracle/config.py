@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from resources.core.settings import Name, StrictModel, Unit
+from resources.core.configuration.settings import Name, StrictModel, Unit
 from resources.erp.config import MeterConfig, SystemConfig
 from resources.erp.declared import DatasetConfig, FieldRule, split_path
 from resources.transport.auth.config import OAuthConfig

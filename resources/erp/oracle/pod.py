@@ -11,10 +11,10 @@ from resources.core.errors import AuthError, DataError, ProtocolError, SourceErr
 from resources.erp.oracle.codec import collection_of
 from resources.erp.oracle.config import OracleConfig
 from resources.erp.oracle.query import address
-from resources.transport.answers import HttpAnswer
-from resources.transport.call_stats import CallStats
-from resources.transport.http import HttpClient
-from resources.transport.server_clock import ServerClock
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.answers import HttpAnswer
+from resources.transport.http.call_stats import CallStats
+from resources.transport.http.client import HttpClient
 
 UNMAPPED = (
     "the token is good, but everything is empty: no Fusion user belongs to the client, or the user has no roles. "

@@ -1,7 +1,7 @@
 """What is asked of a resource, as the parameters of Fusion REST: `q` in both grammars, `fields`, `finder`, `orderBy`.
 
-Every value goes through `resources.transport.quoting`. Source: Fusion REST references, "Set the REST Framework Version"
-and the query parameters of each collection.
+Every value goes through `resources.transport.text.quoting`. Source: Fusion REST references, "Set the REST Framework
+Version" and the query parameters of each collection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from resources.erp.connector import Changed, Day, Part
 from resources.erp.declared import Comparison, DatasetConfig
 from resources.erp.oracle.config import OracleOptions, at_resource, wire_path, with_day
-from resources.transport.quoting import Dialect, Value, quote_name, quote_value
+from resources.transport.text.quoting import Dialect, Value, quote_name, quote_value
 
 _OPERATORS = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from resources.core.errors import ConfigError
 from resources.erp.connector import Changed, Day, Part, Whole
 from resources.erp.declared import DatasetConfig
-from resources.erp.members import PARENT
+from resources.erp.pulling.members import PARENT
 from resources.erp.sap.config import PROTOCOLS, SapConfig
 from resources.erp.sap.options import SapOptions
 from resources.transport.odata.filters import AllOf, Compare, Filter

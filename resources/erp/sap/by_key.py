@@ -12,15 +12,15 @@ from urllib.parse import quote
 import msgspec
 
 from resources.core.errors import ProtocolError
-from resources.erp.members import Member
+from resources.erp.pulling.members import Member
 from resources.erp.sap.asked import Asked, expands, written
 from resources.erp.sap.config import SapConfig
-from resources.transport.http import HttpClient
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.batch import ODataBatch
 from resources.transport.odata.csrf import CsrfSession
 from resources.transport.odata.v2 import encoded_v2
 from resources.transport.odata.v4 import Query
-from resources.transport.quoting import Dialect, quote_name, quote_value
+from resources.transport.text.quoting import Dialect, quote_name, quote_value
 
 KEY_SIGNS = "=,'"
 """What stays as it is in a key: the signs between its parts."""

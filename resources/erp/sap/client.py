@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.closing import Closing
 from resources.core.errors import DataError, ProtocolError, SourceError
-from resources.core.home import gl_home
+from resources.core.process.closing import Closing
+from resources.core.process.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
 from resources.erp.records import RecordPage
 from resources.erp.sap import described, looked
@@ -24,12 +24,12 @@ from resources.erp.sap.by_key import EntitiesByKey
 from resources.erp.sap.config import SapConfig
 from resources.erp.sap.days import DayCheck
 from resources.erp.sap.records import RecordReader, message_texts
-from resources.transport.call_stats import CallStats
-from resources.transport.http import HttpClient
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.call_stats import CallStats
+from resources.transport.http.client import HttpClient
+from resources.transport.http.paging import Page
 from resources.transport.odata.v2 import ODataV2
 from resources.transport.odata.v4 import ODataV4, Query
-from resources.transport.paging import Page
-from resources.transport.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

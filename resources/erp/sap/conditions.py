@@ -18,7 +18,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import StrictModel
+from resources.core.configuration.settings import StrictModel
 from resources.erp.declared import Comparison, Literals, PropertyPath
 from resources.transport.odata.filters import (
     AllOf,

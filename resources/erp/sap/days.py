@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from resources.core.errors import DataError
-from resources.erp.members import Member
+from resources.erp.pulling.members import Member
 
 _V2 = re.compile(r"/Date\((-?\d{1,17})([+-]\d{4})?\)/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

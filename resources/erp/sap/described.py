@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from resources.core.errors import DataError, ProtocolError
 from resources.erp.connector import FoundProperty, SystemDescription
-from resources.erp.members import PARENT
+from resources.erp.pulling.members import PARENT
 from resources.erp.sap.asked import Asked, written
 from resources.erp.sap.metadata import EntityType, Model, read_model
 from resources.erp.sap.options import NetAmount
 from resources.erp.sap.records import DERIVED
-from resources.transport.answers import Media
-from resources.transport.http import HttpClient
+from resources.transport.http.answers import Media
+from resources.transport.http.client import HttpClient
 
 _PLACES = ("0", "-1")
 """Places in a list of children that a declaration may read: the first and the last."""

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from resources.core.errors import DataError, SourceError, UnreachableError
 from resources.erp.connector import Finding
 from resources.erp.sap.asked import Asked
-from resources.transport.http import HttpClient
-from resources.transport.json_pages import JsonEnvelope
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.v2 import encoded_v2, split_v2
 from resources.transport.odata.v4 import Query
-from resources.transport.server_clock import ServerClock
+from resources.transport.text.json_pages import JsonEnvelope
 
 ENVELOPE_V4 = JsonEnvelope("value", count=("@odata.count",))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resources.core.errors import DataError
-from resources.transport.soap_fault import parse_xml
+from resources.transport.text.soap_fault import parse_xml
 
 _FILTERABLE = "{http://www.sap.com/Protocols/SAPData}filterable"
 

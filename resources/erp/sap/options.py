@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from resources.core.settings import StrictModel
+from resources.core.configuration.settings import StrictModel
 from resources.erp.declared import DatasetConfig, PropertyPath
 from resources.erp.sap.conditions import Condition
 

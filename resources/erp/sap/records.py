@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from resources.core.errors import DataError
-from resources.erp.members import explode
+from resources.erp.pulling.members import explode
 from resources.erp.sap.asked import Asked, written
 from resources.erp.sap.options import NetAmount
-from resources.transport.foreign_text import foreign_text
+from resources.transport.text.foreign_text import foreign_text
 
 DERIVED = "derived"
 """Member that carries what the connector found out of several properties: `status`, `net_amount`."""

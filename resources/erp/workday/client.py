@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from resources.core.clock import Clock, SystemClock
-from resources.core.closing import Closing
 from resources.core.errors import DataError, ProtocolError, SourceError
-from resources.core.home import gl_home
+from resources.core.process.closing import Closing
+from resources.core.process.home import gl_home
 from resources.erp.connector import Day, Finding, Part, SystemDescription, Whole
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import RecordPage

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from resources.core.settings import Duration, Secret, StrictModel
+from resources.core.configuration.settings import Duration, Secret, StrictModel
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig, merged
 from resources.erp.workday.options import Options, SoapOptions, options_of, protocol_of

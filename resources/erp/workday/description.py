@@ -17,7 +17,7 @@ from resources.erp.workday.sources.raas import RaasSource, columns_of
 from resources.erp.workday.sources.shapes import levels_of, reference_kinds
 from resources.erp.workday.sources.soap import SoapSource
 from resources.erp.workday.sources.wql import WqlSource
-from resources.transport.json_text import parse_json
+from resources.transport.text.json_text import parse_json
 
 _WITHIN = {"currency": ("value", "currency"), "instance": ("id", "descriptor"), "single": ("id", "descriptor")}
 """Word of a WQL field's type -> the members that its values have."""

@@ -15,8 +15,8 @@ from resources.erp.workday.sources.pages import Pull
 from resources.erp.workday.sources.raas import RaasSource, columns_of
 from resources.erp.workday.sources.soap import SoapSource
 from resources.erp.workday.sources.wql import WqlSource
-from resources.transport.json_pages import JsonEnvelope
-from resources.transport.server_clock import ServerClock
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.text.json_pages import JsonEnvelope
 
 _MOST_SKEW = timedelta(seconds=60)
 _ENVELOPE = JsonEnvelope("data", count="total")

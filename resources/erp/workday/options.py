@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from resources.core.settings import StrictModel
+from resources.core.configuration.settings import StrictModel
 from resources.erp.connector import Changed, Day, Part
 from resources.erp.declared import DatasetConfig, PropertyPath
 

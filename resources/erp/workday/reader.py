@@ -14,8 +14,8 @@ from resources.erp.declared import split_path
 from resources.erp.workday.codec import exploded, picker
 from resources.erp.workday.privacy import kept_paths
 from resources.erp.workday.sources.pages import Pull
-from resources.transport.foreign_text import foreign_text
-from resources.transport.json_text import dump_json, parse_json
+from resources.transport.text.foreign_text import foreign_text
+from resources.transport.text.json_text import dump_json, parse_json
 
 
 class RecordReader:

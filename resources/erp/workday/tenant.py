@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resources.core.clock import Clock
-from resources.core.settings import EnvSecret
+from resources.core.configuration.settings import EnvSecret
 from resources.erp.workday.config import WorkdayConfig
-from resources.transport.answers import HttpAnswer, Media
 from resources.transport.auth.config import ApiKeyConfig, AuthConfig, BasicConfig
 from resources.transport.auth.refusals import Refusals
-from resources.transport.call_stats import CallStats
-from resources.transport.config import HttpConfig
-from resources.transport.http import HttpClient
-from resources.transport.server_clock import ServerClock
+from resources.transport.connections.config import HttpConfig
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.http.answers import HttpAnswer, Media
+from resources.transport.http.call_stats import CallStats
+from resources.transport.http.client import HttpClient
 
 
 class Connection:

@@ -19,9 +19,9 @@ from bacpypes3.primitivedata import CharacterString, Date, ObjectIdentifier, Tim
 from bacpypes3.vendor import get_vendor_info
 
 from resources.core.errors import ConfigError
+from resources.core.physics.units import conversion
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch, texts_batch
 from resources.core.tags import SensorCatalog
-from resources.core.units import conversion
 from resources.scada.bacnet.config import BacnetTag
 from resources.scada.bacnet.errors import Refused
 from resources.scada.bacnet.units import ucum

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.configuration.settings import Duration, StrictModel, TagConfig
 from resources.scada.config import EndpointText, SourceOptions
 from resources.scada.endpoints import parse_address
 

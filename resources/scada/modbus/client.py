@@ -22,7 +22,7 @@ from resources.scada.modbus.units import Roster
 from resources.scada.modbus.wire.exceptions import RefusedError
 from resources.scada.modbus.writer import Writer
 from resources.scada.tls import certificate_facts, peer_certificate
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.pinning import fingerprint
 
 _RECENT_S = 5.0
 """An answer this fresh says that the peer is well."""

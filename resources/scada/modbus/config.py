@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Fingerprints, StrictModel
+from resources.core.configuration.settings import Duration, Fingerprints, StrictModel
 from resources.scada.config import SourceOptions
 from resources.scada.modbus.tags import AddressRange, ModbusTag
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.configuration.settings import Duration, StrictModel, TagConfig
 
 Table = Literal["holding_register", "input_register", "coil", "discrete_input"]
 DataType = Literal[

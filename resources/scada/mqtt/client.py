@@ -27,7 +27,7 @@ from resources.scada.mqtt.link.receipts import Receipts, Run
 from resources.scada.mqtt.link.session import BrokerSession
 from resources.scada.mqtt.payloads import Outgoing, PayloadDecoder, UnreadError
 from resources.scada.tls import certificate_facts, peer_certificate
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.pinning import fingerprint
 
 _MOST_PER_BATCH = 5_000
 """Messages decoded in one go: more would hold the event loop for longer than a tenth of a second."""

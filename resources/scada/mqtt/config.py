@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.configuration.settings import Duration, StrictModel, TagConfig
 from resources.scada.config import SourceOptions
 from resources.scada.mqtt.sparkplug.config import SparkplugAddress, SparkplugConfig
 from resources.scada.mqtt.templates import TagTemplate, expanded

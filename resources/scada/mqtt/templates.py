@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from resources.core.settings import StrictModel
+from resources.core.configuration.settings import StrictModel
 
 MOST_TAGS = 100_000
 """Tags that one template may make."""

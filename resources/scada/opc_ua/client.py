@@ -17,22 +17,22 @@ from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, FoundItem, Health, SourceFacts, StatusSink
 from resources.scada.endpoints import parse_address
 from resources.scada.events import TakeEvents
-from resources.scada.opc_ua.codec import Columns
+from resources.scada.opc_ua.address_space.offers import offers
+from resources.scada.opc_ua.address_space.parts import TagParts
+from resources.scada.opc_ua.address_space.paths import resolve_tags
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.events import EventTap
-from resources.scada.opc_ua.greeting import hello
 from resources.scada.opc_ua.limits import read_in_parts, read_standard
 from resources.scada.opc_ua.line import Line
-from resources.scada.opc_ua.offers import offers
-from resources.scada.opc_ua.parts import TagParts
-from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
-from resources.scada.opc_ua.security import login_words
-from resources.scada.opc_ua.session import Session, session_of, translated
+from resources.scada.opc_ua.sessions.security import login_words
+from resources.scada.opc_ua.sessions.session import Session, session_of, translated
 from resources.scada.opc_ua.stored_values import StoredValues
+from resources.scada.opc_ua.wire.codec import Columns
+from resources.scada.opc_ua.wire.greeting import hello
 from resources.scada.opc_ua.writing import write_value
 from resources.scada.rejects import raw_value
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.pinning import fingerprint
 
 _CURRENT_TIME, _PRODUCT_NAME, _SERVICE_LEVEL = 2258, 2261, 2267
 

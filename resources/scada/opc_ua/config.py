@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, Fingerprints, Secret
+from resources.core.configuration.settings import Duration, Fingerprints, Secret
 from resources.scada.opc_ua.data_config import DataOptions, NodeTag
 
 _Positive = Annotated[Duration, Field(gt=timedelta(0))]

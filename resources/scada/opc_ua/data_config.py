@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, StrictModel, TagConfig
+from resources.core.configuration.settings import Duration, StrictModel, TagConfig
 from resources.scada.config import SourceOptions
 
 FIELD_PATTERN = r"^[^.\[\]\s]+(\[\d+\])*(\.[^.\[\]\s]+(\[\d+\])*)*$"

@@ -22,7 +22,9 @@ from resources.scada.connector import StatusSink
 from resources.scada.events import TakeEvents
 from resources.scada.opc_ua.data_config import EventsConfig
 from resources.scada.opc_ua.errors import status_words
-from resources.scada.opc_ua.event_fields import (
+from resources.scada.opc_ua.sessions.session import Session
+from resources.scada.opc_ua.sessions.subscription import Monitoring, Subscription
+from resources.scada.opc_ua.wire.event_fields import (
     REFRESH_END,
     REFRESH_REQUIRED,
     REFRESH_START,
@@ -30,9 +32,7 @@ from resources.scada.opc_ua.event_fields import (
     by_name,
     event_filter,
 )
-from resources.scada.opc_ua.nodes import UnknownNodeError, resolve
-from resources.scada.opc_ua.session import Session
-from resources.scada.opc_ua.subscription import Monitoring, Subscription
+from resources.scada.opc_ua.wire.nodes import UnknownNodeError, resolve
 
 log = structlog.get_logger(__name__)
 

@@ -20,9 +20,9 @@ from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, 
 
 from resources.core.clock import from_micros
 from resources.core.errors import ProtocolError
-from resources.scada.opc_ua.codec import EPOCH_TICKS, Columns
 from resources.scada.opc_ua.errors import status_words
-from resources.scada.opc_ua.history_codec import HistoryPage, read_history_response
+from resources.scada.opc_ua.wire.codec import EPOCH_TICKS, Columns
+from resources.scada.opc_ua.wire.history_codec import HistoryPage, read_history_response
 
 log = structlog.get_logger(__name__)
 

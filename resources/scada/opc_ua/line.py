@@ -24,18 +24,18 @@ from resources.core.clock import Clock, to_micros
 from resources.core.errors import UnreachableError
 from resources.core.readings import ReadingBatch, Reject, rejects_batch
 from resources.scada.connector import Emit, StatusSink
-from resources.scada.opc_ua.codec import Published
+from resources.scada.opc_ua.address_space.parts import TagParts
+from resources.scada.opc_ua.address_space.paths import resolve_tags
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.events import EventTap
 from resources.scada.opc_ua.limits import read_in_parts
-from resources.scada.opc_ua.parts import TagParts
-from resources.scada.opc_ua.paths import resolve_tags
-from resources.scada.opc_ua.publishing import Hearers, Publisher
 from resources.scada.opc_ua.readings import ReadingAssembler, overflowed
-from resources.scada.opc_ua.security import login_words
-from resources.scada.opc_ua.session import Session, SubscriptionsGoneError, open_session, translated
-from resources.scada.opc_ua.subscription import Monitoring
+from resources.scada.opc_ua.sessions.publishing import Hearers, Publisher
+from resources.scada.opc_ua.sessions.security import login_words
+from resources.scada.opc_ua.sessions.session import Session, SubscriptionsGoneError, open_session, translated
+from resources.scada.opc_ua.sessions.subscription import Monitoring
+from resources.scada.opc_ua.wire.codec import Published
 from resources.scada.rejects import raw_value
 from resources.scada.tls import certificate_facts
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch, texts_batch
 from resources.core.tags import SensorCatalog
-from resources.scada.opc_ua.codec import Columns, times_us
+from resources.scada.opc_ua.address_space.parts import NoPart
 from resources.scada.opc_ua.config import OpcUaTag
 from resources.scada.opc_ua.errors import status_words
-from resources.scada.opc_ua.parts import NoPart
+from resources.scada.opc_ua.wire.codec import Columns, times_us
 from resources.scada.rejects import raw_value
 
 _OVERFLOW_MASK, _OVERFLOW = 0x0C80, 0x0480

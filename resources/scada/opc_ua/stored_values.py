@@ -16,13 +16,13 @@ from asyncua.ua.status_codes import StatusCodes
 from resources.core.clock import Clock, to_micros
 from resources.core.readings import ReadingBatch
 from resources.core.tags import SensorCatalog
+from resources.scada.opc_ua.address_space.parts import TagParts
+from resources.scada.opc_ua.address_space.paths import resolve_tags
 from resources.scada.opc_ua.config import OpcUaConfig
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.history import HistoryReader, Span
-from resources.scada.opc_ua.parts import TagParts
-from resources.scada.opc_ua.paths import resolve_tags
 from resources.scada.opc_ua.readings import ReadingAssembler
-from resources.scada.opc_ua.session import Session, session_of
+from resources.scada.opc_ua.sessions.session import Session, session_of
 
 log = structlog.get_logger(__name__)
 

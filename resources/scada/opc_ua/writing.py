@@ -14,11 +14,11 @@ from asyncua import ua as opc_ua
 from asyncua.ua.attribute_ids import AttributeIds
 
 from resources.core.errors import ProtocolError
+from resources.scada.opc_ua.address_space.paths import resolve_tags
 from resources.scada.opc_ua.config import OpcUaTag
 from resources.scada.opc_ua.errors import status_words
 from resources.scada.opc_ua.limits import read_in_parts
-from resources.scada.opc_ua.paths import resolve_tags
-from resources.scada.opc_ua.session import Session
+from resources.scada.opc_ua.sessions.session import Session
 
 log = structlog.get_logger(__name__)
 ua: Any = opc_ua

@@ -11,7 +11,7 @@ from resources.scada.report_filter.rules import Frame, Int64s, Mask, Rules, Slot
 from resources.scada.report_filter.state import Rows, State
 
 WIDE_FROM = 8
-"""Sensors per round from which array operations are the faster way (`python -m benchmarks.report_filter`)."""
+"""Sensors per round from which array operations are the faster way (`python -m benchmarks.scada.report_filter`)."""
 
 
 class Engine:

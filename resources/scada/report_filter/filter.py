@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import READINGS_SCHEMA, TEXTS_SCHEMA, TIMESTAMP, ReadingBatch, Status
-from resources.core.settings import TagConfig
 from resources.core.tags import SensorCatalog
 from resources.scada.report_filter.engine import Engine
 from resources.scada.report_filter.rules import Frame, Mask, Rules

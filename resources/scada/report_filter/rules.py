@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resources.core.settings import Report, TagConfig
+from resources.core.configuration.settings import Report, TagConfig
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]

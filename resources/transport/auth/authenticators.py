@@ -13,13 +13,13 @@ from typing import Protocol
 import structlog
 
 from resources.core.clock import Clock
-from resources.core.settings import EnvSecret
+from resources.core.configuration.settings import EnvSecret
 from resources.transport.auth.config import ApiKeyConfig, AuthConfig, BasicConfig, MutualTlsConfig
 from resources.transport.auth.oauth import TokenSource
 from resources.transport.auth.refusals import Refusals
 from resources.transport.auth.tenant_tokens import release_tokens, shared_tokens
-from resources.transport.config import HttpConfig
-from resources.transport.tls import client_context
+from resources.transport.connections.config import HttpConfig
+from resources.transport.trust.tls import client_context
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from resources.core.settings import Duration, Secret, StrictModel
+from resources.core.configuration.settings import Duration, Secret, StrictModel
 
 _URL = r"^https?://[^\s]+$"
 _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~\-]{1,64}$"

@@ -28,11 +28,11 @@ from resources.core.errors import AuthError, ProtocolError, SourceError, Throttl
 from resources.transport.auth.config import RefreshTokenConfig, TokenGrant
 from resources.transport.auth.oauth_grants import Credentials, credentials_of, token_request
 from resources.transport.auth.refusals import Refusals
-from resources.transport.config import HttpConfig
-from resources.transport.foreign_text import foreign_text
-from resources.transport.http_errors import connection_error
-from resources.transport.pool import PooledTransport
-from resources.transport.retry_after import retry_after_s
+from resources.transport.connections.config import HttpConfig
+from resources.transport.connections.errors import connection_error
+from resources.transport.connections.pool import PooledTransport
+from resources.transport.text.foreign_text import foreign_text
+from resources.transport.turns.retry_after import retry_after_s
 
 with warnings.catch_warnings():
     # Authlib announces its move from httpx to httpx2, which it would import instead if it were installed; it is not

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwk
 from joserfc.errors import JoseError
 
+from resources.core.configuration.settings import EnvSecret
 from resources.core.errors import ConfigError
-from resources.core.settings import EnvSecret
 from resources.transport.auth.config import (
     JwtBearerConfig,
     OAuthConfig,

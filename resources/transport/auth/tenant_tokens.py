@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from resources.core.clock import Clock, SystemClock
 from resources.transport.auth.config import TokenGrant
 from resources.transport.auth.oauth import TokenSource
-from resources.transport.config import HttpConfig
+from resources.transport.connections.config import HttpConfig
 
 _shared: WeakValueDictionary[tuple[object, ...], TokenSource] = WeakValueDictionary()
 _sharing = threading.Lock()

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 import httpx
 
 from resources.core.errors import DataError, ProtocolError
-from resources.transport.answers import HttpAnswer, Media, as_utf8
-from resources.transport.http import HttpClient
-from resources.transport.http_errors import status_error
+from resources.transport.connections.errors import status_error
+from resources.transport.http.answers import HttpAnswer, Media, as_utf8
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.csrf import CsrfSession
 from resources.transport.odata.multipart import PartAnswer, http_part, multipart, new_boundary, read_multipart
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from resources.core.errors import ProtocolError
-from resources.transport.answers import HttpAnswer, Media
-from resources.transport.http import HttpClient
-from resources.transport.http_errors import CsrfRequiredError
+from resources.transport.connections.errors import CsrfRequiredError
+from resources.transport.http.answers import HttpAnswer, Media
+from resources.transport.http.client import HttpClient
 
 _COOKIE = re.compile(r"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e\"]*)\s*(?:;|$)")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from resources.transport.quoting import Value, quote_name, quote_value
+from resources.transport.text.quoting import Value, quote_name, quote_value
 
 ODataDialect = Literal["odata_v4", "odata_v2"]
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from resources.core.errors import DataError
-from resources.transport.http import HttpClient
-from resources.transport.json_pages import JsonEnvelope, Split
+from resources.transport.http.client import HttpClient
+from resources.transport.http.paging import Page, pages_by_offset
 from resources.transport.odata.filters import written
 from resources.transport.odata.v4 import Expand, Query, encoded, names, ordered
-from resources.transport.paging import Page, pages_by_offset
-from resources.transport.quoting import quote_name
+from resources.transport.text.json_pages import JsonEnvelope, Split
+from resources.transport.text.quoting import quote_name
 
 _BARE = re.compile(rb'\s*\{\s*"d"\s*:\s*\[')
 

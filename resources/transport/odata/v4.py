@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
 
-from resources.transport.http import HttpClient
-from resources.transport.json_pages import JsonEnvelope
+from resources.transport.http.client import HttpClient
+from resources.transport.http.paging import Page, pages_by_link
 from resources.transport.odata.filters import Filter, written
-from resources.transport.paging import Page, pages_by_link
-from resources.transport.quoting import quote_name
+from resources.transport.text.json_pages import JsonEnvelope
+from resources.transport.text.quoting import quote_name
 
 _ENVELOPE = JsonEnvelope("value", link=("@odata.nextLink",), count=("@odata.count",))
 

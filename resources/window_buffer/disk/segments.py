@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resources.core.clock import from_micros, to_micros
-from resources.core.durable_file import sync_folder
+from resources.core.process.durable_file import sync_folder
 from resources.window_buffer.disk.frames import Buffer
 from resources.window_buffer.model import BufferLockedError
 

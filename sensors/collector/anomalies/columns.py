@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gl_assets.transforms.calibration import Calibrations
+from resources.core.physics.units import conversion
 from resources.core.readings import Status
-from resources.core.units import conversion
 from resources.integrations import Integrations
 
 _LARGEST = np.finfo(np.float64).max

@@ -10,9 +10,9 @@ import structlog
 
 from gl_assets.scada.anomaly.scoring import Watched
 from gl_assets.transforms.anomaly.trained import Trained
-from resources.core.durable_file import replace_file
 from resources.core.errors import DataError
-from resources.databases.timescale.anomaly_models import StoredModel
+from resources.core.process.durable_file import replace_file
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel
 
 log = structlog.get_logger(__name__)
 

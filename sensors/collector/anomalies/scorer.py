@@ -13,7 +13,7 @@ from gl_assets.transforms.anomaly.episodes import anomalies, judge_rows
 from gl_assets.transforms.anomaly.model import Stream
 from gl_assets.transforms.anomaly.rows import hold
 from resources.core.clock import from_micros
-from resources.databases.timescale.live_anomalies import LiveWindow
+from resources.databases.timescale.anomaly.live_anomalies import LiveWindow
 from sensors.collector.anomalies.columns import Values
 from sensors.collector.anomalies.rows import Floats, LatestRows
 

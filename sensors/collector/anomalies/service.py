@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock, from_micros, to_micros
 from resources.core.readings import ReadingBatch
-from resources.databases.timescale.anomalies import AnomalyRow
-from resources.databases.timescale.anomaly_models import newest_models
-from resources.databases.timescale.live_anomalies import LiveWindow, replace_live
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow
+from resources.databases.timescale.anomaly.anomaly_models import newest_models
+from resources.databases.timescale.anomaly.live_anomalies import LiveWindow, replace_live
 from resources.integrations import Integrations
 from sensors.collector.anomalies.columns import WatchedColumns
 from sensors.collector.anomalies.models import MODELS_FILE, ModelShelf

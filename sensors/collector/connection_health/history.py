@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from resources.core.durable_file import replace_file
+from resources.core.process.durable_file import replace_file
 
 log = structlog.get_logger(__name__)
 

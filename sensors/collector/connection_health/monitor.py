@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from resources.core.clock import Clock, to_micros
-from resources.core.connection_health import ConnectionHealthConfig
+from resources.core.configuration.connection_health import ConnectionHealthConfig
 from resources.core.events import SourceEvent
 from resources.integrations import Integrations
 from resources.scada.config import SourceOptions

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import stamina
 
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.contract.erp.rig import ErpRig, rigs
 
 

@@ -19,7 +19,7 @@ from resources.core.clock import Clock
 from resources.erp import kinds
 from resources.erp.config import SystemConfig
 from resources.erp.connector import ErpClient
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 SYSTEM = "rig"
 """Name of the system in every test."""

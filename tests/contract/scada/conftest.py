@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from resources.embedded.programs import ServerPrograms
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
 from tests.contract.scada.bacnet_rig import BacnetRig
 from tests.contract.scada.complete_opc_ua_server import CompleteServer
 from tests.contract.scada.modbus_rigs import ModbusRtuRig

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 
-from resources.transport.certificates import IssuedCertificate
+from resources.transport.trust.certificates import IssuedCertificate
 
 
 class RefusingTlsServer:

@@ -29,7 +29,7 @@ from resources.scada.mqtt.client import MqttClient
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.config import OpcUaConfig
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
 from tests.contract.scada.proxy import CuttableProxy
 from tests.contract.scada.recorder import Recorder
 from tests.contract.scada.refusing_tls import RefusingTlsServer

@@ -14,7 +14,7 @@ from resources.core.clock import from_micros
 from resources.core.errors import AuthError, ConfigError, ProtocolError, UnreachableError
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.resource import OpcUaResource
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.contract.scada.rigs import FLOW, NAMESPACE, TEMPERATURE, OpcUaRig, Surroundings
 from tests.contract.scada.test_every_connector import SECOND_US, START_US

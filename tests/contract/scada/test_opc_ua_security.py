@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from resources.core.errors import AuthError, ConfigError
 from resources.scada.tls import load_certificates
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.pinning import fingerprint
 from tests.contract.scada.complete_opc_ua_rig import ready
 from tests.contract.scada.complete_opc_ua_server import CompleteServer
 from tests.contract.scada.recorder import running

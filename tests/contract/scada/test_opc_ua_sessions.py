@@ -6,8 +6,8 @@ import pytest
 from asyncua import ua
 
 from resources.core.errors import UnreachableError
-from resources.scada.opc_ua import session
-from resources.transport.certificates import IssuedCertificate
+from resources.scada.opc_ua.sessions import session
+from resources.transport.trust.certificates import IssuedCertificate
 from tests.contract.scada.complete_opc_ua_rig import SECOND_US, START_US, lost, put_and_see, ready, values_of
 from tests.contract.scada.complete_opc_ua_server import CompleteServer
 from tests.contract.scada.proxy import CuttableProxy

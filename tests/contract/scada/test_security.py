@@ -13,10 +13,10 @@ import pytest
 from cryptography import x509
 
 from resources.core.errors import AuthError, ProtocolError
-from resources.transport.certificate_files import peer_in_use
-from resources.transport.certificates import IssuedCertificate
-from resources.transport.client_certificate import CertificateRequest, create_client_certificate
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.certificate_files import peer_in_use
+from resources.transport.trust.certificates import IssuedCertificate
+from resources.transport.trust.client_certificate import CertificateRequest, create_client_certificate
+from resources.transport.trust.pinning import fingerprint
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.contract.scada.rigs import TEMPERATURE, ModbusRig, MqttRig, OpcUaRig, Rig
 from tests.contract.scada.test_every_connector import START_US

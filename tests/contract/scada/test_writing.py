@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import AuthError, ProtocolError, UnreachableError
-from resources.core.settings import parse_yaml
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.writes_audit import read_audit
+from resources.databases.timescale.notes.writes_audit import read_audit
 from resources.integrations import Integrations
 from resources.scada.connector import CanWrite
 from resources.scada.values import plain_settings

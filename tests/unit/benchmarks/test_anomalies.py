@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import anomalies, anomalies_peer
-from benchmarks.anomalies import Counts, read_recordings, run
+from benchmarks.anomalies import bench as anomalies
+from benchmarks.anomalies import peer as anomalies_peer
+from benchmarks.anomalies.bench import Counts, read_recordings, run
 from resources.core.errors import ConfigError
 from tests.unit.gl_assets.transforms.anomaly.plants import NAMES, steady
 

@@ -11,8 +11,8 @@ import pytest
 
 from gl_assets.definitions import build_definitions
 from gl_assets.schedules import build_upkeep_schedules
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.databases.timescale.migrate import migrate
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.integrations import Integrations, example_path, load_integrations, refuse_too_many_partitions
 
 HEAD = "site: plant\nstart: 2026-11-01T00:00:00+01:00\n"

@@ -21,7 +21,7 @@ REPOSITORY = Path(resources.__file__).resolve().parent.parent
 GUARD = "resources/scada/writes.py"
 CONNECTORS = tuple(f"resources/scada/{name}/" for name in ("opc_ua", "modbus", "mqtt", "bacnet"))
 OTHER_THINGS = ("resources/demo_plant/", "resources/window_buffer/")
-WAYS_IN = {"resources/write_back.py", "gl_assets/cli/write.py", "gl_assets/scada/write_setpoint.py"}
+WAYS_IN = {"resources/write_back.py", "gl_assets/cli/site/write.py", "gl_assets/scada/write_setpoint.py"}
 
 
 @cache

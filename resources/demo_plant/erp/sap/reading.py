@@ -22,7 +22,7 @@ from resources.demo_plant.erp.sap.odata.filters import parse_filter
 from resources.demo_plant.erp.sap.odata.refusal import BadQueryError
 from resources.demo_plant.erp.sap.odata.schema import EntitySet, Service
 from resources.demo_plant.erp.sap.odata.wire import Rendering
-from resources.transport.json_text import dump_json
+from resources.transport.text.json_text import dump_json
 
 _RESOURCE = re.compile(r"(?P<set>\w+)(?:\((?P<key>.+)\))?(?P<count>/\$count)?")
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from lxml import etree
 
-from resources.transport.soap_fault import parse_xml
+from resources.transport.text.soap_fault import parse_xml
 
 _WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
 _XSD = "{http://www.w3.org/2001/XMLSchema}"

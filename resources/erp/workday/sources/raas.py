@@ -22,9 +22,9 @@ from resources.erp.workday.options import RaasOptions, options_of
 from resources.erp.workday.sources.pages import Pull, SourcePage
 from resources.erp.workday.sources.wql import named_values
 from resources.erp.workday.tenant import Connection
-from resources.transport.answers import Media
-from resources.transport.json_pages import JsonEnvelope
-from resources.transport.soap_fault import parse_xml
+from resources.transport.http.answers import Media
+from resources.transport.text.json_pages import JsonEnvelope
+from resources.transport.text.soap_fault import parse_xml
 
 _ENVELOPE = JsonEnvelope("Report_Entry")
 _BLOCK = 5_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resources.erp.connector import FoundProperty
-from resources.transport.soap_fault import parse_xml
+from resources.transport.text.soap_fault import parse_xml
 
 _DEEPEST = 12
 """Types that hold themselves are followed this deep."""

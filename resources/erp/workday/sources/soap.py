@@ -27,11 +27,11 @@ from resources.erp.workday.sources.pages import Pull, SourcePage
 from resources.erp.workday.sources.shapes import Shape
 from resources.erp.workday.sources.wsdl import SoapService, Wsdls
 from resources.erp.workday.tenant import Tenant
-from resources.transport.answers import HttpAnswer, Media
-from resources.transport.foreign_text import foreign_text
-from resources.transport.json_pages import Split
-from resources.transport.paging import pages_by_number
-from resources.transport.soap_fault import SoapFault, fault_of, parse_xml
+from resources.transport.http.answers import HttpAnswer, Media
+from resources.transport.http.paging import pages_by_number
+from resources.transport.text.foreign_text import foreign_text
+from resources.transport.text.json_pages import Split
+from resources.transport.text.soap_fault import SoapFault, fault_of, parse_xml
 
 _HEADERS = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'}
 _HEAD = 4_096

@@ -18,10 +18,10 @@ from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.options import PartOptions, Slots, WqlOptions, options_of
 from resources.erp.workday.sources.pages import Pull, SourcePage
 from resources.erp.workday.tenant import Connection
-from resources.transport.answers import HttpAnswer, Media
-from resources.transport.json_pages import JsonEnvelope
-from resources.transport.paging import pages_by_offset
-from resources.transport.quoting import quote_name, quote_value
+from resources.transport.http.answers import HttpAnswer, Media
+from resources.transport.http.paging import pages_by_offset
+from resources.transport.text.json_pages import JsonEnvelope
+from resources.transport.text.quoting import quote_name, quote_value
 
 LONGEST_GET = 1_900
 """A query of more characters goes by POST: Workday takes 2,048 in an address."""

@@ -16,13 +16,13 @@ from lxml import etree
 from zeep.exceptions import Error as ZeepError
 
 from resources.core.errors import ConfigError, DataError, ProtocolError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.erp.workday.config import WorkdayConfig
 from resources.erp.workday.sources.pruning import pruned
 from resources.erp.workday.sources.shapes import Shape
 from resources.erp.workday.tenant import Connection
-from resources.transport.answers import Media
-from resources.transport.foreign_text import foreign_text
+from resources.transport.http.answers import Media
+from resources.transport.text.foreign_text import foreign_text
 
 
 class Wsdls:

@@ -15,8 +15,8 @@ import orjson
 
 from resources.core.clock import to_micros
 from resources.core.errors import ConfigError
+from resources.core.physics.units import conversion
 from resources.core.readings import Status
-from resources.core.units import conversion
 from resources.scada.mqtt.config import MqttTag
 from resources.scada.mqtt.link.wire import CutPayload
 

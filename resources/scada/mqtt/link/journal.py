@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from resources.core.durable_file import replace_file
+from resources.core.process.durable_file import replace_file
 from resources.scada.mqtt.link.wire import Message
 
 _RECORD = struct.Struct(">QHI")

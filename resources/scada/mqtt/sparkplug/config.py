@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from resources.core.settings import Duration, StrictModel
+from resources.core.configuration.settings import Duration, StrictModel
 
 _LEVEL = r"^[^/+#\x00]+$"
 _Positive = Annotated[Duration, Field(gt=timedelta(0))]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ProtocolError, UnreachableError
 from resources.core.readings import ReadingBatch
-from resources.core.settings import parse_yaml
 from resources.demo_plant.servers.sparkplug_bytes import (
     DATASET,
     DOUBLE,

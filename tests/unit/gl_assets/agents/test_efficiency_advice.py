@@ -10,8 +10,8 @@ from gl_assets.agents.efficiency_advice import request_of, why_not_asked
 from gl_assets.definitions import build_definitions
 from resources.agents.coordination_config import EfficiencyQuery
 from resources.agents.members.directory import CapabilityQuery
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
 from tests.integration.dagster_plant import configuration, configuration_text
 

@@ -7,9 +7,9 @@ import re
 import dagster as dg
 import yaml
 
-from gl_assets.cli.demo_run import _broadcast_config
+from gl_assets.cli.running.demo_run import _broadcast_config
 from gl_assets.definitions import defs
-from resources.core.settings import parse_yaml
+from resources.core.configuration.settings import parse_yaml
 from resources.integrations import Integrations, example_path
 
 HOW_TO = example_path().parent / "docs" / "how-to" / "agents-answers.md"

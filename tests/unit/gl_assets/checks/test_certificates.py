@@ -12,7 +12,7 @@ import pytest
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.checks.certificates import CERTIFICATES_CHECK, build_certificates_check
 from resources.integrations import Integrations
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 
 def integrations(**certificates: Any) -> Integrations:

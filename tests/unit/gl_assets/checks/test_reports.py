@@ -3,7 +3,7 @@ import pytest
 
 from gl_assets.checks.gates import GATES
 from gl_assets.checks.reports import evaluation, markdown_table, measured_chart, summary
-from resources.databases.timescale.gate_results import GateResult, Judged
+from resources.databases.timescale.quality.gate_results import GateResult, Judged
 
 GATE = GATES[0]
 ASSET = dg.AssetKey(["scada", "sensor_readings"])

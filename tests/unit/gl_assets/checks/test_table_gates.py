@@ -7,7 +7,7 @@ from gl_assets.checks.gated_tables import AGENTS, ANSWERS, BOILERS, COSTS, FOUND
 from gl_assets.checks.model import in_force
 from gl_assets.checks.table_checks import partition_keys
 from gl_assets.checks.table_gates import GatedTable, Part, Verdict, compared, facts_of, gates_of_table
-from resources.core.gates import GateSetting
+from resources.core.configuration.gates import GateSetting
 
 HOUR = datetime(2026, 11, 21, 10, tzinfo=UTC)
 READING = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resources.core.logs import setup_logging
+from resources.core.process.logs import setup_logging
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
-from gl_assets.cli.agent_watch import Look, changes, view
+from gl_assets.cli.coordination.agent_watch import Look, changes, view
 from resources.agents.members.agent_list import ListedAgent, RecentCommand
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from gl_assets.cli.doctor import look_at_certificates
 from gl_assets.cli.main import cli
+from gl_assets.cli.site.doctor import look_at_certificates
 from resources.core.errors import ConfigError
 from resources.integrations import load_integrations
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 NOW = datetime.now(UTC)
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from gl_assets.cli.counts import source_results, totals
-from gl_assets.cli.demo import verdict
-from resources.core.settings import parse_yaml
-from resources.databases.timescale.counts import StoredCounts
+from gl_assets.cli.running.counts import source_results, totals
+from gl_assets.cli.running.demo import verdict
+from resources.core.configuration.settings import parse_yaml
+from resources.databases.timescale.window_store.counts import StoredCounts
 from resources.integrations import Integrations
 from resources.window_buffer.model import SourceCounts
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gl_assets.cli.dagster_client import DagsterClient, FailedRunsError
-from gl_assets.cli.launched_runs import LaunchedRuns
+from gl_assets.cli.running.dagster_client import DagsterClient, FailedRunsError
+from gl_assets.cli.running.launched_runs import LaunchedRuns
 from resources.core.errors import PlatformError, UnreachableError
 from resources.embedded.ports import free_port
 from tests.integration.store_builders import until

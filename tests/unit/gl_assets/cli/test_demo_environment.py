@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gl_assets.cli import demo_environment
 from gl_assets.cli.main import cli
+from gl_assets.cli.running import demo_environment
 from gl_assets.cli.state import only_one
 from resources.demo_plant.setup import prepare
 

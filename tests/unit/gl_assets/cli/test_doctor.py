@@ -11,9 +11,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.cli import doctor as module
-from gl_assets.cli.doctor import Finding, look_at_disk
 from gl_assets.cli.main import cli
+from gl_assets.cli.site import doctor as module
+from gl_assets.cli.site.doctor import Finding, look_at_disk
 from resources.agents.security.keys import generate_keys
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.demo_plant.servers.opc_ua import NAMESPACE_URI
@@ -22,7 +22,7 @@ from resources.embedded.ports import free_port
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.embedded.programs import ServerPrograms
 from resources.scada.connector import SourceFacts
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, sap_server
 
 

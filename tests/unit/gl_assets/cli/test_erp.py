@@ -9,14 +9,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.cli.erp import Missing, missing_of, report, save
 from gl_assets.cli.main import cli
+from gl_assets.cli.site.erp import Missing, missing_of, report, save
 from resources.core.errors import ConfigError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import FoundProperty, SystemDescription
 from resources.erp.declared import DatasetConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, sap_server
 
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gl_assets.cli.ingest import faults
 from gl_assets.cli.main import cli
+from gl_assets.cli.running.ingest import faults
 from gl_assets.cli.state import REPOSITORY
 from gl_assets.scada.run import WindowsRun
 from resources.demo_plant.servers.modbus import ModbusEndpoint, ModbusServer, Register

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gl_assets.cli.supervision import Program, Supervision
+from gl_assets.cli.running.supervision import Program, Supervision
 from resources.core.errors import ConfigError, PlatformError
 
 _MARKING = "import pathlib,signal,sys,time;signal.signal(signal.SIGTERM,lambda *_:(open(sys.argv[2],'a').write(sys.argv[3]),sys.exit()));pathlib.Path(sys.argv[1]).write_text('up');time.sleep(300)"

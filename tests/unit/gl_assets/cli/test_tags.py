@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gl_assets.cli import tags as module
 from gl_assets.cli.main import cli
+from gl_assets.cli.site import tags as module
 from resources.core.errors import ConfigError
 from resources.integrations import load_integrations
 from resources.scada.connector import FoundItem

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from gl_assets.cli.units import units
+from gl_assets.cli.site.units import units
 from resources.core.errors import ConfigError, DataError
 
 

@@ -18,13 +18,13 @@ from click.testing import CliRunner, Result
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.cli.main import cli
 from gl_assets.cli.state import only_one, prepare_dagster_home
-from gl_assets.cli.window_migration import reportable
+from gl_assets.cli.stored.window_migration import reportable
 from gl_assets.scada.run import open_instance, run_windows
 from resources.core.errors import ConfigError, DataError
 from resources.core.readings import READINGS_SCHEMA
-from resources.databases.timescale import hours
-from resources.databases.timescale.gate_results import GateResult, record_results, red_gates
-from resources.databases.timescale.regrid import StoredWindow
+from resources.databases.timescale.derived import hours
+from resources.databases.timescale.quality.gate_results import GateResult, record_results, red_gates
+from resources.databases.timescale.rework.regrid import StoredWindow
 from resources.window_buffer.model import BufferLockedError
 from resources.window_buffer.reader import BufferReader
 from tests.integration.dagster_plant import HOUR, VALUES, Plant, configuration, configuration_text

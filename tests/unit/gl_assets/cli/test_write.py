@@ -10,8 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from gl_assets.cli import write as module
 from gl_assets.cli.main import cli
+from gl_assets.cli.site import write as module
 from resources.core.errors import ConfigError
 from resources.embedded.broker import EmbeddedBroker
 from resources.embedded.postgres import EmbeddedPostgres

@@ -17,8 +17,8 @@ from gl_assets.erp.feeds import standard_key
 from gl_assets.erp.judging.judgements import table_checks
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.tables import TABLES
-from resources.core.gates import GateSetting
-from resources.databases.timescale.gate_results import list_results
+from resources.core.configuration.gates import GateSetting
+from resources.databases.timescale.quality.gate_results import list_results
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from gl_assets.erp.judging.drift import Contract, Drift, drift, is_taken_over, passes
 from resources.embedded.postgres import EmbeddedPostgres
-from resources.erp.observed import Property, found_properties, known_properties, remember_properties
+from resources.erp.auditing.observed import Property, found_properties, known_properties, remember_properties
 from tests.conftest import fresh_database
 
 TEXT, NUMBER = frozenset({"string"}), frozenset({"number"})

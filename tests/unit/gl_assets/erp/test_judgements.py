@@ -19,12 +19,12 @@ from gl_assets.erp.judging.model import Verdict
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.judging.scope import Scope
 from gl_assets.erp.tables import TABLES, MasterTable
-from resources.core.gates import GateSetting
-from resources.databases.timescale.partition_scores import PartitionScore, record_scores
+from resources.core.configuration.gates import GateSetting
+from resources.databases.timescale.quality.partition_scores import PartitionScore, record_scores
 from resources.embedded.postgres import EmbeddedPostgres
-from resources.erp.audit import last_pull, pull_audits
+from resources.erp.auditing.audit import last_pull, pull_audits
 from resources.erp.config import SystemConfig
-from resources.erp.incoming import StandardTable, stage, upsert
+from resources.erp.standardised.incoming import StandardTable, stage, upsert
 from tests.conftest import fresh_database
 from tests.unit.gl_assets.erp.standard_rows import right_rows
 from tests.unit.resources.transport.test_parts import settings

@@ -11,7 +11,7 @@ import pytest
 
 from gl_assets.erp.scores import part_scores, scores_chart, shown, store_scores
 from gl_assets.transforms.erp.scoring import Tally
-from resources.databases.timescale.partition_scores import scores_of
+from resources.databases.timescale.quality.partition_scores import scores_of
 from resources.embedded.postgres import EmbeddedPostgres
 from tests.conftest import fresh_database
 from tests.unit.gl_assets.erp.test_judgements import Connection

@@ -3,7 +3,7 @@ import pytest
 
 from gl_assets.process_heat.energy_balance import balance_boilers
 from resources.core.errors import ConfigError
-from resources.core.steam import steam_enthalpy, water_enthalpy
+from resources.core.physics.steam import steam_enthalpy, water_enthalpy
 from resources.integrations import BoilerConfig
 
 BOILER = BoilerConfig(

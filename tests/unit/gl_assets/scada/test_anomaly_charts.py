@@ -11,8 +11,8 @@ from gl_assets.scada.anomaly.training import Training
 from gl_assets.transforms.anomaly.detector import Detector
 from gl_assets.transforms.anomaly.rows import Grid
 from gl_assets.transforms.anomaly.trained import Trained
-from resources.databases.timescale.anomalies import AnomalyRow
-from resources.databases.timescale.anomaly_models import StoredModel
+from resources.databases.timescale.anomaly.anomalies import AnomalyRow
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel
 from tests.unit.gl_assets.transforms.anomaly.plants import NAMES, load_driven
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gl_assets.transforms.calibration import Calibrations
-from resources.core.calibration_book import CalibrationBook
-from resources.core.calibrations import CalibrationConfig
+from resources.core.calibration.book import CalibrationBook
+from resources.core.calibration.calibrations import CalibrationConfig
 from resources.core.clock import to_micros
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

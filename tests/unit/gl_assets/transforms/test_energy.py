@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gl_assets.transforms.energy import Day, Sources, consumption_of, cost_rows, intensity_row, share_within
-from resources.core.energy import EnergyConfig, EnergyConsumer
+from resources.core.configuration.energy import EnergyConfig, EnergyConsumer
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 DAY = Day(START, START + timedelta(days=1))

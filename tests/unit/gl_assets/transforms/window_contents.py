@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from resources.core.clock import to_micros
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import readings_batch
-from resources.core.settings import TagConfig
 from resources.window_buffer.contents import SENSORS_SCHEMA
 
 START = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)

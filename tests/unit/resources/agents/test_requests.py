@@ -21,7 +21,7 @@ from resources.agents.strategies.round_robin import RoundRobin
 from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock
 from resources.core.errors import DataError
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 
 NOW = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 COMMAND = Command("status", {}, (), 30.0)

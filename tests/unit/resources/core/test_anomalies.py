@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from resources.core.anomalies import AnomaliesConfig
-from resources.core.settings import TagConfig
+from resources.core.configuration.anomalies import AnomaliesConfig
+from resources.core.configuration.settings import TagConfig
 
 TAGS = [
     TagConfig(sensor_id="flow", unit="t/h", canonical_unit="kg/s", equipment="boiler"),

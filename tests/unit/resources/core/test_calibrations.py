@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from resources.core.calibration_book import NO_CALIBRATIONS, CalibrationBook
-from resources.core.calibrations import CalibrationConfig, refuse_impossible
+from resources.core.calibration.book import NO_CALIBRATIONS, CalibrationBook
+from resources.core.calibration.calibrations import CalibrationConfig, refuse_impossible
+from resources.core.configuration.settings import TagConfig
 from resources.core.errors import ConfigError
-from resources.core.settings import TagConfig
 from resources.integrations import load_integrations
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from resources.core.connection_health import ConnectionHealthConfig
+from resources.core.configuration.connection_health import ConnectionHealthConfig
 
 
 def test_block_when_absent_then_on_with_spans_that_fit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.durable_file import replace_file
+from resources.core.process.durable_file import replace_file
 
 
 @pytest.mark.parametrize(("mode", "bits"), [(0o600, 0o600), (0o644, 0o644), (None, 0o640)])

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from resources.core.energy import EnergyConfig, EnergyConsumer
+from resources.core.configuration.energy import EnergyConfig, EnergyConsumer
 
 
 def test_consumers_when_none_is_named_then_each_boiler_is_one():

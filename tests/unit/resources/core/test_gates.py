@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from resources.core.gates import GateSettings, setting_of
-from resources.core.settings import StrictModel, parse_yaml
+from resources.core.configuration.gates import GateSettings, setting_of
+from resources.core.configuration.settings import StrictModel, parse_yaml
 
 ADAPTER = TypeAdapter(GateSettings)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.home import config_path, gl_home
+from resources.core.process.home import config_path, gl_home
 
 
 def test_gl_home_when_unset_then_dot_gl_in_the_working_directory(

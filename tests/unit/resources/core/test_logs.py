@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from resources.core.logs import Logging, performance_log, security_log, setup_logging
-from resources.core.rotating import SharedRotatingFileHandler
-from resources.core.settings import EnvSecret
+from resources.core.configuration.settings import EnvSecret
+from resources.core.process.logs import Logging, performance_log, security_log, setup_logging
+from resources.core.process.rotating import SharedRotatingFileHandler
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def test_release_unused_when_all_is_up_then_what_is_loaded_is_not_looked_through
     # what was garbage by then is gone, what lives is frozen
     script = """
 import gc, weakref
-from resources.core.memory import release_unused
+from resources.core.process.memory import release_unused
 
 class Node:
     pass
@@ -36,7 +36,7 @@ print(gone() is None, gc.get_freeze_count() > 1_000)
 def test_collect_rarely_when_a_million_objects_are_made_then_garbage_is_looked_for_once_or_less() -> None:
     script = """
 import gc
-from resources.core.memory import collect_rarely, release_unused
+from resources.core.process.memory import collect_rarely, release_unused
 
 release_unused()
 collect_rarely()
@@ -51,7 +51,7 @@ print(gc.get_stats()[2]["collections"] - before)
 def test_collect_rarely_when_things_lie_about_in_circles_then_they_are_found_in_the_end() -> None:
     script = """
 import gc, weakref
-from resources.core.memory import collect_rarely, release_unused
+from resources.core.process.memory import collect_rarely, release_unused
 
 class Node:
     pass

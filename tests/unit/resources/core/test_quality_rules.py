@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from resources.core.quality_rules import RulesConfig
+from resources.core.configuration.quality_rules import RulesConfig
+from resources.core.configuration.settings import TagConfig, parse_yaml
 from resources.core.rules import BIT, RULES, ChosenRule
-from resources.core.settings import TagConfig, parse_yaml
 from resources.scada.modbus.config import ModbusTag
 from resources.scada.tag_lists import as_tag, read_tag_list
 

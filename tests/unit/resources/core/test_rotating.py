@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.rotating import SharedRotatingFileHandler
+from resources.core.process.rotating import SharedRotatingFileHandler
 
 
 def record(text: str) -> logging.LogRecord:

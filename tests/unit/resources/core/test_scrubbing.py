@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.core.scrubbing import Scrubber, is_sensitive_key, secrets_in
-from resources.core.settings import EnvSecret, Secret, StrictModel
+from resources.core.configuration.settings import EnvSecret, Secret, StrictModel
+from resources.core.process.scrubbing import Scrubber, is_sensitive_key, secrets_in
 
 
 class Door(StrictModel):

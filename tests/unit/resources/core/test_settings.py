@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from resources.core.errors import ConfigError
-from resources.core.settings import (
+from resources.core.configuration.settings import (
     Duration,
     EnvSecret,
     Name,
@@ -18,6 +17,7 @@ from resources.core.settings import (
     load_yaml,
     parse_yaml,
 )
+from resources.core.errors import ConfigError
 
 
 class Pump(StrictModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resources.core.errors import ConfigError
-from resources.core.steam import enthalpy
+from resources.core.physics.steam import enthalpy
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.errors import ConfigError
-from resources.core.quantities import QUANTITIES, quantity_of
-from resources.core.units import conversion, ucum_code
+from resources.core.physics.quantities import QUANTITIES, quantity_of
+from resources.core.physics.units import conversion, ucum_code
 
 NIST = "NIST SP 811, appendix B"
 ISO = "ISO 80000"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from resources.core.settings import TagConfig
-from resources.core.unit_settings import UnitsConfig
+from resources.core.configuration.settings import TagConfig
+from resources.core.configuration.unit_settings import UnitsConfig
 from resources.integrations import Integrations
 
 CANONICAL = {"temperature": "°C", "gauge_pressure": "bar", "gas_flow": "Nm3/h", "mass_flow": "kg/s"}

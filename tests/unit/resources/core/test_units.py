@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from resources.core.errors import ConfigError
-from resources.core.units import conversion, parse_unit
+from resources.core.physics.units import conversion, parse_unit
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from resources.core.settings import Fingerprints, StrictModel, TagConfig, Writable
+from resources.core.configuration.settings import Fingerprints, StrictModel, TagConfig, Writable
 
 BOUNDS = {"minimum": 20, "maximum": 45, "max_step": 2}
 DIGITS = "0123456789abcdef" * 4

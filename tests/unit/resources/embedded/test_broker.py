@@ -11,7 +11,7 @@ import pytest
 from resources.core.errors import PlatformError
 from resources.embedded.broker import BrokerOptions, EmbeddedBroker
 from resources.embedded.programs import ServerPrograms, find_programs
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 USERS = {"plant": "a secret", "other": "another"}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from resources.demo_plant.erp.sap.login import SapLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 
 class ServedFake:

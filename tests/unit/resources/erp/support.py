@@ -21,7 +21,7 @@ from resources.demo_plant.erp.sap.service import create_app
 from resources.demo_plant.erp.sap.services import Books, make_books
 from resources.erp.sap.config import SapConfig
 from resources.integrations import Integrations
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "SAP_CLIENT_SECRET"

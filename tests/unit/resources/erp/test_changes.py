@@ -14,11 +14,11 @@ import pytest
 from resources.core.errors import ProtocolError
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.erp.business_days import business_day
-from resources.erp.changes import LandedChanges, land_changes, sweep_day
 from resources.erp.connector import Changed
 from resources.erp.cursors import Cursor, cursor_of, next_changes, touch, touched_days
 from resources.erp.declared import DatasetConfig
-from resources.erp.landing import Landing, land_day, land_snapshot
+from resources.erp.landed.changes import LandedChanges, land_changes, sweep_day
+from resources.erp.landed.landing import Landing, land_day, land_snapshot
 from resources.erp.records import RecordPage
 from resources.erp.sap.config import SapConfig
 from tests.conftest import fresh_database

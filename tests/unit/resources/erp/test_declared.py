@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 from pydantic import ValidationError
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.erp.connector import Changed, Connector, Day, Whole
 from resources.erp.declared import Comparison, DatasetConfig, FieldRule, merged, split_path
 from resources.erp.kinds import connector, kinds

@@ -13,7 +13,7 @@ import pytest
 from resources.core.errors import ProtocolError
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.erp.declared import DatasetConfig
-from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
+from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
 from resources.erp.records import ALTERED, RecordPage
 from tests.conftest import fresh_database
 
@@ -137,7 +137,7 @@ def test_a_key_when_sent_more_than_once_is_stored_once_as_it_came_last(
     connection: psycopg.Connection[Any], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # pieces of one page each, so that the same key comes in the same piece and in different ones
-    monkeypatch.setattr("resources.erp.landing._BATCH_BYTES", 1)
+    monkeypatch.setattr("resources.erp.landed.landing._BATCH_BYTES", 1)
     first = page({"id": "a", "v": 1}, {"id": "b", "v": 1}, {"id": "a", "v": 2})
     day = land(
         connection, first, page({"id": "c", "v": 1}), page({"id": "b", "v": 3}, {"id": "d"}), page({"id": "c", "v": 1})

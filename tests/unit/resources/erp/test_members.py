@@ -5,7 +5,7 @@ import json
 import pytest
 
 from resources.core.errors import DataError
-from resources.erp.members import Member, explode
+from resources.erp.pulling.members import Member, explode
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.erp.landed.storable import storable_record
 from resources.erp.records import ALTERED, read_ahead
-from resources.erp.storable import storable_record
-from resources.transport.json_text import parse_json
+from resources.transport.text.json_text import parse_json
 
 json_values = st.recursive(
     st.none()

@@ -12,9 +12,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from resources.embedded.postgres import EmbeddedPostgres
-from resources.erp.incoming import REJECTED, LandedPart, StandardTable, lock_part
-from resources.erp.master import merge_master
-from resources.erp.standard import landed_columns, replace_day
+from resources.erp.standardised.incoming import REJECTED, LandedPart, StandardTable, lock_part
+from resources.erp.standardised.master import merge_master
+from resources.erp.standardised.standard import landed_columns, replace_day
 from tests.conftest import fresh_database
 
 SEEN = datetime(2026, 11, 20, 8, 30, 0, 123456, tzinfo=UTC)

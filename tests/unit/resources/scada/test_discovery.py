@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from resources.scada.connector import FoundItem
 from resources.scada.discovery import Comparison, KnownTag, compare, known_tags
 from resources.scada.discovery_config import Discover

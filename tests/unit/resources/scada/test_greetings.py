@@ -7,7 +7,7 @@ from resources.demo_plant.servers.opc_ua import OpcUaEndpoint, OpcUaServer
 from resources.embedded.ports import free_port
 from resources.scada.modbus.greeting import read_request
 from resources.scada.modbus.planner import Block
-from resources.scada.opc_ua.greeting import hello
+from resources.scada.opc_ua.wire.greeting import hello
 from resources.transport.tcp_look import PortLooker
 
 PATIENCE_S = 30.0

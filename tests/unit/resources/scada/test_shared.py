@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, UnreachableError
-from resources.core.settings import parse_yaml
 from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.bacnet.resource import BacnetResource
 from resources.scada.modbus.config import ModbusConfig
@@ -20,7 +20,7 @@ from resources.scada.opc_ua.errors import translate
 from resources.scada.opc_ua.resource import OpcUaResource
 from resources.scada.rejects import RAW_LIMIT, raw_payload, raw_value
 from resources.scada.tls import TlsFiles, client_context, explain, load_certificates, refuse_outside_validity
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 
 SOURCES = {
     "opc_ua": (OpcUaConfig, OpcUaResource, """

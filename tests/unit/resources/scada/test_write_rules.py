@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resources.core.settings import TagConfig, Writable
+from resources.core.configuration.settings import TagConfig, Writable
 from resources.scada.write_rules import RefusedError, confirms, refuse_haste, refuse_step, refuse_value
 
 BOUNDS = Writable(minimum=20, maximum=45, max_step=2)

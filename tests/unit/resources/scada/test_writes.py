@@ -12,12 +12,12 @@ import pytest
 from psycopg.rows import dict_row
 
 from resources.core.clock import SystemClock, to_micros
+from resources.core.configuration.settings import TagConfig
 from resources.core.errors import AuthError, ConfigError, ProtocolError, UnreachableError
 from resources.core.readings import ReadingBatch, Reject, Status, readings_batch, rejects_batch
-from resources.core.settings import TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.writes_audit import WritesAudit, read_audit
+from resources.databases.timescale.notes.writes_audit import WritesAudit, read_audit
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.scada import writes
 from resources.scada.writes import Outcome, Requester, Target, WriteGuard, WriteReport, WriteRequest

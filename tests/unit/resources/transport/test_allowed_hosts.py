@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
-from resources.transport.allowed_hosts import HostList, host_of, hosts_in
+from resources.transport.trust.allowed_hosts import HostList, host_of, hosts_in
 
 CONFIGURATION = """
 site: plant

@@ -15,10 +15,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from resources.core.errors import ConfigError
 from resources.integrations import Integrations
 from resources.scada.tls import certificate_facts
-from resources.transport.certificate_files import certificates_in, peer_in_use
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.client_certificate import CertificateRequest, create_client_certificate
-from resources.transport.pinning import fingerprint
+from resources.transport.trust.certificate_files import certificates_in, peer_in_use
+from resources.transport.trust.certificates import CertificateAuthority
+from resources.transport.trust.client_certificate import CertificateRequest, create_client_certificate
+from resources.transport.trust.pinning import fingerprint
 
 NOW = datetime.now(UTC)
 

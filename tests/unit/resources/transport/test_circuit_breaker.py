@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.clock import ManualClock
-from resources.transport.circuit_breaker import Circuit, CircuitBreaker
+from resources.transport.turns.circuit_breaker import Circuit, CircuitBreaker
 
 
 class Bench:

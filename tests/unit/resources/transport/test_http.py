@@ -12,9 +12,9 @@ import stamina
 
 from resources.core.clock import SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.transport.answers import Media
-from resources.transport.call_stats import CallStats, read_stats
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.http.answers import Media
+from resources.transport.http.call_stats import CallStats, read_stats
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.transport.web_server import Answer, WebServer, serving, wait_for
 
 

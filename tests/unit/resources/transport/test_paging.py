@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.core.errors import DataError, ProtocolError, SourceError
-from resources.transport import paging
-from resources.transport.http import HttpClient
-from resources.transport.json_pages import JsonEnvelope
-from resources.transport.paging import Page, pages_by_link, pages_by_number, pages_by_offset
+from resources.transport.http import paging
+from resources.transport.http.client import HttpClient
+from resources.transport.http.paging import Page, pages_by_link, pages_by_number, pages_by_offset
+from resources.transport.text.json_pages import JsonEnvelope
 from tests.unit.resources.transport.web_server import Answer, Asked, WebServer, serving
 
 V4 = JsonEnvelope("value", link=("@odata.nextLink",), count=("@odata.count",))

@@ -21,17 +21,17 @@ from pydantic import ValidationError
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ConfigError, DataError, ProtocolError, UnreachableError
 from resources.erp.sap.config import SapConfig
-from resources.transport.call_stats import CallStats, read_stats, stats_path
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.config import HttpConfig
-from resources.transport.foreign_text import foreign_text
-from resources.transport.http import HttpClient
-from resources.transport.http_errors import connection_error
-from resources.transport.json_text import dump_json, parse_json
+from resources.transport.connections.config import HttpConfig
+from resources.transport.connections.errors import connection_error
+from resources.transport.http.call_stats import CallStats, read_stats, stats_path
+from resources.transport.http.client import HttpClient
 from resources.transport.origins import same_origin
-from resources.transport.retry_after import retry_after_s
-from resources.transport.server_words import server_words
-from resources.transport.tls import client_context
+from resources.transport.text.foreign_text import foreign_text
+from resources.transport.text.json_text import dump_json, parse_json
+from resources.transport.text.server_words import server_words
+from resources.transport.trust.certificates import CertificateAuthority
+from resources.transport.trust.tls import client_context
+from resources.transport.turns.retry_after import retry_after_s
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

@@ -17,10 +17,10 @@ from resources.core.errors import AuthError
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.tls import certificate_facts, explain
 from resources.transport.broker import BrokerConfig
-from resources.transport.certificates import CertificateAuthority, IssuedCertificate
-from resources.transport.config import HttpConfig
-from resources.transport.pinning import PinnedCertificateError, fingerprint
-from resources.transport.tls import client_context
+from resources.transport.connections.config import HttpConfig
+from resources.transport.trust.certificates import CertificateAuthority, IssuedCertificate
+from resources.transport.trust.pinning import PinnedCertificateError, fingerprint
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.support import SECRET_VARIABLE, sap_server
 
 OTHER = "0" * 64

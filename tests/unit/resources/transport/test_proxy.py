@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from resources.core.errors import AuthError
 from resources.transport.auth.config import OAuthConfig
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.config import HttpConfig
+from resources.transport.connections.config import HttpConfig
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.transport.web_server import Answer, WebServer, serving
 
 

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mocksap.odata import tokenize
 
-from resources.transport.quoting import Dialect, EnumMember, Value, quote_name, quote_value
+from resources.transport.text.quoting import Dialect, EnumMember, Value, quote_name, quote_value
 
 TEXTS = st.text() | st.text(st.sampled_from(list("'\";\\%*()<>&\r\n\t\0 aO=or1-/")), max_size=30)
 ATTACKS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.transport.rate_limit import LONGEST_PAUSE_S, WAITER_LIVES_S, Gate
+from resources.transport.turns.rate_limit import LONGEST_PAUSE_S, WAITER_LIVES_S, Gate
 
 ARRIVALS = st.lists(
     st.tuples(st.floats(0, 20, allow_nan=False), st.sampled_from(["orders", "journals", "meters"])),

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.errors import DataError
-from resources.erp.members import Member, explode
-from resources.transport.json_pages import JsonEnvelope
-from resources.transport.surrogates import without_lone_surrogates
+from resources.erp.pulling.members import Member, explode
+from resources.transport.text.json_pages import JsonEnvelope
+from resources.transport.text.surrogates import without_lone_surrogates
 
 PAGE = JsonEnvelope("value", count=("@odata.count",))
 

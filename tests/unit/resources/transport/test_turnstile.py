@@ -11,7 +11,7 @@ import pytest
 
 from resources.core.clock import ManualClock
 from resources.core.errors import ThrottledError
-from resources.transport.turnstile import Turnstile
+from resources.transport.turns.turnstile import Turnstile
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

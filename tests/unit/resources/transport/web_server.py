@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from resources.core.clock import Clock
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.config import HttpConfig
-from resources.transport.http import HttpClient
+from resources.transport.connections.config import HttpConfig
+from resources.transport.http.client import HttpClient
+from resources.transport.trust.certificates import CertificateAuthority
 
 JSON = "application/json"
 

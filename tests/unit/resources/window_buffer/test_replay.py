@@ -11,7 +11,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from gl_assets.cli.buffer import buffer as command
+from gl_assets.cli.stored.buffer import buffer as command
 from resources.core.clock import ManualClock
 from resources.core.errors import UnreachableError
 from resources.window_buffer.buffer import WindowBuffer

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, ThrottledError, UnreachableError
-from sensors.collector.backoff import CAP_S, PROTOCOL_FIRST_S, REFUSED_S, Backoff
+from sensors.collector.supervision.backoff import CAP_S, PROTOCOL_FIRST_S, REFUSED_S, Backoff
 
 AWAY = UnreachableError("no reply", source="a")
 

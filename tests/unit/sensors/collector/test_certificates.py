@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from resources.core.clock import ManualClock
 from resources.integrations import Integrations
-from resources.transport.certificates import CertificateAuthority
-from sensors.collector.certificates import READ_EVERY_S, CertificateWatch
+from resources.transport.trust.certificates import CertificateAuthority
+from sensors.collector.shown.certificates import READ_EVERY_S, CertificateWatch
 from sensors.collector.state import SourceState
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -13,10 +13,10 @@ from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import UnreachableError
 from resources.integrations import Integrations
 from resources.scada.connector import Emit, FoundItem, SourceFacts, StatusSink
-from sensors.collector import discovery_watch as module
 from sensors.collector.assembly import Collector, Doors
-from sensors.collector.discovery_watch import DiscoveryWatch, findings, watches
 from sensors.collector.state import SourceState
+from sensors.collector.supervision import discovery_watch as module
+from sensors.collector.supervision.discovery_watch import DiscoveryWatch, findings, watches
 from tests.unit.sensors.collector.bench import until
 
 

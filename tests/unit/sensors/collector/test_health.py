@@ -8,7 +8,7 @@ import pytest
 
 from resources.core.clock import ManualClock, to_micros
 from resources.core.readings import ReadingBatch, readings_batch
-from resources.transport.call_stats import CallStats
+from resources.transport.http.call_stats import CallStats
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector import health
 from sensors.collector.health import Finding

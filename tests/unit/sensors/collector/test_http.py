@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from resources.core.errors import ConfigError
-from sensors.collector.http import Answer, PageServer, json_answer, refuse_open_door
+from sensors.collector.shown.http import Answer, PageServer, json_answer, refuse_open_door
 
 
 async def health() -> Answer:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sensors.collector.lookout import Lookout
+from sensors.collector.supervision.lookout import Lookout
 
 
 def tries(lookout: Lookout, seconds: int, *, every: int = 2) -> list[int]:

@@ -7,10 +7,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from resources.core.clock import ManualClock
-from resources.transport.call_stats import CallStats
+from resources.transport.http.call_stats import CallStats
 from resources.window_buffer.buffer import WindowBuffer
 from sensors.collector.flow import Flow
-from sensors.collector.metrics import CollectorMetrics, registry_of
+from sensors.collector.shown.metrics import CollectorMetrics, registry_of
 from sensors.collector.state import SourceState
 from tests.unit.sensors.collector.bench import batch_of
 

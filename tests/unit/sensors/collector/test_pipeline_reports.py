@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from resources.core.clock import ManualClock, to_micros
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import ReadingBatch, readings_batch
-from resources.core.settings import TagConfig
 from resources.scada.report_filter.filter import ReportFilter
 from resources.scada.report_filter.rules import Frame
 from resources.window_buffer.buffer import WindowBuffer

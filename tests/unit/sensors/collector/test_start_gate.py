@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sensors.collector.start_gate import StartGate
+from sensors.collector.supervision.start_gate import StartGate
 
 
 async def test_gate_when_full_then_the_next_enters_when_one_leaves_in_the_order_they_came() -> None:

@@ -12,12 +12,12 @@ import pytest
 from resources.core.clock import SystemClock
 from resources.scada.config import SourceOptions
 from resources.scada.endpoints import EndpointLoads
-from resources.transport.circuit_breaker import Circuit
-from sensors.collector import lookout
-from sensors.collector.backoff import Backoff
-from sensors.collector.start_gate import StartGate
+from resources.transport.turns.circuit_breaker import Circuit
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor, Surroundings
+from sensors.collector.supervision import lookout
+from sensors.collector.supervision.backoff import Backoff
+from sensors.collector.supervision.start_gate import StartGate
+from sensors.collector.supervision.supervisor import SourceSupervisor, Surroundings
 from tests.unit.sensors.collector.bench import until
 from tests.unit.sensors.collector.devices import Device, LineClient
 from tests.unit.sensors.collector.test_supervisor import NoJitter, Notebook

@@ -15,9 +15,9 @@ from resources.core.errors import AuthError, ConfigError, ProtocolError, Throttl
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.scada.config import CircuitBreakerConfig, SourceOptions
 from resources.scada.connector import Emit, StatusSink
-from sensors.collector.backoff import Backoff
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor, Surroundings
+from sensors.collector.supervision.backoff import Backoff
+from sensors.collector.supervision.supervisor import SourceSupervisor, Surroundings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ import pytest
 
 from gl_assets.erp.feeds import Feed, feeds
 from resources.erp.connector import Changed
-from resources.erp.due import DuePart
-from resources.erp.peek import Peek
+from resources.erp.pulling.due import DuePart
+from resources.erp.pulling.peek import Peek
 from sensors.triggers.erp_changes import Remembered
 from sensors.triggers.erp_polls import Looks, Polled, due_feeds
 from sensors.triggers.erp_standing import WHOLE, as_instant, days_of, due_by_table, newest_range, request_of, working

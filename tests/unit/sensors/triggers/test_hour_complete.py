@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from resources.databases.timescale.hours import HourState
+from resources.databases.timescale.derived.hours import HourState
 from resources.window_buffer.model import BufferedWindow
 from sensors.triggers.hour_complete import judge_hour
 from tests.integration.dagster_plant import HOUR, configuration

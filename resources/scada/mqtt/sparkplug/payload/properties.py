@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from resources.core.errors import ConfigError
+from resources.core.physics.units import conversion, ucum_code
 from resources.core.readings import Status
-from resources.core.units import conversion, ucum_code
 from resources.scada.mqtt.sparkplug.payload.schema import (
     COMPRESSED,
     MetricMessage,

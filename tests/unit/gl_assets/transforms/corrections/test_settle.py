@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gl_assets.transforms.corrections.settle import OVERTAKEN, REPEATED, UNDECIDED, Settled, settle
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from tests.unit.gl_assets.transforms.corrections.builders import START, batch, reading, rejected
 
 TAGS = {

@@ -18,7 +18,7 @@ from gl_assets.transforms.erp.mapping import paths_read, standardise
 from gl_assets.transforms.erp.scoring import completeness
 from gl_assets.transforms.erp.validation import judge
 from gl_assets.transforms.values.unit_codes import UCUM, ucum_of
-from resources.core.units import conversion, parse_unit
+from resources.core.physics.units import conversion, parse_unit
 from resources.erp.declared import DatasetConfig
 from resources.erp.records import ALTERED
 from resources.erp.sap.config import SapConfig

@@ -10,7 +10,7 @@ import pytest
 
 from gl_assets.transforms.pipeline.run import refine
 from gl_assets.transforms.sensors import sensor_table
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from tests.unit.gl_assets.transforms.pipeline.windows import (
     NO_REJECTS,
     before,

@@ -13,9 +13,9 @@ from gl_assets.transforms.pipeline.columns import Columns
 from gl_assets.transforms.pipeline.neighbours import Before, flat, implausible, out_of_order
 from gl_assets.transforms.pipeline.run import refine
 from gl_assets.transforms.sensors import SensorTable, sensor_table
-from resources.core.quality_rules import RulesConfig
+from resources.core.configuration.quality_rules import RulesConfig
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import readings_batch
-from resources.core.settings import TagConfig
 from tests.unit.gl_assets.transforms.pipeline.windows import NO_REJECTS, START_US
 from tests.unit.gl_assets.transforms.window_contents import sensors
 

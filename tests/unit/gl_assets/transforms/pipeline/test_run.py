@@ -7,7 +7,7 @@ import pytest
 from gl_assets.transforms.pipeline.partitions import rejected_share
 from gl_assets.transforms.pipeline.run import Refined, refine
 from gl_assets.transforms.sensors import sensor_table
-from resources.core.settings import TagConfig
+from resources.core.configuration.settings import TagConfig
 from tests.unit.gl_assets.transforms.pipeline.windows import NO_REJECTS
 from tests.unit.gl_assets.transforms.window_contents import SENSORS, START, TAGS, readings, sensors
 

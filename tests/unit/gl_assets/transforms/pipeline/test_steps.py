@@ -14,9 +14,9 @@ from gl_assets.transforms.pipeline.columns import Columns, normalise
 from gl_assets.transforms.pipeline.convert import calibrate, convert, overflowed
 from gl_assets.transforms.pipeline.enrich import SensorFacts, enrich
 from gl_assets.transforms.sensors import sensor_table
-from resources.core.calibration_book import CalibrationBook
-from resources.core.calibrations import CalibrationConfig, LinearCalibration
-from resources.core.settings import TagConfig
+from resources.core.calibration.book import CalibrationBook
+from resources.core.calibration.calibrations import CalibrationConfig, LinearCalibration
+from resources.core.configuration.settings import TagConfig
 from tests.unit.gl_assets.transforms.pipeline.windows import START_US, one_sensor, refined, series
 from tests.unit.gl_assets.transforms.window_contents import SENSORS, TAGS, readings, sensors
 

@@ -12,9 +12,9 @@ from gl_assets.transforms.pipeline.neighbours import Before
 from gl_assets.transforms.pipeline.run import Context, Refined, refine
 from gl_assets.transforms.sensors import SensorTable, sensor_table
 from resources.core.clock import to_micros
-from resources.core.quality_rules import RulesConfig
+from resources.core.configuration.quality_rules import RulesConfig
+from resources.core.configuration.settings import TagConfig
 from resources.core.rules import BIT, RULES
-from resources.core.settings import TagConfig
 from resources.window_buffer.contents import BUFFERED_REJECTS_SCHEMA
 from resources.window_buffer.reading.assemble import OVERTAKEN
 from tests.unit.gl_assets.transforms.window_contents import START, readings, sensors

@@ -1,6 +1,6 @@
 import numpy as np
 
-from resources.databases.timescale.conflicts import TableRows, plan, resolve_within
+from resources.databases.timescale.window_store.conflicts import TableRows, plan, resolve_within
 
 NAN = float("nan")
 

@@ -10,13 +10,14 @@ import pytest
 
 from resources.core.clock import to_micros
 from resources.core.tags import Sensor
-from resources.databases.timescale import ledger, maintenance
+from resources.databases.timescale import maintenance
 from resources.databases.timescale.connection import connect
-from resources.databases.timescale.counts import StoredCounts, counts_by_source
-from resources.databases.timescale.gaps import mark_filled, read_gaps, write_gaps
-from resources.databases.timescale.latest import write_latest
 from resources.databases.timescale.migrate import migrate
-from resources.databases.timescale.readings import ReadingsStore
+from resources.databases.timescale.notes.latest import write_latest
+from resources.databases.timescale.rework.gaps import mark_filled, read_gaps, write_gaps
+from resources.databases.timescale.window_store import ledger
+from resources.databases.timescale.window_store.counts import StoredCounts, counts_by_source
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from tests.integration.store_builders import END, START, rejects, stored, texts, window
 
 SENSORS = (Sensor("a", "bar", "plc"), Sensor("b", "1", "plc", is_text=True))

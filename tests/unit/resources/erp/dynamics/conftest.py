@@ -8,7 +8,7 @@ import stamina
 
 from resources.core.clock import ManualClock
 from resources.demo_plant.erp.dynamics.entra import EntraApp
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.dynamics.support import SECRET_VARIABLE, DynamicsServer, dynamics_server
 from tests.unit.resources.erp.support import instant
 

@@ -14,7 +14,7 @@ from resources.demo_plant.erp.dynamics.control import DynamicsControl
 from resources.demo_plant.erp.dynamics.entra import EntraApp
 from resources.demo_plant.erp.dynamics.service import create_app
 from resources.erp.dynamics.config import DynamicsConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "DYNAMICS_CLIENT_SECRET"

@@ -22,7 +22,7 @@ from resources.erp.connector import CanDescribe, CanListKeys, CanLook, Changed, 
 from resources.erp.dynamics.client import DynamicsClient
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.kinds import connector
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.dynamics.support import DAY, SECRET_VARIABLE, DynamicsServer, dynamics_server
 
 

@@ -16,8 +16,8 @@ from resources.erp.connector import Finding
 from resources.erp.dynamics.client import DynamicsClient
 from resources.erp.dynamics.config import DynamicsConfig
 from resources.erp.dynamics.metadata import read_model
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.server_clock import ServerClock
+from resources.transport.connections.server_clock import ServerClock
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.dynamics.support import SECRET_VARIABLE, DynamicsServer, dynamics_server
 from tests.unit.resources.erp.support import instant
 

@@ -12,7 +12,7 @@ from resources.core.clock import ManualClock
 from resources.demo_plant.erp.dynamics.book import DynamicsBook
 from resources.demo_plant.erp.dynamics.entities import ENUMS, entity_sets
 from resources.demo_plant.erp.dynamics.query import BadQueryError, parse_filter
-from resources.transport.tls import client_context
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.dynamics.support import DAY, DynamicsServer
 from tests.unit.resources.erp.support import instant
 

@@ -7,7 +7,7 @@ import pytest
 import stamina
 
 from resources.demo_plant.erp.oracle.login import OracleLogin
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.oracle.support import PASSWORD_VARIABLE, SECRET_VARIABLE, OracleServer, oracle_server
 
 

@@ -14,7 +14,7 @@ from resources.demo_plant.erp.oracle.service import TOKEN_PATH, OracleBook, Orac
 from resources.erp.connector import Part
 from resources.erp.oracle.client import OracleClient
 from resources.erp.oracle.config import OracleConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.served import ServedFake
 
 SECRET_VARIABLE = "ORACLE_CLIENT_SECRET"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.erp.connector import Changed, Day, Whole
-from resources.transport.call_stats import read_stats
+from resources.transport.http.call_stats import read_stats
 from tests.unit.resources.erp.oracle.support import (
     DAY,
     NOW,

@@ -9,7 +9,7 @@ import pytest
 
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.erp.connector import Changed, Day, Whole
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.oracle.support import DAY, NOW, OracleServer, oracle_server
 
 READINGS = 5 * 24

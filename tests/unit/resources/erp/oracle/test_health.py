@@ -9,7 +9,7 @@ import pytest
 
 from resources.core.errors import AuthError, ProtocolError, UnreachableError
 from resources.erp.connector import CanDescribe, CanListKeys, CanLook, Day, Finding, KnowsServerTime, Whole
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.oracle.support import DAY, SATURDAY, OracleServer, oracle_server
 
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from resources.core.errors import AuthError, ProtocolError
-from resources.erp.changes import land_changes
 from resources.erp.connector import Changed, Day, Whole
-from resources.erp.landing import LandedDay, Landing, land_day, land_snapshot
+from resources.erp.landed.changes import land_changes
+from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
 from tests.unit.resources.erp.oracle.support import DAY, NOW, OracleServer
 
 

@@ -18,7 +18,7 @@ from resources.demo_plant.erp.oracle.faults import OracleControl
 from resources.demo_plant.erp.oracle.resources import METER_READINGS, RESOURCES
 from resources.demo_plant.erp.oracle.service import ROOT, TOKEN_PATH, VERSION
 from resources.erp.oracle.config import OracleConfig
-from resources.transport.tls import client_context
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.oracle.support import DAY, SATURDAY, OracleServer
 
 API = f"{ROOT}/{VERSION}"

@@ -10,13 +10,13 @@ import pytest
 import stamina
 
 from resources.core.errors import AuthError, ConfigError, ProtocolError, SourceError, ThrottledError, UnreachableError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
-from resources.transport.call_stats import read_stats
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.json_text import parse_json
+from resources.transport.http.call_stats import read_stats
+from resources.transport.text.json_text import parse_json
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 DAY = date(2026, 11, 20)

@@ -16,7 +16,7 @@ from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.connector import Changed, Day, Part, Whole
 from resources.erp.sap.client import SapClient, _header_messages
 from resources.erp.sap.config import SapConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
 DAY = date(2026, 11, 18)

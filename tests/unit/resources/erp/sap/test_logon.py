@@ -14,7 +14,7 @@ from resources.demo_plant.erp.sap.service import TOKEN_PATH
 from resources.erp.connector import Day
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.support import SapServer, sap_server
 
 DAY = date(2026, 11, 18)

@@ -20,8 +20,8 @@ from resources.erp.connector import Day, Part, Whole
 from resources.erp.sap.client import SapClient
 from resources.erp.sap.config import SapConfig
 from resources.transport.auth.config import OAuthConfig
-from resources.transport.config import HttpConfig
-from resources.transport.http import HttpClient
+from resources.transport.connections.config import HttpConfig
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.filters import Compare
 from resources.transport.odata.v4 import ODataV4, Query
 

@@ -17,7 +17,7 @@ from resources.demo_plant.erp.sap.odata.options import offset_of
 from resources.demo_plant.erp.sap.odata.refusal import BadQueryError
 from resources.demo_plant.erp.sap.service import SERVICE_ROOT, TOKEN_PATH
 from resources.demo_plant.erp.sap.services import make_books, make_services
-from resources.transport.tls import client_context
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.support import SapServer
 
 DAY = date(2026, 11, 18)

@@ -16,8 +16,8 @@ from resources.demo_plant.erp.sap.demo import DATASETS, demo_app, demo_settings
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.demo_plant.erp.sap.services import V2, V4, make_books
 from resources.erp.sap.config import SapConfig
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.tls import client_context
+from resources.transport.trust.certificates import CertificateAuthority
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.support import SapServer, sap_server
 
 DAY = date(2026, 11, 18)

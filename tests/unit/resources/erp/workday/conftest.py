@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.workday.support import SECRETS, WorkdayServer, workday_server
 
 

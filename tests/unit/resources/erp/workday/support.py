@@ -16,7 +16,7 @@ from resources.demo_plant.erp.workday.control import WorkdayControl
 from resources.demo_plant.erp.workday.oauth import WorkdayLogin
 from resources.demo_plant.erp.workday.service import create_app
 from resources.erp.workday.config import WorkdayConfig
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.served import ServedFake
 
 DAY = date(2026, 11, 18)

@@ -10,12 +10,12 @@ import pytest
 
 from resources.core.clock import SystemClock
 from resources.core.errors import AuthError, ProtocolError, SourceError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.erp.connector import CanDescribe, CanListKeys, CanLook, Changed, Day, KnowsServerTime, Whole
 from resources.erp.kinds import connector
 from resources.erp.workday.client import WorkdayClient
-from resources.transport.call_stats import read_stats
-from resources.transport.certificates import CertificateAuthority
+from resources.transport.http.call_stats import read_stats
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.erp.workday.pulling import lines, pull
 from tests.unit.resources.erp.workday.support import DAY, SECRETS, WorkdayServer, generated_keys, workday_server
 

@@ -12,7 +12,7 @@ from resources.core.errors import ProtocolError, UnreachableError
 from resources.erp.connector import Finding, SystemDescription
 from resources.erp.workday.client import WorkdayClient
 from resources.erp.workday.config import WorkdayConfig
-from resources.transport.server_clock import ServerClock
+from resources.transport.connections.server_clock import ServerClock
 from tests.unit.resources.erp.workday.support import WorkdayServer
 
 NAMED = {"workforce": {"protocol": "raas", "resource": "GL_Positions_With_Names"}}

@@ -15,7 +15,7 @@ from resources.demo_plant.erp.workday.book import WorkdayBook
 from resources.demo_plant.erp.workday.control import WorkdayControl, spoilt
 from resources.demo_plant.erp.workday.oauth import WorkdayLogin
 from resources.demo_plant.erp.workday.query import BadQueryError, answer
-from resources.transport.tls import client_context
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.erp.workday.support import DAY, NOW, WorkdayServer
 
 LOGIN = WorkdayLogin()

@@ -19,9 +19,9 @@ from resources.scada.bacnet.config import BacnetConfig
 from resources.scada.bacnet.device import BacnetDevice
 from resources.scada.bacnet.stack import shared_stack
 from resources.scada.config import SourceOptions
-from resources.transport.circuit_breaker import Circuit
+from resources.transport.turns.circuit_breaker import Circuit
 from sensors.collector.state import SourceState
-from sensors.collector.supervisor import SourceSupervisor
+from sensors.collector.supervision.supervisor import SourceSupervisor
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.unit.resources.scada.bacnet.plant import BacnetPlant, many_analogs, temperature_tag
 from tests.unit.sensors.collector.test_supervisor import Notebook

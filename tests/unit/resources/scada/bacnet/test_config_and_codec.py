@@ -13,9 +13,9 @@ from bacpypes3.primitivedata import CharacterString, ObjectIdentifier, Real
 from pydantic import ValidationError
 
 from resources.core.errors import AuthError, ProtocolError, UnreachableError
+from resources.core.physics.units import parse_unit
 from resources.core.readings import Status
 from resources.core.tags import Sensor, SensorCatalog
-from resources.core.units import parse_unit
 from resources.scada.bacnet.codec import BatchBuilder, decode, facts_of, number_of, status_of, to_write
 from resources.scada.bacnet.config import BacnetConfig, BacnetTag
 from resources.scada.bacnet.errors import Refused, as_error, unknown_service, wants_less, words

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from resources.core.settings import parse_yaml
+from resources.core.configuration.settings import parse_yaml
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.tags import ModbusTag, parse_reference
 from resources.scada.values import plain_settings

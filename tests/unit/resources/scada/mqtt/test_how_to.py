@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.settings import parse_yaml
+from resources.core.configuration.settings import parse_yaml
 from resources.integrations import Integrations, example_path
 from resources.scada.mqtt.config import MqttConfig
 

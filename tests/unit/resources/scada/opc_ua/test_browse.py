@@ -10,12 +10,12 @@ from asyncua.common.structures104 import new_struct, new_struct_field
 from asyncua.ua.uaerrors import BadTooManyOperations
 
 from resources.scada.connector import CanDiscover, FoundItem, HasHistory
-from resources.scada.opc_ua.browse import Walk
+from resources.scada.opc_ua.address_space.browse import Walk
+from resources.scada.opc_ua.address_space.eu_units import common_code, ucum
+from resources.scada.opc_ua.address_space.paths import parse_path, path_text
 from resources.scada.opc_ua.client import OpcUaClient
-from resources.scada.opc_ua.eu_units import common_code, ucum
-from resources.scada.opc_ua.nodes import UnknownNodeError
-from resources.scada.opc_ua.paths import parse_path, path_text
-from resources.scada.opc_ua.session import session_of
+from resources.scada.opc_ua.sessions.session import session_of
+from resources.scada.opc_ua.wire.nodes import UnknownNodeError
 from tests.opc_ua_server import NAMESPACE, PlainServer, catalog_of, node_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,7 +6,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
 from resources.core.clock import to_micros
-from resources.scada.opc_ua.codec import Columns, Published, read_publish_response, times_us
+from resources.scada.opc_ua.wire.codec import Columns, Published, read_publish_response, times_us
 
 SOURCE = datetime(2026, 11, 22, 10, 15, 0, 250_001, tzinfo=UTC)
 SERVER = datetime(2026, 11, 22, 10, 15, 1, tzinfo=UTC)

@@ -16,8 +16,8 @@ from resources.core.clock import SystemClock
 from resources.core.events import SourceEvent
 from resources.scada.opc_ua.client import OpcUaClient
 from resources.scada.opc_ua.data_config import EventsConfig
-from resources.scada.opc_ua.event_fields import EventMaker
 from resources.scada.opc_ua.events import EventTap
+from resources.scada.opc_ua.wire.event_fields import EventMaker
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.opc_ua_server import PlainServer, catalog_of, node_id
 

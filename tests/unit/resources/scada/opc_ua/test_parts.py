@@ -11,9 +11,9 @@ from asyncua import ua
 from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 
 from resources.core.readings import STATUS_NAMES
+from resources.scada.opc_ua.address_space.data_types import DataType, DataTypes, FieldType
+from resources.scada.opc_ua.address_space.structures import UndecodableError, decode_structure
 from resources.scada.opc_ua.client import OpcUaClient
-from resources.scada.opc_ua.data_types import DataType, DataTypes, FieldType
-from resources.scada.opc_ua.structures import UndecodableError, decode_structure
 from tests.contract.scada.recorder import Recorder, running, until
 from tests.opc_ua_server import PlainServer, catalog_of, node_id
 

@@ -13,11 +13,11 @@ from asyncua.ua.uaerrors import BadNoSubscription, BadTimeout, BadTooManyPublish
 
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, UnreachableError
-from resources.scada.opc_ua.codec import Published
 from resources.scada.opc_ua.config import OpcUaConfig
-from resources.scada.opc_ua.publishing import Hearers, Publisher
-from resources.scada.opc_ua.session import Session, SubscriptionsGoneError, translated
-from resources.scada.opc_ua.subscription import Monitoring, Subscription
+from resources.scada.opc_ua.sessions.publishing import Hearers, Publisher
+from resources.scada.opc_ua.sessions.session import Session, SubscriptionsGoneError, translated
+from resources.scada.opc_ua.sessions.subscription import Monitoring, Subscription
+from resources.scada.opc_ua.wire.codec import Published
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONFIG = OpcUaConfig.model_validate(

@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from resources.core.tags import Sensor, SensorCatalog
-from resources.scada.opc_ua.codec import EPOCH_TICKS, Columns
 from resources.scada.opc_ua.config import OpcUaTag
-from resources.scada.opc_ua.nodes import UnknownNodeError, resolve
 from resources.scada.opc_ua.readings import ReadingAssembler, overflowed
+from resources.scada.opc_ua.wire.codec import EPOCH_TICKS, Columns
+from resources.scada.opc_ua.wire.nodes import UnknownNodeError, resolve
 
 GOOD, UNCERTAIN, BAD = 0, 0x4090_0000, 0x8031_0000
 

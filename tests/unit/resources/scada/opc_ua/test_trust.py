@@ -13,8 +13,8 @@ from cryptography.x509.oid import NameOID
 
 from resources.core.errors import AuthError, ConfigError
 from resources.scada.opc_ua.config import OpcUaConfig
-from resources.scada.opc_ua.trust import Shown, TrustStore, verify
-from resources.transport.pinning import fingerprint
+from resources.scada.opc_ua.sessions.trust import Shown, TrustStore, verify
+from resources.transport.trust.pinning import fingerprint
 
 NOW = datetime.now(UTC)
 URI = "urn:gl:test:server"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import ReadingBatch, readings_batch, texts_batch
-from resources.core.settings import TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.report_filter.filter import ReportFilter
 from resources.scada.report_filter.rules import Frame

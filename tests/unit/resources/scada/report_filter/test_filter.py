@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resources.core.configuration.settings import TagConfig
 from resources.core.readings import ReadingBatch, Reject, readings_batch, rejects_batch
-from resources.core.settings import TagConfig
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.report_filter.filter import ReportFilter
 from resources.scada.report_filter.texts import MOST_TEXTS

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from resources.core.errors import AuthError, ConfigError
 from resources.transport.auth.config import AuthConfig, OAuthConfig
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.http import HttpClient
+from resources.transport.http.client import HttpClient
+from resources.transport.trust.certificates import CertificateAuthority
 from tests.unit.resources.transport.web_server import Answer, Asked, WebServer, serving
 
 AUTH: TypeAdapter[Any] = TypeAdapter(AuthConfig)

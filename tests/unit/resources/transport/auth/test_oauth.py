@@ -15,9 +15,9 @@ from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ProtocolError, SourceError, ThrottledError, UnreachableError
 from resources.transport.auth.config import OAuthConfig
 from resources.transport.auth.oauth import TokenSource
-from resources.transport.certificates import CertificateAuthority
-from resources.transport.config import HttpConfig
-from resources.transport.tls import client_context
+from resources.transport.connections.config import HttpConfig
+from resources.transport.trust.certificates import CertificateAuthority
+from resources.transport.trust.tls import client_context
 from tests.unit.resources.transport.test_parts import NOW
 from tests.unit.resources.transport.web_server import serving
 

@@ -12,7 +12,7 @@ import pytest
 from resources.core.errors import AuthError
 from resources.transport.auth.config import BasicConfig
 from resources.transport.auth.refusals import Refusals
-from resources.transport.call_stats import CallStats
+from resources.transport.http.call_stats import CallStats
 from tests.unit.resources.transport.web_server import Answer, serving
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mocksap.batch import boundary_of, parse_http_request, parse_part, split_parts
 
 from resources.core.errors import AuthError, DataError, ProtocolError, ThrottledError, UnreachableError
-from resources.transport.config import HttpConfig
-from resources.transport.http import HttpClient
-from resources.transport.http_errors import CsrfRequiredError
+from resources.transport.connections.config import HttpConfig
+from resources.transport.connections.errors import CsrfRequiredError
+from resources.transport.http.client import HttpClient
 from resources.transport.odata.batch import Change, ODataBatch
 from resources.transport.odata.csrf import CsrfSession
 from resources.transport.odata.filters import Compare

@@ -12,8 +12,8 @@ from gl_assets.scada.anomaly.scoring import Watched
 from gl_assets.transforms.anomaly.detector import Detector
 from gl_assets.transforms.anomaly.settings import DetectorSettings
 from gl_assets.transforms.anomaly.trained import Trained
-from resources.core.anomalies import AnomaliesConfig
 from resources.core.clock import to_micros
+from resources.core.configuration.anomalies import AnomaliesConfig
 from resources.core.readings import ReadingBatch, readings_batch
 from resources.integrations import Integrations
 

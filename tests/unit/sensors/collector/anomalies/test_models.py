@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from resources.databases.timescale.anomaly_models import StoredModel
+from resources.databases.timescale.anomaly.anomaly_models import StoredModel
 from sensors.collector.anomalies.models import ModelShelf
 from tests.unit.sensors.collector.anomalies.plant import NOON, SENSORS, trained
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gl_assets.scada.anomaly.scoring import row_of
 from gl_assets.transforms.anomaly.episodes import anomalies, judge_rows
-from resources.databases.timescale.live_anomalies import LiveWindow
+from resources.databases.timescale.anomaly.live_anomalies import LiveWindow
 from sensors.collector.anomalies.columns import Values
 from sensors.collector.anomalies.rows import Floats
 from sensors.collector.anomalies.scorer import SETTLE_US, EquipmentScorer

@@ -10,7 +10,7 @@ from resources.core.errors import DataError
 from resources.erp.workday.sources.elements import content_of
 from resources.erp.workday.sources.shapes import NO_SHAPE, levels_of
 from resources.erp.workday.sources.wsdl import SoapService
-from resources.transport.soap_fault import fault_of, fault_words, parse_xml
+from resources.transport.text.soap_fault import fault_of, fault_words, parse_xml
 from tests.unit.resources.erp.workday.support import WSDLS
 
 WD = 'xmlns:wd="urn:com.workday/bsvc" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'

@@ -11,7 +11,7 @@ from lxml import etree
 
 from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ConfigError, ProtocolError
-from resources.core.home import gl_home
+from resources.core.process.home import gl_home
 from resources.erp.connector import Changed, Day, Whole
 from resources.erp.workday.client import WorkdayClient
 from resources.erp.workday.sources.pruning import pruned

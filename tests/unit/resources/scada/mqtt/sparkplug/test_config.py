@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.scada_sparkplug import run
+from benchmarks.scada.sparkplug import run
+from resources.core.configuration.settings import parse_yaml
 from resources.core.errors import ConfigError
-from resources.core.settings import parse_yaml
 from resources.integrations import Integrations
 from resources.scada.mqtt.config import MqttConfig
 from resources.scada.mqtt.resource import MqttResource

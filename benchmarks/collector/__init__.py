@@ -1,0 +1,1 @@
+"""`gl bench collector`, and what else shows the collector and its buffer."""

@@ -1,0 +1,1 @@
+"""`gl bench scada`, and what shows one connector by itself."""

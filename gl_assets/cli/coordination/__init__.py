@@ -1,0 +1,1 @@
+"""`gl agents`: the registry, commands and events, keys, what was refused."""

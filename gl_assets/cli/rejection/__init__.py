@@ -1,0 +1,1 @@
+"""`gl rejected`: what was rejected, why, and replaying it."""

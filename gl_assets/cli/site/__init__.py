@@ -1,0 +1,1 @@
+"""Commands on the plant and its systems: configuration, doctor, tags, units, ERP, certificates, writes."""

@@ -1,0 +1,1 @@
+"""What readings are worth by their certificates, and which certificate holds when."""

@@ -1,0 +1,1 @@
+"""Reading `integrations.yaml`: strict models, faults by file and line, and the blocks of no connector."""

@@ -1,0 +1,1 @@
+"""Detectors of equipment, the rows they see, and what they found."""

@@ -1,0 +1,1 @@
+"""Tables made from stored readings: hours, efficiency, energy as booked and as measured."""

@@ -1,0 +1,1 @@
+"""What is done to stored windows later: gaps filled, rows calibrated or corrected anew, another window length."""

@@ -1,0 +1,1 @@
+"""One revision of a window, stored whole in one transaction with its ledger, and read again."""

@@ -1,0 +1,146 @@
+"""A look at what changed in a system since the last read, without storing any of it: how much is new, of which days."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from resources.core.errors import DataError
+from resources.erp.business_days import business_day
+from resources.erp.config import SystemConfig
+from resources.erp.connector import Changed, ErpClient, KnowsServerTime
+from resources.erp.cursors import advance, cursor_of, next_changes
+from resources.erp.landed.rows import RecordReader, Row
+from resources.erp.pulling.members import Member
+from resources.erp.pulling.named_pages import named
+
+Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+"""Opens a connection to the platform's database; what was done is committed at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What a look at changes found."""
+
+    read: Changed
+    """What was looked at."""
+    records: int
+    """Records that came."""
+    days: tuple[date | None, ...]
+    """Days of the records that are not stored the same, in order; None stands for master data."""
+    complete: bool
+    """False where there was more than the time allowed to see; its days are not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The business days that count."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        """Return whether a day is among them."""
+        return self.first <= day <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeWatch:
+    """Looks at the changes of one dataset."""
+
+    connect: Connect
+    client: ErpClient
+    settings: SystemConfig
+    dataset: str
+    """One with `changed`."""
+    days: Days
+    """Those that are stored; later ones are left to their own pull, once they have begun."""
+
+    def peek(self, seconds: float) -> Peek:
+        """Return what changed since changes were landed last; read for `seconds` at most.
+
+        Where nothing of the days that count did, the cursor moves on at once; else the run that lands it moves it.
+
+        Raises:
+            SourceError: The changes could not be read.
+            psycopg.Error: The database failed.
+        """
+        read = self._next()
+        peek = self._look(read, time.monotonic() + seconds)
+        # a clock of ours that is ahead must not skip what the system has not stamped yet
+        until = max(read.since, min(read.until, self._now() - self.settings.change_margin))
+        peek = Peek(Changed(read.since, until), peek.records, peek.days, peek.complete)
+        if peek.complete and not peek.days:
+            with self.connect() as connection:
+                values = {"system": self.client.system, "dataset": self.dataset, "run_id": ""}
+                advance(connection, values, peek.read, (peek.records, 0))
+        return peek
+
+    def _now(self) -> datetime:
+        told = self.client.server_time() if isinstance(self.client, KnowsServerTime) else None
+        return told or datetime.now(UTC)
+
+    def _next(self) -> Changed:
+        with self.connect() as connection:
+            held = cursor_of(connection, self.client.system, self.dataset)
+            pulled = _last_pull(connection, self.client.system, self.dataset)
+        start = (pulled or datetime.now(UTC) - self.settings.overlap) - self.settings.change_overlap
+        return next_changes(held.position if held else None, self.settings, start=start, server_now=self._now())
+
+    def _look(self, read: Changed, deadline: float) -> Peek:
+        reader, found, records = RecordReader(self.settings.datasets[self.dataset]), set[date | None](), 0
+        pages = named(self.client.fetch(self.dataset, read), self.client.system, self.dataset, read)
+        with closing(pages):
+            for page in pages:
+                records += len(page.records)
+                found |= self._days_of(self._not_stored(reader.rows(page.records)))
+                if time.monotonic() > deadline:
+                    return Peek(read, records, _ordered(found), complete=False)
+        return Peek(read, records, _ordered(found), complete=True)
+
+    def _not_stored(self, rows: Sequence[Row]) -> list[bytes]:
+        """Return the text of the records that are not stored the same."""
+        keys = [key.decode() for key, _, _ in rows]
+        with self.connect() as connection:
+            held = connection.execute(
+                "SELECT source_key, hash FROM erp.landed_records"
+                " WHERE system = %s AND dataset = %s AND source_key = ANY(%s) AND deleted_at IS NULL",
+                (self.client.system, self.dataset, keys),
+            ).fetchall()
+        stored = set(held)
+        return [raw for key, (_, raw, digest) in zip(keys, rows, strict=True) if (key, digest.decode()) not in stored]
+
+    def _days_of(self, records: Sequence[bytes]) -> set[date | None]:
+        path = self.settings.datasets[self.dataset].business_date
+        if path is None:
+            return {None} if records else set()
+        member, zone = Member(path), ZoneInfo(self.settings.time_zone)
+        found = {business_day(_readable(member, record), zone) for record in records}
+        return {day for day in found if day is not None and day in self.days}
+
+
+def _readable(member: Member, record: bytes) -> str | None:
+    try:
+        return member.of(record)
+    except DataError:
+        return None  # it has no day: the run that lands the changes rejects it with that reason
+
+
+def _ordered(days: set[date | None]) -> tuple[date | None, ...]:
+    return tuple(sorted(days, key=lambda day: day or date.min))
+
+
+def _last_pull(connection: psycopg.Connection[Any], system: str, dataset: str) -> datetime | None:
+    """Return when the dataset was pulled last, which is where a first read begins; None if it never was."""
+    row = connection.execute(
+        "SELECT max(pulled_at) FROM erp.pulls WHERE system = %s AND dataset = %s", (system, dataset)
+    ).fetchone()
+    found: datetime | None = row[0] if row else None
+    return found

@@ -1,0 +1,1 @@
+"""From landed records to the standard tables, and what was corrected on the way."""

@@ -1,0 +1,1 @@
+"""What a server has: nodes, their paths, types and units, and parts of their values."""

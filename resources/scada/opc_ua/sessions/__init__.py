@@ -1,0 +1,1 @@
+"""A secured session, its subscriptions and what they publish."""

@@ -1,0 +1,1 @@
+"""Bytes of OPC UA messages to columns, ids and fields, without a connection."""

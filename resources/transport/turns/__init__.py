@@ -1,0 +1,1 @@
+"""When a request may go: rate, order, and the pauses that a server asks for or a failing peer is given."""

@@ -1,0 +1,1 @@
+"""What the collector tells: health, metrics, and the pages that have them."""
