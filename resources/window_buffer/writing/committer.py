@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,14 +169,15 @@ class Committer:
 
     def _write(self, group: _Group, tag: int | None = None) -> None:
         windows = self._parts.windows
-        windows.open(group.groups, self._limits.sources)
-        targets = [self._window_target(windows.held[start], rows, tag) for start, rows in sorted(group.groups.items())]
-        targets += [self._held_target(*one) for one in group.held]
-        if targets:
-            counted, size = self.writer.write(targets, group.counts)
-            self._used += size
-        else:
-            counted = group.counts
+        written = None
+        while written is None:
+            windows.open(group.groups, self._limits.sources)
+            held = windows.held
+            targets = [self._window_target(held[start], rows, tag) for start, rows in sorted(group.groups.items())]
+            targets += [self._held_target(*one) for one in group.held]
+            written = self.writer.write(targets, group.counts) if targets else (group.counts, 0)
+        counted, size = written
+        self._used += size
         self._parts.counts.add(counted)
         for target in targets:
             if isinstance(target.file, Window):
@@ -245,13 +246,18 @@ class Committer:
             group = groups.setdefault(int(one) * self._limits.length_us, Rows())
             group.rejects = part if group.rejects is None else pa.concat_batches([group.rejects, part])
 
-    def _make_room(self, wanted: int) -> None:
-        """Let `wanted` bytes fit under the cap, by dropping stored windows early if need be, oldest first."""
+    def _make_room(self, wanted: int, targets: Sequence[Target]) -> bool:
+        """Let `wanted` bytes fit under the cap, by dropping stored windows early if need be, oldest first.
+
+        Windows among the targets go last: only what is in their files can be replaced as a whole. They do go before
+        the buffer is full, since a backlog may reach into every stored window. Return False if one of them went.
+        """
         excess = self._used + wanted - self._tally.max_bytes
         if excess <= 0:
-            return
+            return True
+        written_to = {target.file.start for target in targets if isinstance(target.file, Window)}
         victims: list[Window] = []
-        for window in self._parts.windows.droppable(None):
+        for window in sorted(self._parts.windows.droppable(None), key=lambda one: one.start in written_to):
             if excess <= 0:
                 break
             if window.bytes:
@@ -268,3 +274,4 @@ class Committer:
                 "stored window is left to drop; nothing is acknowledged until windows are stored: look at the database "
                 "and at the runs of scada/sensor_readings, or raise buffer.max_bytes"
             )
+        return not any(window.start in written_to for window in victims)

@@ -47,17 +47,25 @@ class _Prepared:
 class GroupWriter:
     """The only place where segments grow."""
 
-    def __init__(self, sensors: Sensors, clock: Clock, make_room: Callable[[int], None]) -> None:
-        """Write for `sensors`; `make_room(bytes)` raises BufferFullError if there is none."""
+    def __init__(self, sensors: Sensors, clock: Clock, make_room: Callable[[int, Sequence[Target]], bool]) -> None:
+        """Write for `sensors`.
+
+        Args:
+            sensors: What the frames name.
+            clock: Stamps the frames.
+            make_room: Makes room for so many bytes of these targets; False if it took a target's file away for it,
+                BufferFullError if there is no room.
+        """
         self._sensors = sensors
         self._clock = clock
         self._make_room = make_room
         self.next_sequence = 0
 
-    def write(self, targets: Sequence[Target], counts: Counts) -> tuple[Counts, int]:
+    def write(self, targets: Sequence[Target], counts: Counts) -> tuple[Counts, int] | None:
         """Make the rows of all targets durable; return what is now counted and the bytes written.
 
-        `counts` ride in the first frame.
+        `counts` ride in the first frame. None: nothing was written, since a target's file went to make room; its
+        window has to be opened again first.
 
         Raises:
             BufferFullError: No room, or the disk refused; every file is as it was.
@@ -72,7 +80,8 @@ class GroupWriter:
             sequence += target.rows.count
             prepared.append(one)
         size = sum(one.end - one.at for one in prepared)
-        self._make_room(size)
+        if not self._make_room(size, targets):
+            return None
         self._write_out(prepared)
         self.next_sequence = sequence
         total = prepared[0].counts

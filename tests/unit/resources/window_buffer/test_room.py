@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,38 @@ def test_cap_when_stored_windows_are_there_then_oldest_go_early_and_are_counted(
         assert (state.dropped_windows, state.dropped_early) == (1, 1)
         assert state.bytes <= 3_000
         assert [w.window_start for w in buffer.held_windows()] == [T0 + MINUTE, T0 + 2 * MINUTE]
+
+
+@pytest.mark.parametrize(
+    ("stored", "revision"), [([0, 1], {T0: (2, True), T0 + MINUTE: None}), ([0], {T0: (2, False)})], ids=["two", "one"]
+)
+def test_cap_when_late_readings_are_for_the_oldest_stored_window_then_they_are_kept_and_closed(
+    tmp_path: Path, clock: ManualClock, stored: list[int], revision: dict[datetime, tuple[int, bool] | None]
+) -> None:
+    late = [T0 + SECOND * (0.5 + n * 0.5) for n in range(80)]
+    with open_buffer(tmp_path, clock, max_bytes=2_700) as buffer:
+        for _ in range(3):
+            buffer.append(readings(clock.now(), range(4), ramp(4)))
+            buffer.commit()
+            clock.advance(60)
+            buffer.tick()
+        clock.advance(10)
+        buffer.tick()
+        buffer.stored_revisions({T0 + n * MINUTE: 1 for n in stored})
+        buffer.append(readings(late, [0] * 80, ramp(80), received=clock.now(), acknowledge=lambda: None))
+        assert len(buffer.commit().acknowledgements) == 1
+        assert buffer.state().bytes <= 2_700
+    # a start removes the files of windows that are not held
+    with open_buffer(tmp_path, clock, max_bytes=2_700) as buffer:
+        clock.advance(31)
+        buffer.tick()
+        held = {w.window_start: (w.revision, w.complete) for w in buffer.held_windows()}
+        assert {start: held.get(start) for start in revision} == revision
+        assert buffer.state().dropped_early == 1
+    found = values(BufferReader(tmp_path).read(T0))
+    assert {("a0", time) for time in late} <= found.keys()
+    # what the dropped file held is in the table already
+    assert len(found) == (84 if held[T0][1] else 80)
 
 
 def test_cap_when_nothing_is_stored_then_nothing_is_acknowledged_and_nothing_is_lost(
