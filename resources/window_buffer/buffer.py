@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -40,16 +39,13 @@ from resources.window_buffer.windows import Window, Windows
 from resources.window_buffer.writing.checkpoint import Checkpoint
 from resources.window_buffer.writing.committer import Committer, Limits, Parts
 from resources.window_buffer.writing.intake import Intake
-from resources.window_buffer.writing.opening import agree, default_cap
+from resources.window_buffer.writing.opening import Start, agree, default_cap, newest_times
 from resources.window_buffer.writing.recovery import Recovered, Recovery, open_index
 
 log = structlog.get_logger(__name__)
 
 LONGEST_TICK_S = 86_400.0
 """Windows are opened for at most a day behind the clock, should `tick` not have been called for longer."""
-
-_ON_ITS_WAY_US = 5_000_000
-"""A source delivers within this time of measuring; one that has measured nothing for longer had nothing to deliver."""
 
 
 class WindowBuffer:
@@ -75,6 +71,8 @@ class WindowBuffer:
     ) -> None:
         """Open or make the buffer in `folder`, repair what a crash left, and note the time nobody ran as gaps.
 
+        Where the disk is too full to note anything, the buffer opens full and notes it as soon as it can.
+
         Args:
             folder: Made if absent.
             collector: Name in every key; must not change while windows are held.
@@ -88,6 +86,7 @@ class WindowBuffer:
 
         Raises:
             BufferLockedError: Another process writes to this folder.
+            BufferFullError: The disk is too full even to open it: it is new, or has sensors that it must learn.
             ConfigError: The folder holds windows of another collector or window length.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,14 +140,7 @@ class WindowBuffer:
         self._tally.max_bytes = max_bytes or default_cap(segments, held_files)
         self._committer = Committer(self._parts, self._rules, limits, self._tally, clock)
         self._checkpoint = Checkpoint(index, self._parts, self._committer, self._tally, clock)
-        self._begin_run(recovery.found, self._newest_times(catalog))
-
-    def _newest_times(self, catalog: SensorCatalog) -> dict[str, int]:
-        """Return source -> the newest source time that became a reading of it, microseconds."""
-        newest: dict[str, int] = {}
-        for sensor, at in zip(catalog.sensors, self.last_known().tolist(), strict=True):
-            newest[sensor.source] = max(newest.get(sensor.source, at), at)
-        return newest
+        self._begin_run(recovery.found, newest_times(catalog, self.last_known()))
 
     def _begin_run(self, found: Recovered, newest: Mapping[str, int]) -> None:
         index, now_us, tally = self._index, to_micros(self._clock.now()), self._tally
@@ -159,24 +151,25 @@ class WindowBuffer:
         tally.full, tally.clock_alarms = False, {}
         self._last_tick = self._clock.monotonic()
         self._first_window = self._window_of(now_us)
+        self._moved = found.moved
         heartbeat = max(index.meta("heartbeat", 0), found.written_at)
-        with self._checkpoint.saving():
-            if heartbeat:
-                before = frozenset(json.loads(index.meta("sources", "[]")))
-                for source in before & self._sources:
-                    # what a source had measured, and not delivered when we ended, is missing as well
-                    on_its_way = heartbeat - _ON_ITS_WAY_US <= newest.get(source, 0) < heartbeat
-                    since = newest[source] + 1 if on_its_way else heartbeat
-                    self._gaps.note_absence([source], since, now_us)
-            if now_us < heartbeat:
-                self._steps.note((now_us - heartbeat) / 1e6)
-            self._open_windows(now_us, now_us)
-            if index.meta("clean_end", 1) and now_us > self._first_window:
-                self._parts.windows.mark_partial(self._first_window)
-            index.set_meta(clean_end=0, sources=json.dumps(sorted(self._sources)))
-        for file in [file for file in self._parts.held.files.values() if file.verdict is not None]:
-            self._move(file, frozenset(found.moved.get(file.held_id, ())))
+        if now_us < heartbeat:
+            self._steps.note((now_us - heartbeat) / 1e6)
+        start = Start(index, self._gaps, self._parts.windows, self._sources, newest, heartbeat, now_us)
+        self._checkpoint.first = lambda: start.note(self._first_window)
+        try:
+            self._checkpoint.begin()
+            for file in [file for file in self._parts.held.files.values() if file.verdict is not None]:
+                self._move(file)
+        except BufferFullError as error:
+            # what is not done is done by the ticks; there is more to a collector than its buffer
+            self._became_full(error)
         log.info("buffer_opened", folder=str(self._folder), held_windows=len(self._parts.windows.held))
+
+    def _became_full(self, error: BufferFullError) -> None:
+        if not self._tally.full:
+            log.error("buffer_full", error=str(error))
+        self._tally.full = True
 
     def _window_of(self, instant_us: int) -> int:
         return instant_us - instant_us % self._grid.length_us
@@ -228,14 +221,13 @@ class WindowBuffer:
             with_rows = bool(taken.entries) and self._committer.commit(taken)
             if not taken.entries:
                 self._parts.counts.add(taken.increments)
-            if taken.increments and not with_rows:
-                # no rows carry these counts, and what they speak of (readings left out) may be acknowledged next
+            if tally.full or (taken.increments and not with_rows):
+                # no rows carry these counts, and what they speak of (readings left out) may be acknowledged next;
+                # and after a full disk more is taken only when the index, too, can be written again
                 with self._checkpoint.saving():
                     pass
         except BufferFullError as error:
-            if not tally.full:
-                log.error("buffer_full", error=str(error))
-            tally.full = True
+            self._became_full(error)
             raise
         if tally.full:
             log.info("buffer_takes_again")
@@ -250,21 +242,27 @@ class WindowBuffer:
             The revisions closed by this call, oldest window first.
 
         Raises:
-            BufferFullError: The index cannot be written; the next tick tries again.
+            BufferFullError: The index cannot be written; the buffer is full, and the next tick tries again.
         """
         with self._io:
             with contextlib.suppress(BufferFullError):
                 self._commit()
-            windows, held = self._parts.windows, self._parts.held
+            windows, held, last_tick = self._parts.windows, self._parts.held, self._last_tick
             with contextlib.suppress(BufferFullError):
                 for file, verdict in held.due():
                     held.decide(file, verdict)
                     self._move(file)
-            with self._checkpoint.saving():
-                self._follow_clock()
-                closed = windows.close(windows.due())
-                closed += answer_requests(self._index, windows)
-            self._drop(windows.droppable(self._retention))
+            try:
+                with self._checkpoint.saving():
+                    self._follow_clock()
+                    closed = windows.close(windows.due())
+                    closed += answer_requests(self._index, windows)
+            except BufferFullError as error:
+                self._last_tick = last_tick  # the next one opens the windows that this one should have opened
+                self._became_full(error)
+                raise
+            with contextlib.suppress(BufferFullError):
+                self._drop(windows.droppable(self._retention))
             return sorted(closed, key=lambda one: one.window_start)
 
     def _follow_clock(self) -> None:
@@ -280,8 +278,8 @@ class WindowBuffer:
         self._open_windows(now_us - passed_us, now_us)
         self._checkpoint.observe(self._steps, self._rules.skew)
 
-    def _move(self, file: HeldFile, done: frozenset[int] = frozenset()) -> None:
-        self._committer.move(file, done)
+    def _move(self, file: HeldFile) -> None:
+        self._committer.move(file, frozenset(self._moved.get(file.held_id, ())))
         with self._checkpoint.saving():
             self._parts.held.forget(file)
         self._parts.held.remove(file)
@@ -312,12 +310,26 @@ class WindowBuffer:
                 return windows.close([w for _, w in sorted(windows.held.items()) if w.is_open and w.rows])
 
     def open_gap(self, source: str, since: datetime, reason: str) -> None:
-        """Note, durably, that `source` is not collected from `since` on; nothing happens if its gap is open already."""
+        """Note, durably, that `source` is not collected from `since` on; nothing happens if its gap is open already.
+
+        Raises:
+            BufferFullError: The index cannot be written: nothing was noted.
+        """
+        self._begin()
         self._gaps.open(source, to_micros(since), reason)
 
     def close_gap(self, source: str, until: datetime) -> None:
-        """End the open gap of `source`, if there is one; a gap that ends before it began is removed."""
+        """End the open gap of `source`, if there is one; a gap that ends before it began is removed.
+
+        Raises:
+            BufferFullError: The index cannot be written: nothing was noted.
+        """
+        self._begin()
         self._gaps.close(source, to_micros(until))
+
+    def _begin(self) -> None:
+        with self._io:
+            self._checkpoint.begin()  # the time before this run is noted first
 
     def last_known(self) -> Int64s:
         """Return, by position in the catalog, the newest source time that became a reading; int64's least if none."""
@@ -377,7 +389,8 @@ class WindowBuffer:
     def close(self) -> None:
         """Commit, note the clean end, release the folder. Windows stay open and go on when the buffer is opened again.
 
-        What found no room is given up without being acknowledged: its sources still have it.
+        What found no room is given up without being acknowledged: its sources still have it. Where the disk is too full
+        to note the clean end, the next start finds the rest from the files, as after a crash.
         """
         with self._io:
             if self._closed:
@@ -391,6 +404,8 @@ class WindowBuffer:
                     if now_us > self._window_of(now_us):
                         self._parts.windows.mark_partial(self._window_of(now_us))
                     self._index.set_meta(clean_end=1)
+            except BufferFullError as error:
+                log.warning("buffer_closed_while_full", error=str(error))
             finally:
                 self._release()
 

@@ -200,6 +200,7 @@ class Windows:
         """Say whether the transaction around the last closes is durable; if not, they did not happen."""
         if not saved:
             self.held.update((window.start, window) for window in self._unsaved)
+            self._foreign.clear()
         self._unsaved.clear()
 
     def mark_partial(self, start: int) -> None:
@@ -287,12 +288,8 @@ class Windows:
         window.dirty = False
 
     def _save(self, window: Window) -> None:
-        self._index.run(
-            "UPDATE windows SET revision = ?, closed_at = ?, closed_bytes = ?, closed_rows = ?, bytes = ?, rows = ?, "
-            "complete = ?, partial = ?, stored_revision = ?, expected = ?, damaged = ? WHERE start = ?",
-            (*_values(window), window.start),
-        )
-        window.dirty = False
+        # the whole row: the transaction that opened the window may have been rolled back since
+        self._insert(window)
 
 
 def _values(window: Window) -> tuple[object, ...]:

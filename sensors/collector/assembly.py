@@ -100,6 +100,7 @@ class Collector:
 
         Raises:
             BufferLockedError: Another collector runs on this folder.
+            BufferFullError: The disk is too full to open the buffer.
             ConfigError: The buffer holds windows of another collector or window length.
         """
         self.config, self._home = config, home
@@ -114,17 +115,7 @@ class Collector:
             if isinstance(client, KeepsState):
                 client.keep_state_in(home / "sources" / client.name)
         self.events = event_queue_for(clients, home / "events.sqlite", wanted=config.connection_health.enabled)
-        self.buffer = WindowBuffer(
-            home / "buffer",
-            collector=config.collector.name,
-            grid=config.grid,
-            start=config.start,
-            catalog=catalog,
-            grace=config.grace,
-            retention=config.buffer.retention,
-            max_bytes=config.buffer.max_bytes,
-            clock=self.clock,
-        )
+        self.buffer = self._open_buffer(catalog)
         self._before = self.buffer.counts()
         for client in clients:
             if isinstance(client, RecallsCounts):
@@ -187,6 +178,25 @@ class Collector:
             if config.connection_health.enabled
             else None
         )
+
+    def _open_buffer(self, catalog: SensorCatalog) -> WindowBuffer:
+        config = self.config
+        try:
+            return WindowBuffer(
+                self._home / "buffer",
+                collector=config.collector.name,
+                grid=config.grid,
+                start=config.start,
+                catalog=catalog,
+                grace=config.grace,
+                retention=config.buffer.retention,
+                max_bytes=config.buffer.max_bytes,
+                clock=self.clock,
+            )
+        except BaseException:
+            if self.events is not None:
+                self.events.close()
+            raise
 
     def _make_anomalies(self) -> LiveAnomalies | None:
         """Return what scores live readings, None where no equipment is watched."""

@@ -24,7 +24,7 @@ from resources.databases.timescale.notes.latest import write_latest
 from resources.databases.timescale.rework.gaps import write_gaps
 from resources.databases.timescale.window_store.ledger import stored_revisions
 from resources.window_buffer.buffer import WindowBuffer
-from resources.window_buffer.model import Gap
+from resources.window_buffer.model import BufferFullError, Gap
 from sensors.collector.event_queue import EventQueue
 from sensors.collector.health import Finding, registry_finding
 from sensors.collector.live_view import LiveView
@@ -160,7 +160,11 @@ class DatabaseMirror:
                 ledger = stored_revisions(connection, site=self._origin.site, collector=self._origin.collector)
                 if self._watch_registry:
                     self._registry = (self._clock.now(), _newest_heartbeat(connection))
-            self._buffer.stored_revisions(ledger)
+            try:
+                self._buffer.stored_revisions(ledger)
+            except BufferFullError as error:
+                # no fault of the database, and no reason to let the live view wait: the ledger is asked again soon
+                log.debug("ledger_not_noted", error=str(error))
 
     def _write_live(self, connection: psycopg.Connection) -> None:
         rows = self._live.take_changed()

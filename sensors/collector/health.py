@@ -107,8 +107,8 @@ def buffer_findings(buffer: WindowBuffer) -> Iterable[Finding]:
         yield Finding(
             "buffer",
             "red",
-            f"full: {state.bytes} of {state.max_bytes} bytes; nothing more is acknowledged until windows are stored: "
-            "check the database and Dagster, or raise buffer.max_bytes",
+            f"full: {state.bytes} of {state.max_bytes} bytes; nothing more is acknowledged until windows are stored, "
+            "or disk is freed: check the database and Dagster, free disk space, or raise buffer.max_bytes",
         )
     elif state.damaged_bytes:
         yield Finding("buffer", "red", f"{state.damaged_bytes} bytes can no longer be read: check the disk")

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
 from resources.core.clock import Clock
+from resources.core.errors import PlatformError
 from resources.databases.timescale.connection import URL_VARIABLE, plain_url
 from resources.integrations import Integrations
+from resources.window_buffer.disk.index import is_disk_full
 from sensors.collector.assembly import Collected, Collector, Doors, Progress
 
 log = structlog.get_logger(__name__)
+
+DISK_RETRY_S = 5.0
+"""How often a disk that is too full to begin is tried again."""
 
 
 async def run(
@@ -30,15 +36,37 @@ async def run(
 ) -> int:
     """Collect until SIGTERM, SIGINT, `stop`, or for `duration` seconds; return the exit code of the process.
 
-    Open windows stay open: the next start goes on with them.
+    Open windows stay open: the next start goes on with them. On a full disk it waits until it can begin: a process that
+    ended instead would be started again and again.
 
     Raises:
         ConfigError: The configuration does not fit this machine or the buffer's folder; another collector runs there.
     """
-    collector = Collector(config, home, database_url=database_url_if_any(), clock=clock)
+    database_url = database_url_if_any()
     with _stop_signals(stop or asyncio.Event(), duration) as stopping:
-        await collector.run(stopping, Doors(expose_without_login=expose_without_login))
+        collector = await _once_there_is_disk(
+            lambda: Collector(config, home, database_url=database_url, clock=clock), home, stopping
+        )
+        if collector is not None:
+            await collector.run(stopping, Doors(expose_without_login=expose_without_login))
     return 0
+
+
+async def _once_there_is_disk(make: Callable[[], Collector], home: Path, stop: asyncio.Event) -> Collector | None:
+    """Return what `make` makes, tried again while the disk is too full for it; None if `stop` came first."""
+    told = False
+    while not stop.is_set():
+        try:
+            return make()
+        except (PlatformError, OSError, sqlite3.Error) as error:
+            if not is_disk_full(error):
+                raise
+            if not told:
+                log.error("collector_waits_for_disk", error=str(error), remedy=f"free disk space under {home}")
+            told = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), DISK_RETRY_S)
+    return None
 
 
 async def collect_for(

@@ -257,12 +257,17 @@ class Pipeline:
             self._room.set()
 
     async def tick(self) -> list[ClosedWindow]:
-        """Let the buffer open and close windows by the clock."""
+        """Let the buffer open and close windows by the clock; a buffer that is full does it with a later tick."""
         if self._reports is not None:
             # before the window closes that the readings are of
             self._reports.tick(to_micros(self._clock.now()))
             self._take_let_go()
-        closed = await self.on_disk(self._buffer.tick)
+        try:
+            closed = await self.on_disk(self._buffer.tick)
+        except BufferFullError as error:
+            log.debug("tick_refused", error=str(error))
+            self._became_full()
+            return []
         self._flow.closed_windows += len(closed)
         return closed
 

@@ -15,6 +15,7 @@ from resources.core.readings import ReadingBatch, readings_batch
 from resources.core.tags import Sensor, SensorCatalog
 from resources.core.windows import WindowGrid
 from resources.window_buffer.buffer import WindowBuffer
+from resources.window_buffer.model import BufferFullError
 from sensors.collector.database import DatabaseMirror, Origin
 from sensors.collector.live_view import LiveView
 from tests.faults.small_plant import until
@@ -142,3 +143,22 @@ async def test_registry_when_agents_report_then_its_freshness_is_a_finding(
             " VALUES ('GL-002', 'x', 'y', '{}', 'online', now())"
         )
     await until(lambda: finding().startswith("newest heartbeat"))
+
+
+async def test_ledger_when_the_buffer_cannot_note_it_then_the_database_is_not_held_to_be_lost(
+    database_url: str, buffer: WindowBuffer, live: LiveView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def refuse(_: object) -> None:
+        asked.append(1)
+        raise BufferFullError("window buffer: the index cannot be written; free disk space")
+
+    monkeypatch.setattr(buffer, "stored_revisions", refuse)
+    mirror = DatabaseMirror(database_url, Origin("site", "edge"), live, buffer, clock=SystemClock())
+    mirror.start()
+    await until(lambda: bool(asked))
+    now = offer(live, 9.5)
+    await until(lambda: rows(database_url, "SELECT time FROM scada.latest_readings") == [(now,)])
+    await asyncio.to_thread(mirror.stop)
+    assert [finding.level for finding in mirror.findings()] == ["green"]

@@ -6,6 +6,7 @@ recovery reads the rest of it. So a commit of readings needs no index transactio
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 import threading
@@ -69,7 +70,20 @@ _WINDOW_COLUMNS = (
     "stored_revision, expected, damaged"
 )
 
+_UNWRITABLE = "window buffer: the index cannot be written ({}); free disk space"
+
 Row = tuple[Any, ...]
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error, or what it came from, says that the disk takes no more."""
+    while error is not None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        refused = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if refused or isinstance(error, BufferFullError) or code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            return True
+        error = error.__cause__
+    return False
 
 
 class Index:
@@ -79,6 +93,7 @@ class Index:
         """Open or make the index in `folder`.
 
         Raises:
+            BufferFullError: The disk is full, and the file is new or was left half-way.
             sqlite3.DatabaseError: The file is no SQLite database (any more).
         """
         self._lock = threading.RLock()
@@ -87,8 +102,10 @@ class Index:
         try:
             if not read_only:
                 self._prepare()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             self._db.close()
+            if is_disk_full(error):
+                raise BufferFullError(_UNWRITABLE.format(error)) from error
             raise
 
     def _prepare(self) -> None:
@@ -121,10 +138,8 @@ class Index:
             except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                    raise BufferFullError(
-                        f"window buffer: the index cannot be written ({error}); free disk space"
-                    ) from error
+                if isinstance(error, sqlite3.Error) and is_disk_full(error):
+                    raise BufferFullError(_UNWRITABLE.format(error)) from error
                 raise
 
     def all(self, query: str, parameters: Iterable[Any] = ()) -> list[Row]:

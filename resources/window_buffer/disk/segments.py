@@ -185,8 +185,10 @@ class WriterLock:
                 "stop that process, or set GL_HOME to another folder",
                 pid=pid,
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):
+            # the number is for messages only: a full disk must not keep the buffer from being opened
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
         """Give the lock back; the file stays, since removing it would let two processes hold two locks."""

@@ -8,7 +8,7 @@ known times were saved.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -25,6 +25,8 @@ class Checkpoint:
     def __init__(self, index: Index, parts: Parts, committer: Committer, tally: Tally, clock: Clock) -> None:
         """Save what these know."""
         self.tally = tally
+        self.first: Callable[[], None] | None = None
+        """What the first checkpoint of a run notes besides; it is tried with each until one is durable."""
         self._index = index
         self._parts = parts
         self._committer = committer
@@ -40,6 +42,8 @@ class Checkpoint:
         """Run a block and save everything, as one durable transaction."""
         try:
             with self._index.transaction():
+                if self.first is not None:
+                    self.first()
                 yield
                 self._save()
         except BaseException:
@@ -51,8 +55,19 @@ class Checkpoint:
                 file.dirty = True
             self._parts.sensors.dirty = True
             raise
+        self.first = None
         self._parts.counts.saved()
         self._parts.windows.settle(saved=True)
+
+    def begin(self) -> None:
+        """Make the first checkpoint of the run, unless it was made.
+
+        Raises:
+            BufferFullError: The index cannot be written.
+        """
+        if self.first is not None:
+            with self.saving():
+                pass
 
     def _save(self) -> None:
         self._parts.windows.save_dirty()

@@ -101,7 +101,8 @@ class Recovery:
             said = {"end": start + int(self._index.meta("window_us")), "complete": False}
         window = Window(start, said["end"], generation, complete=said["complete"])
         self._catch_up(window, folder, size)
-        self._windows.adopt(window)
+        with self._index.transaction():
+            self._windows.adopt(window)
         log.warning("segment_adopted", window=window.key, rows=window.rows)
 
     def _catch_up(self, window: Window, folder: SegmentFolder, size: int) -> None:

@@ -222,3 +222,26 @@ async def test_run_when_the_disk_fails_then_the_process_is_told(bench: Bench, mo
     with pytest.raises(PlatformError, match=r"Input/output error.*check the disk"):
         await asyncio.wait_for(bench.pipeline.run(), 60)
     bench.pipeline.shutdown()
+
+
+async def test_run_when_the_disk_is_full_then_it_goes_on_and_takes_again_once_there_is_room(
+    buffer: WindowBuffer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(buffer, clock, flush_interval_s=0.02)
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    monkeypatch.setattr(module, "FULL_RETRY_S", 0.01)
+    index = bench.buffer._index
+    # SQLite's own limit stands for a full disk: it refuses with the same code
+    index.run(f"PRAGMA max_page_count = {index.all('PRAGMA page_count')[0][0]}")
+    bench.buffer.add_counts("boilers", **{f"count_{n}_{'x' * 200}": 1 for n in range(200)})
+    async with bench.running() as pipeline:
+        await until(lambda: bench.buffer.state().full and pipeline.full_for_s is not None)
+        waiting = asyncio.create_task(pipeline.emit(batch_of(bench.clock)))
+        refused = bench.flow.refused_commits
+        await until(lambda: bench.flow.refused_commits > refused + 3)
+        assert not waiting.done()
+        index.run("PRAGMA max_page_count = 1000000")
+        await asyncio.wait_for(waiting, 60)
+        bench.clock.advance(120)
+        await until(lambda: bench.flow.closed_windows >= 1)
+    assert bench.buffer.counts()["boilers"].buffered == 1
