@@ -21,12 +21,15 @@ from psycopg import sql
 from resources.core.errors import PlatformError, UnreachableError
 from resources.embedded.ports import remembered_port
 from resources.embedded.privileges import drop_prefix, give_to_server
-from resources.embedded.process import ServerProcess
+from resources.embedded.process import ServerProcess, is_run_with
 from resources.embedded.programs import ServerPrograms
 
 USER = "gl"
 DATABASES = ("gl", "dagster")
 """The platform's database and the one of Dagster's own storage."""
+
+ATTACH_TIMEOUT_S = 60.0
+"""How long a server that runs, and takes no connections yet, is waited for."""
 
 _CONF = """
 listen_addresses = '127.0.0.1'
@@ -81,14 +84,19 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
 
     def prepare(self) -> None:
-        """Make the cluster if it is not there, end a forgotten server of it, choose the port, write the configuration.
+        """Make the cluster if it is not there, choose the port, write the configuration.
 
         Raises:
-            PlatformError: initdb failed; the message holds its words.
+            PlatformError: initdb failed; the message holds its words. Or a server runs on the cluster.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         self._prefix = drop_prefix(self.data, self._programs.bin_dir)
-        self._end_forgotten()
+        running = self._running_pid()
+        if running:
+            raise UnreachableError(
+                f"a database server (process {running}) already runs on {self.data}: try again, or stop it",
+                source="postgres",
+            )
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         self.port = remembered_port(self.home / "port", self._wanted_port)
@@ -104,23 +112,56 @@ class EmbeddedPostgres:
         """Run the server as a child, and return when it takes connections and both databases exist.
 
         Raises:
-            UnreachableError: It did not come up; the message holds the end of its log.
+            UnreachableError: It did not come up; the message holds the end of its log. Or one runs already.
         """
         self.prepare()
         self._process = ServerProcess("postgres", self.command(), log=self.home / "server.log", env=_ENV)
         self._process.start(self.is_ready)
         self.create_databases()
 
-    def attach(self) -> bool:
-        """Take up the server that another process already runs on this cluster; return whether there is one."""
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return False
-        lines = pid_file.read_text().splitlines()
-        if len(lines) < 4 or not _runs_postgres(int(lines[0])):
-            return False
-        self.port = int(lines[3])
-        return self.is_ready()
+    def attach(self, *, timeout_s: float = ATTACH_TIMEOUT_S) -> bool:
+        """Take up the server that another process already runs on this cluster; return whether there is one.
+
+        One that starts, recovers or has no connection left is waited for: it is somebody's, and never ended here.
+
+        Raises:
+            UnreachableError: It runs, and took no connection in `timeout_s`; the message holds its last answer.
+        """
+        deadline = time.monotonic() + timeout_s
+        while pid := self._running_pid():
+            refusal = self._refusal()
+            if not refusal:
+                return True
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"the database server (process {pid}) on {self.data} took no connection in {timeout_s:.0f} s "
+                    f"({refusal}) and was left running: try again; its log says what it does",
+                    source="postgres",
+                )
+            time.sleep(0.1)
+        return False
+
+    def end_forgotten(self) -> None:
+        """Stop a server that an earlier, killed process left running on this cluster.
+
+        For `gl up` alone, under its lock: to everyone else such a server is the running platform's.
+
+        Raises:
+            UnreachableError: It does not stop.
+        """
+        pid = self._running_pid()
+        if not pid:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + 30
+        while self._is_server(pid):
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"an earlier database server (process {pid}) on {self.data} does not stop: end it by hand",
+                    source="postgres",
+                )
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop the child cleanly."""
@@ -134,11 +175,7 @@ class EmbeddedPostgres:
 
     def is_ready(self) -> bool:
         """Return whether the server takes connections."""
-        try:
-            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return not self._refusal()
 
     def create_databases(self) -> None:
         """Create the databases that are not there yet."""
@@ -147,6 +184,29 @@ class EmbeddedPostgres:
             for name in DATABASES:
                 if name not in existing:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _running_pid(self) -> int:
+        """Return the process of the server that runs on this cluster, 0 if none does; its port is known from now on."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            pid, port = int(lines[0]), int(lines[3])
+        except (OSError, ValueError, IndexError):
+            return 0
+        if not self._is_server(pid):
+            return 0
+        self.port = port
+        return pid
+
+    def _is_server(self, pid: int) -> bool:
+        return is_run_with(pid, "postgres", "-D", self.data)
+
+    def _refusal(self) -> str:
+        """Return why the server takes no connection, empty if it does."""
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            return " ".join(str(error).split())[-200:]
+        return ""
 
     def _initdb(self) -> None:
         password_file = self.home / "password"
@@ -177,36 +237,3 @@ class EmbeddedPostgres:
         with (fresh / "postgresql.conf").open("a") as conf:
             conf.write("\ninclude_if_exists = 'gl.conf'\n")
         fresh.rename(self.data)
-
-    def _end_forgotten(self) -> None:
-        """Stop a server that an earlier, killed process left running on this cluster."""
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        pid = int(pid_file.read_text().split("\n", 1)[0].strip() or 0)
-        if not _runs_postgres(pid):
-            return
-        os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + 30
-        while _runs_postgres(pid):
-            if time.monotonic() > deadline:
-                raise UnreachableError(
-                    f"an earlier database server (process {pid}) on {self.data} does not stop: end it by hand",
-                    source="postgres",
-                )
-            time.sleep(0.05)
-
-
-def _runs_postgres(pid: int) -> bool:
-    """Whether `pid` is a live postgres: a pid may be reused by another program after a restart of the machine."""
-    with contextlib.suppress(OSError):
-        return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes() if Path("/proc").exists() else _is_alive(pid)
-    return False
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""One child process: started, waited for, stopped; its output in a log file."""
+"""One child process: started, waited for, stopped; its output in a log file. And one of an earlier run, found again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+
+import psutil
 
 from resources.core.errors import UnreachableError
 
@@ -82,3 +85,19 @@ class ServerProcess:
         """Return the end of the log, on one line."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return " | ".join(text[-characters:].split("\n")).strip(" |") or "no output"
+
+
+def is_run_with(pid: int, program: str, option: str, path: Path) -> bool:
+    """Return whether process `pid` lives, and is `program` started with `option` and then `path`.
+
+    The number alone says nothing, nor does the name: after a restart of the machine a pid that was kept in a file
+    belongs to whatever program came next.
+    """
+    try:
+        words = psutil.Process(pid).cmdline()
+    except (psutil.Error, ValueError, OverflowError):
+        return False
+    wanted = path.resolve()
+    return any(program in word for word in words) and any(
+        flag == option and Path(value).resolve() == wanted for flag, value in pairwise(words)
+    )

@@ -117,6 +117,8 @@ class Platform:
             return []
         self._servers = find_programs(self.progress)
         server = EmbeddedPostgres(self.home / "postgres", self._servers)
+        # under the lock of this home: whatever still runs on the cluster is of an earlier run
+        server.end_forgotten()
         server.prepare()
         self._use(Databases(server.url(), dagster_url(server.url("dagster"))))
 

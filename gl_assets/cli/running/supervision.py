@@ -25,6 +25,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from resources.core.errors import ConfigError, PlatformError
 from resources.embedded.privileges import is_root
+from resources.embedded.process import is_run_with
 
 _LONGEST_SOCKET_PATH = 90
 """The kernel takes 107 bytes, and supervisord adds its pid while it binds."""
@@ -91,6 +92,10 @@ class Supervision:
         self._env = dict(env)
         self._daemon: subprocess.Popen[bytes] | None = None
 
+    @property
+    def _configuration_file(self) -> Path:
+        return self.home / "supervisord.conf"
+
     def log(self, name: str) -> Path:
         """Return the log file of a program."""
         return self.home / "logs" / f"{name}.log"
@@ -108,10 +113,9 @@ class Supervision:
             )
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         self.end_earlier()
-        configuration = self.home / "supervisord.conf"
-        configuration.write_text(self._configuration())
+        self._configuration_file.write_text(self._configuration())
         self._daemon = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(configuration)],
+            [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(self._configuration_file)],
             env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             # Ctrl-C reaches `gl` alone, which then stops everything in order
             start_new_session=True,
@@ -166,10 +170,13 @@ class Supervision:
         """Stop what an earlier `gl up`, killed before it could clean up, left running in this home."""
         file = self.home / "supervisord.pid"
         pid = int(file.read_text().strip() or 0) if file.exists() else 0
-        if not pid or not _is_supervisord(pid):
+        if not pid or not self._is_daemon(pid):
             return
         os.kill(pid, signal.SIGTERM)
-        self._wait("the end of an earlier run", lambda: not _is_supervisord(pid), 120.0)
+        self._wait("the end of an earlier run", lambda: not self._is_daemon(pid), 120.0)
+
+    def _is_daemon(self, pid: int) -> bool:
+        return is_run_with(pid, "supervisord", "-c", self._configuration_file)
 
     def _configuration(self) -> str:
         text = _HEADER.format(home=self.home, socket=self._socket(), user="user = root\n" if is_root() else "")
@@ -223,10 +230,3 @@ class Supervision:
 def _quoted(text: object) -> str:
     # supervisord expands %(name)s in its configuration
     return str(text).replace("%", "%%")
-
-
-def _is_supervisord(pid: int) -> bool:
-    try:
-        return b"supervisord" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -98,6 +101,36 @@ def test_databases_when_none_is_named_then_the_embedded_server_runs_for_the_leng
         assert said.count("starting the embedded database") == 1
     assert "GL_DATABASE_URL" not in os.environ
     assert not EmbeddedPostgres(home / "postgres", programs).is_ready()
+
+
+def test_databases_when_the_running_server_has_no_connection_left_then_it_is_waited_for_and_left_running(
+    home: Path, programs: ServerPrograms
+):
+    server = EmbeddedPostgres(home / "postgres", programs)
+    server.start()
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_connections = 10")
+    server.stop()
+    server.start()
+    pid_file, log = server.data / "postmaster.pid", server.home / "server.log"
+    before, held = pid_file.read_text().split()[0], contextlib.ExitStack()
+    with contextlib.suppress(psycopg.OperationalError):
+        while True:
+            held.enter_context(psycopg.connect(server.url()))
+    refused = log.read_text().count("too many clients")
+
+    def give_back_once_it_was_refused() -> None:
+        while log.read_text().count("too many clients") == refused:
+            time.sleep(0.02)
+        held.close()
+
+    with ThreadPoolExecutor(1) as beside:
+        given_back = beside.submit(give_back_once_it_was_refused)
+        with databases() as found:
+            assert found.platform == server.url()
+        given_back.result()
+    assert pid_file.read_text().split()[0] == before
+    server.stop()
 
 
 def test_databases_when_the_block_fails_then_the_embedded_server_is_stopped_all_the_same(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,16 @@ def test_start_when_an_earlier_run_was_abandoned_ends_it(running: Supervision):
     assert second.states()["a"]["pid"] != abandoned
     _until(lambda: not Path(f"/proc/{abandoned}").exists())
     second.stop()
+
+
+def test_end_earlier_when_the_pid_is_another_supervisords_by_now_leaves_it_alone(home: Path):
+    words = [sys.executable, "-c", "input()", "supervisord", "-c", "/etc/supervisord.conf"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as stranger:
+        (home / "supervisord.pid").write_text(f"{stranger.pid}\n")
+        Supervision(home, [], env={}).end_earlier()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
 
 
 def test_start_when_a_program_never_is_ready_says_the_end_of_its_log(home: Path):

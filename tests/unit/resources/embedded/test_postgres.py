@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -52,11 +57,14 @@ def test_start_when_the_remembered_port_is_taken_takes_another(server: EmbeddedP
         assert server.is_ready()
 
 
-def test_start_when_an_earlier_server_was_forgotten_ends_it_first(server: EmbeddedPostgres, programs: ServerPrograms):
+def test_end_forgotten_when_an_earlier_server_was_left_ends_it_and_the_next_has_its_data(
+    server: EmbeddedPostgres, programs: ServerPrograms
+):
     server.start()
     with psycopg.connect(server.url()) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     second = EmbeddedPostgres(server.home, programs)
+    second.end_forgotten()
     second.start()
     with psycopg.connect(second.url()) as connection:
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
@@ -69,6 +77,54 @@ def test_attach_when_another_process_runs_the_server_uses_it(server: EmbeddedPos
     server.start()
     assert second.attach()
     assert second.url() == server.url()
+
+
+def _postmaster(server: EmbeddedPostgres) -> int:
+    return int((server.data / "postmaster.pid").read_text().split()[0])
+
+
+@contextmanager
+def _all_connections_taken(server: EmbeddedPostgres) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(psycopg.connect(server.url()))
+        yield
+
+
+def test_attach_when_the_server_takes_no_connection_leaves_it_running_and_says_why(
+    server: EmbeddedPostgres, programs: ServerPrograms
+):
+    server.start()
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_connections = 6")
+    server.stop()
+    server.start()
+    running = _postmaster(server)
+    second = EmbeddedPostgres(server.home, programs)
+    with _all_connections_taken(server):
+        with pytest.raises(UnreachableError, match="too many clients already.* was left running"):
+            second.attach(timeout_s=0)
+        with pytest.raises(UnreachableError, match=f"process {running}.* already runs"):
+            second.start()
+        assert second.port == server.port
+    assert second.attach()
+    assert _postmaster(server) == running
+
+
+@pytest.mark.parametrize(
+    "words", [["postgres://backup-job"], ["postgres", "-D", "/elsewhere"]], ids=["client", "other-cluster"]
+)
+def test_end_forgotten_when_the_pid_is_a_strangers_by_now_leaves_it_alone(tmp_path: Path, words: Sequence[str]):
+    server = EmbeddedPostgres(tmp_path / "pg", ServerPrograms(tmp_path, False, None, None))
+    server.data.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE) as stranger:
+        (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n1\n5432\n")
+        server.end_forgotten()
+        assert stranger.poll() is None
+        assert not server.attach()
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
 
 
 def test_start_when_initdb_was_interrupted_makes_the_cluster_anew(server: EmbeddedPostgres):
@@ -122,7 +178,6 @@ def test_wheels_when_asked_for_run_a_plain_postgresql(server_folder: Path):
 
 def test_server_when_started_by_root_runs_as_nobody(server: EmbeddedPostgres):
     server.start()
-    pid = int((server.data / "postmaster.pid").read_text().split()[0])
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{_postmaster(server)}/status").read_text()
     uid = next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
     assert uid == str(privileges.NOBODY if privileges.is_root() else os.geteuid())
