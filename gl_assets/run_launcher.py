@@ -10,6 +10,7 @@ STARTED, and its windows are not asked for, until its longest allowed time is ov
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,19 +27,40 @@ from gl_assets.warm_client import WarmProcess
 log = structlog.get_logger(__name__)
 
 PROCESS_TAG = "gl/process"
-"""Tag of a run whose process is known: `<pid> <when the process started, seconds>`."""
+"""Tag of a run whose process is known: its pid, a space, and what `start_mark` says of it."""
 
 _MODULE = "gl_assets.definitions"
+_PROC = Path("/proc")
+_TOLERANCE_S = 60.0
+"""How far apart two times of one process's start may be that the wall clock goes into: it is set now and then."""
 
 
-def process_tag(pid: int, started: float) -> dict[str, str]:
+def start_mark(pid: int) -> str:
+    """Return what tells a living process from every other that has its number at another time.
+
+    On Linux `<ticks since the boot at which it started> <id of the boot>`, which no step of the wall clock changes
+    (proc(5): field 22 of /proc/[pid]/stat). Elsewhere, and in tags of earlier versions, `<seconds since 1970>`.
+
+    Raises:
+        psutil.NoSuchProcess: There is none.
+    """
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        # the name of the program stands in brackets before, and may hold spaces and brackets itself
+        ticks = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    return f"{ticks} {boot}"
+
+
+def process_tag(pid: int, started: str) -> dict[str, str]:
     """Return the tag that lets run monitoring see when a process, and with it its run, has died."""
-    return {PROCESS_TAG: f"{pid} {started:.2f}"}
+    return {PROCESS_TAG: f"{pid} {started}"}
 
 
 def own_process_tag() -> dict[str, str]:
     """Return the tag for a run that lives inside this process."""
-    return process_tag(os.getpid(), psutil.Process().create_time())
+    return process_tag(os.getpid(), start_mark(os.getpid()))
 
 
 def process_of(run: dg.DagsterRun) -> psutil.Process | None:
@@ -46,10 +68,16 @@ def process_of(run: dg.DagsterRun) -> psutil.Process | None:
     pid, _, started = run.tags[PROCESS_TAG].partition(" ")
     try:
         process = psutil.Process(int(pid))
-        same = f"{process.create_time():.2f}" == started and process.status() != psutil.STATUS_ZOMBIE
+        same = _has_started(process, started) and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return None
     return process if same else None
+
+
+def _has_started(process: psutil.Process, mark: str) -> bool:
+    if " " in mark:
+        return start_mark(process.pid) == mark
+    return abs(process.create_time() - float(mark)) <= _TOLERANCE_S
 
 
 class WatchedRunLauncher(DefaultRunLauncher):

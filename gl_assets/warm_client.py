@@ -56,8 +56,8 @@ class WarmProcess:
                 log.info("warm_process_ready")
             return self._ready
 
-    def launch(self, run_id: str, instance_ref: InstanceRef) -> tuple[int, float] | None:
-        """Return pid and start of the process that executes a run now, None if nobody could be asked.
+    def launch(self, run_id: str, instance_ref: InstanceRef) -> tuple[int, str] | None:
+        """Return pid and start mark of the process that executes a run now, None if nobody could be asked.
 
         Raises:
             PlatformError: It was asked and does not answer: whether it executes the run is not known.
@@ -79,7 +79,7 @@ class WarmProcess:
                     f"run {run_id}: the warm process did not say within {_ANSWER_S:.0f} s whether it executes the run; "
                     "the run counts as failed, and what it did not store is asked for again"
                 )
-            return int(answer["pid"]), float(answer["started"])
+            return int(answer["pid"]), str(answer["started"])
 
     def close(self) -> None:
         """End the process, if there is one; runs that were forked from it go on."""

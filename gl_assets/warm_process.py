@@ -14,12 +14,12 @@ import signal
 import sys
 from typing import IO, Any
 
-import psutil
 from dagster import DagsterInstance, deserialize_value
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
+from gl_assets.run_launcher import start_mark
 from gl_assets.scada.quality_metadata import quality_plot
 from gl_assets.schemas.sensor_readings import SensorReadings
 
@@ -48,7 +48,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         pid = os.fork()
         if pid == 0:
             _become_run(line, requests, answers)
-        _answer(answers, {"pid": pid, "started": psutil.Process(pid).create_time()})
+        _answer(answers, {"pid": pid, "started": start_mark(pid)})
 
 
 def _answer(answers: IO[bytes], value: Any) -> None:

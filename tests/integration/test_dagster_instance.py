@@ -18,7 +18,7 @@ import gl_assets
 from gl_assets.asset_keys import SENSOR_READINGS
 from gl_assets.event_log_pruning import KEPT, event_log_pruning_job, prune
 from gl_assets.instance import PlatformInstance
-from gl_assets.run_launcher import WatchedRunLauncher, own_process_tag, process_tag
+from gl_assets.run_launcher import WatchedRunLauncher, own_process_tag, process_tag, start_mark
 from gl_assets.scada.run import open_instance, run_windows
 from gl_assets.warm_client import WarmProcess
 from tests.integration.dagster_plant import HOUR, Plant, configuration
@@ -114,12 +114,38 @@ def test_launcher_when_asked_then_it_knows_which_run_still_lives(instance: dg.Da
     ended = subprocess.Popen([sys.executable, "-c", "pass"])
     ended.wait()
     assert health(instance, **own_process_tag()) == WorkerStatus.RUNNING
-    assert health(instance, **process_tag(ended.pid, 0.0)) == WorkerStatus.NOT_FOUND
-    assert health(instance, **process_tag(os.getpid(), 1.0)) == WorkerStatus.NOT_FOUND
+    assert health(instance, **process_tag(ended.pid, start_mark(os.getpid()))) == WorkerStatus.NOT_FOUND
+    ticks, boot = start_mark(os.getpid()).split()
+    for other in (f"{int(ticks) - 1} {boot}", f"{ticks} 0b9d0000-0000-4000-8000-000000000000"):
+        assert health(instance, **process_tag(os.getpid(), other)) == WorkerStatus.NOT_FOUND
     assert health(instance, **{"gl/process": "nonsense"}) == WorkerStatus.NOT_FOUND
     assert health(instance) == WorkerStatus.RUNNING
     gone = '{"host": "127.0.0.1", "port": 9}'
     assert health(instance, **{".dagster/grpc_info": gone}) == WorkerStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("step_s", [-3600, -1, 1, 3600])
+def test_launcher_when_the_wall_clock_was_set_then_a_living_run_still_lives(
+    instance: dg.DagsterInstance, step_s: int, monkeypatch: pytest.MonkeyPatch
+):
+    tags, started = own_process_tag(), psutil.Process().create_time()
+    # what the kernel says of the boot is the wall clock less the time since: it moves with the clock
+    booted = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + step_s)
+    assert psutil.Process().create_time() == pytest.approx(started + step_s, abs=0.5)
+    assert health(instance, **tags) == WorkerStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("off_s", "expected"),
+    [(0.0, WorkerStatus.RUNNING), (1.0, WorkerStatus.RUNNING), (7200.0, WorkerStatus.NOT_FOUND)],
+    ids=["the-same", "a-step-of-the-clock", "another-process"],
+)
+def test_launcher_when_the_tag_is_of_an_earlier_version_then_its_time_is_taken_leniently(
+    instance: dg.DagsterInstance, off_s: float, expected: WorkerStatus
+):
+    started = psutil.Process().create_time() - off_s
+    assert health(instance, **{"gl/process": f"{os.getpid()} {started:.2f}"}) == expected
 
 
 def test_launcher_when_it_ends_a_run_whose_process_is_gone_then_the_run_counts_as_cancelled(
@@ -150,7 +176,7 @@ def test_warm_process_when_asked_then_each_run_is_a_process_of_its_own_and_new_c
         pid, started = warm.launch("no such run", instance.get_ref())
         again, _ = warm.launch("no such run", instance.get_ref())
         assert pid != again
-        assert started > 0
+        assert started.split()[1] == start_mark(os.getpid()).split()[1]
         until(lambda: not psutil.pid_exists(pid) and not psutil.pid_exists(again))
         assert warm.ensure("code 1")
         assert not warm.ensure("code 2")
@@ -166,7 +192,7 @@ def test_warm_process_when_switched_off_then_none_is_started(monkeypatch: pytest
 
 def test_launcher_when_it_ends_a_living_run_then_the_process_is_told(instance: dg.DagsterInstance):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    tags = process_tag(process.pid, psutil.Process(process.pid).create_time())
+    tags = process_tag(process.pid, start_mark(process.pid))
     run = dg.DagsterRun("job", tags=tags, status=dg.DagsterRunStatus.STARTED)
     instance.add_run(run)
     assert instance.run_launcher.terminate(run.run_id)
