@@ -10,6 +10,7 @@ from bacpypes3.primitivedata import ObjectIdentifier
 
 from resources.core.clock import Clock, to_micros
 from resources.core.readings import Status
+from resources.core.receive_times import ReceiveTimes
 from resources.core.tags import SensorCatalog
 from resources.scada.bacnet.codec import BatchBuilder, TagFacts, facts_of, status_of
 from resources.scada.bacnet.config import BacnetTag
@@ -25,7 +26,7 @@ class TagTable:
         self.objects = [ObjectIdentifier(tag.object) for tag in tags]
         self.positions = {tag.sensor_id: position for position, tag in enumerate(tags)}
         self._source, self._catalog, self._clock = source, catalog, clock
-        self._last_receive_us = 0
+        self._receive_times = ReceiveTimes()
 
     def items(self, positions: Iterable[int]) -> list[Item]:
         """Return what is read for some tags: value, flags, reliability; of each object once."""
@@ -66,7 +67,5 @@ class TagTable:
         return [p for p, o in enumerate(self.objects) if o == object_id and self.tags[p].is_reported()]
 
     def receive_time(self) -> int:
-        """Return the present time, later than any before."""
-        # the wall clock may stand still or step back between two answers; a source's times may not
-        self._last_receive_us = max(to_micros(self._clock.now()), self._last_receive_us + 1)
-        return self._last_receive_us
+        """Return the present time, later than any before, unless the wall clock was set back."""
+        return self._receive_times.take(to_micros(self._clock.now()))

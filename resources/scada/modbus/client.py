@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from resources.core.clock import Clock, SystemClock, to_micros
 from resources.core.errors import ConfigError, ProtocolError, SourceError, UnreachableError
 from resources.core.readings import ReadingBatch
+from resources.core.receive_times import ReceiveTimes
 from resources.core.tags import SensorCatalog
 from resources.scada.connector import Address, Emit, Exchange, Health, SourceFacts, StatusSink
 from resources.scada.modbus.config import ModbusConfig
@@ -44,7 +45,7 @@ class ModbusClient:
         roster = Roster(units, config.retry_silent_units_within.total_seconds())
         self._memory = Memory(config, self._registers, assembler, self._receive_time, roster)
         self._positions = {tag.sensor_id: position for position, tag in enumerate(config.tags)}
-        self._last_receive_us = 0
+        self._receive_times = ReceiveTimes()
         self._endpoint = 0
         self._connection: ModbusConnection | None = None
         self._poller: Poller | None = None
@@ -104,9 +105,7 @@ class ModbusClient:
         return self._connection.last_exchange if self._connection is not None else None
 
     def _receive_time(self) -> int:
-        # the wall clock may stand still or step back between two answers; a source's times may not
-        self._last_receive_us = max(to_micros(self._clock.now()), self._last_receive_us + 1)
-        return self._last_receive_us
+        return self._receive_times.take(to_micros(self._clock.now()))
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[ModbusConnection]:

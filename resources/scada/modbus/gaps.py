@@ -31,7 +31,13 @@ class Gaps:
 
     def extend(self, key: str, since_us: int, until_us: int, reason: str) -> None:
         """Note that nothing of `key` was read up to `until_us`; `since_us` counts where no gap is open yet."""
-        gap = self._open.setdefault(key, _Gap(since_us, until_us, reason))
+        gap = self._open.get(key)
+        if gap is not None and until_us < gap.until_us:
+            # the wall clock was set back: what is missed from now on lies before this gap, and is one of its own
+            self.close(key)
+            gap = None
+        if gap is None:
+            gap = self._open[key] = _Gap(min(since_us, until_us), until_us, reason)
         gap.until_us, gap.reason = max(until_us, gap.until_us), reason
         if gap.until_us - gap.since_us >= _LONGEST_US:
             self._tell(gap)

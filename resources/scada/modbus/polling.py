@@ -33,7 +33,7 @@ class Memory:
     registers: RegisterMap
     assembler: PollAssembler
     receive_time: Callable[[], int]
-    """Returns the time of an answer, microseconds; never the same twice."""
+    """Returns the time of an answer, microseconds; later than any before, unless the wall clock was set back."""
     roster: Roster
     failed: dict[int, str] = field(default_factory=dict)
     """Position of a tag that gives no value -> the reason last told."""

@@ -147,11 +147,13 @@ class Evaluator:
             self.live_at[source] = self._clock.monotonic()
         # bad values say nothing; nor does what is older than what was judged already
         usable &= (readings.column("status").to_numpy() != Status.BAD) & np.isfinite(values)
-        usable &= times >= self._last_us[keys]
+        # times are kept up to our own present: one beyond it is of a clock that was set back since, and says nothing
+        usable &= (times >= self._last_us[keys]) | (self._last_us[keys] > now_us)
         if not usable.any():
             return None
         keys, times, values = keys[usable], times[usable], values[usable]
         # a clock that is ahead must not make the sensor deaf when it is put right
+        self._last_us[keys[self._last_us[keys] > now_us]] = _NEVER
         np.maximum.at(self._last_us, keys, np.minimum(times, now_us))
         return keys, times, values
 

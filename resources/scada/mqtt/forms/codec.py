@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 
 from resources.core.readings import Reject, readings_batch
+from resources.core.receive_times import ReceiveTimes
 from resources.core.tags import SensorCatalog
 from resources.scada.mqtt.config import MqttTag
 from resources.scada.mqtt.forms import columns
@@ -81,7 +82,7 @@ class MessageDecoder:
         for topic in self._topics.values():
             for reader in topic.readers:
                 self._scale[reader.key], self._offset[reader.key] = reader.scale, reader.offset
-        self._last_receive_us = 0
+        self._receive_times = ReceiveTimes()
 
     def decode(self, messages: Sequence[Message], received_us: int, *, only_if_newer: bool = False) -> Decoded:
         """Return the readings, texts and rejects of `messages`; those of one sensor in their order."""
@@ -119,7 +120,8 @@ class MessageDecoder:
         self, layout: _Layout, documents: list[Any], topics: list[_Topic], received_us: int
     ) -> list[pa.RecordBatch] | None:
         """Return the readings of documents that are read alike, one block for each tag; None if one is odd."""
-        blocks, last = [], self._last_receive_us
+        # messages taken in one turn share a receive time; a sensor's readings must not
+        blocks, given = [], self._receive_times.copy()
         all_keys = np.array([topic.keys for topic in topics], dtype=np.int32)
         times: dict[tuple[str, ...], npt.NDArray[np.int64] | None] = {}
         for number, reader in enumerate(layout.readers):
@@ -130,9 +132,8 @@ class MessageDecoder:
             if values is None or status is None or not _in_own_units(documents, topics, number, reader.unit_path):
                 return None
             if reader.time_path is None:
-                first = max(received_us, last + 1)
+                first = given.take(received_us, len(values))
                 at: npt.NDArray[np.int64] | None = np.arange(first, first + len(values), dtype=np.int64)
-                last = first + len(values) - 1
             else:
                 if reader.time_path not in times:
                     stated = columns.picked(documents, reader.time_path)
@@ -142,7 +143,7 @@ class MessageDecoder:
                 return None
             values = values * self._scale[keys] + self._offset[keys]
             blocks.append(readings_batch(at, keys, values, status, received_us))
-        self._last_receive_us = last
+        self._receive_times = given
         return blocks
 
     def _carefully(self, rows: Rows, topic: _Topic, message: Message, received_us: int) -> None:
@@ -166,7 +167,7 @@ class MessageDecoder:
         if isinstance(found, RefusedError):
             self._reject(rows, message, received_us, str(found), sensor_id=reader.sensor_id, time_us=found.time_us)
             return
-        time_us = self._receive_time(received_us) if found.time_us is None else found.time_us
+        time_us = self._receive_times.take(received_us) if found.time_us is None else found.time_us
         if reader.is_text:
             assert not isinstance(found.value, float)
             rows.texts.append((time_us, reader.key, found.value, found.status))
@@ -177,11 +178,6 @@ class MessageDecoder:
         rows.keys.append(reader.key)
         rows.values.append(found.value if isinstance(found.value, float) else 0.0)
         rows.statuses.append(found.status)
-
-    def _receive_time(self, received_us: int) -> int:
-        # messages taken in one turn share a receive time; a sensor's readings must not
-        self._last_receive_us = max(received_us, self._last_receive_us + 1)
-        return self._last_receive_us
 
     def _reject_unknown(self, rows: Rows, message: Message, received_us: int) -> None:
         topic = message.topic.decode("utf-8", "replace").replace("\x00", "")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from resources.core.readings import Reject, Status
+from resources.core.receive_times import ReceiveTimes
 from resources.scada.mqtt.link.wire import Message
 from resources.scada.mqtt.rows import Rows
 from resources.scada.mqtt.sparkplug.items import Items
@@ -51,7 +52,7 @@ class Lifecycle:
         self._birth_timeout_s = birth_timeout_s
         self.changed: dict[tuple[EdgeNode, str], None] = {}
         """Births that must be kept, as (edge node, device id)."""
-        self._last_receive_us = 0
+        self._receive_times = ReceiveTimes()
         self._steps: Mapping[str, Callable[[EdgeNode, Held, Output], None]] = {
             "DBIRTH": self._dbirth, "DDEATH": self._ddeath, "NDATA": self._data, "DDATA": self._data,
         }  # fmt: skip
@@ -84,17 +85,13 @@ class Lifecycle:
         stamp = payload.timestamp
         frame = Frame(
             message.topic,
-            stamp * 1000 if stamp else self._receive_time(out.received_us),
+            # messages taken in one turn share a receive time; a sensor's readings must not
+            stamp * 1000 if stamp else self._receive_times.take(out.received_us),
             out.received_us,
             has_properties=has_marks(message.payload),
         )
         owed = message if message.qos else None
         return Held(kind, device, payload, frame, payload.metrics, device.birth, out.now, message=owed)
-
-    def _receive_time(self, received_us: int) -> int:
-        # messages taken in one turn share a receive time; a sensor's readings must not
-        self._last_receive_us = max(received_us, self._last_receive_us + 1)
-        return self._last_receive_us
 
     def _in_sequence(self, node: EdgeNode, held: Held, digest: int, out: Output) -> None:
         if not held.payload.HasField("seq"):
@@ -268,7 +265,9 @@ class Lifecycle:
         was_dead, device.is_alive = device.is_alive is False, False
         device.awaits_birth, device.due_at = True, None
         rows = out.rows() if device.tags else Rows()
-        at_us = max(at_us, device.latest_us + 1)
+        if device.latest_us <= out.received_us + _CLOCK_AHEAD_US:
+            # else our clock was set back since: what it says now counts
+            at_us = max(at_us, device.latest_us + 1)
         for tag in device.all_tags():
             self._items.failed(tag, reason)
             if was_dead:

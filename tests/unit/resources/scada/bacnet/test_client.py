@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bacpypes3.primitivedata import ObjectIdentifier, Real
 
-from resources.core.clock import SystemClock
+from resources.core.clock import ManualClock, SystemClock, to_micros
 from resources.core.errors import ConfigError, ProtocolError, UnreachableError
 from resources.core.tags import Sensor, SensorCatalog
 from resources.scada.bacnet.client import BacnetClient
@@ -102,6 +102,19 @@ async def test_run_when_all_kinds_of_objects_are_read_then_numbers_texts_and_sta
     assert (statuses["bac.temperature"], statuses["gas"], statuses["state"]) == ("good", "good", "uncertain")
     texts = [row for batch in recorder.batches if batch.texts is not None for row in batch.texts.to_pylist()]
     assert {row["value"] for row in texts} == {"heating"}
+
+
+async def test_read_when_the_wall_clock_was_set_back_then_times_begin_anew(plant: BacnetPlant) -> None:
+    config = BacnetConfig.model_validate(plant.config([temperature_tag()]))
+    catalog = SensorCatalog(Sensor(t.sensor_id, t.unit, "bac", t.is_text) for t in config.tags)
+    clock = ManualClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
+    client, found = BacnetClient("bac", config, catalog, clock), []
+    for _ in range(2):
+        batch = await client.read()
+        assert batch.readings is not None
+        found += batch.readings.column("time").cast("int64").to_pylist()
+        clock.step_wall(-3600)
+    assert found == [to_micros(clock.now()) + hours * 3_600_000_000 for hours in (2, 1)]
 
 
 async def test_run_when_reliability_tells_a_fault_then_bad(plant: BacnetPlant) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.core.clock import from_micros
+from resources.core.clock import from_micros, to_micros
 from resources.scada.modbus.config import ModbusConfig
 from resources.scada.modbus.gaps import Gaps
 from resources.scada.modbus.planner import Block
@@ -225,3 +225,16 @@ def test_gaps_when_one_comes_and_goes_then_it_is_one_until_it_stays_away() -> No
     gaps.extend("nothing", 7, 7, "empty")
     gaps.close_all()
     assert len(told.gaps) == 1
+
+
+def test_gaps_when_the_wall_clock_was_set_back_then_what_is_missed_afterwards_is_told_too() -> None:
+    told = _Told()
+    gaps = Gaps(told)
+    gaps.extend("unit 2", 100_000_000, 110_000_000, "silent")
+    for second in (40, 42):
+        gaps.extend("unit 2", 100_000_000, second * 1_000_000, "silent")
+    gaps.close("unit 2", 43_000_000)
+    assert [(to_micros(a), to_micros(b)) for a, b, _ in told.gaps] == [
+        (100_000_000, 110_000_000),
+        (40_000_000, 43_000_000),
+    ]

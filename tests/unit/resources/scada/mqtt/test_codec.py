@@ -163,6 +163,18 @@ def test_decode_when_the_payload_itself_is_the_number_then_the_receive_time_coun
     assert decoded.readings.column("time").cast("int64").to_pylist() == [NOW_US, NOW_US + 1]
 
 
+@pytest.mark.parametrize("payload", [b"1.5", b"no number"], ids=["together", "one by one"])
+def test_decode_when_the_wall_clock_was_set_back_then_receive_times_begin_anew(payload: bytes) -> None:
+    decoder, back_us = _decoder(value_path=""), NOW_US - 3_600_000_000
+    decoder.decode([Message(b"t", b"1.5", 1, 1, False)], NOW_US)
+    messages = [Message(b"t", one, 1, 1, False) for one in (b"1.5", payload, b"2.5")]
+    decoded = decoder.decode(messages, back_us)
+    assert decoded.readings is not None
+    times = decoded.readings.column("time").cast("int64").to_pylist()
+    assert times == list(range(back_us, back_us + len(times)))
+    assert len(times) >= 2
+
+
 def test_decode_when_a_path_goes_through_a_list_then_the_index_counts() -> None:
     assert _one(_decode({"m": [{"v": 1}, {"v": 2}], "time": TIME}, value_path="m.1.v"))["value"] == 2
     assert "no value at m.9.v" in _refused(_decode({"m": [], "time": TIME}, value_path="m.9.v"))["reasons"][0]

@@ -111,6 +111,18 @@ def test_judge_when_a_clock_that_was_ahead_is_put_right_then_heard_again(clock: 
     assert states(judged(found, clock, 11.0)) == [(True, 11.0)]
 
 
+@pytest.mark.parametrize("step_s", [-2.0, -3600.0])
+def test_judge_when_our_own_clock_was_set_back_then_heard_at_once_and_order_still_counts(
+    clock: ManualClock, step_s: float
+) -> None:
+    found = evaluator(clock, high=rule())
+    assert judged(found, clock, 9.0) == []
+    clock.step_wall(step_s)
+    assert states(found.judge(readings(clock, (0.0, 11.0)))) == [(True, 11.0)]
+    assert found.judge(readings(clock, (5.0, 1.0))) == []
+    assert states(judged(found, clock, 1.0)) == [(False, 1.0)]
+
+
 def test_judge_when_bad_or_without_a_value_then_the_alarm_stands(clock: ManualClock) -> None:
     found = evaluator(clock, high=rule())
     judged(found, clock, 11.0)

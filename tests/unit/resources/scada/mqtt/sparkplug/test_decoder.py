@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resources.core.errors import ConfigError
-from resources.demo_plant.servers.sparkplug_bytes import INT16, encode_payload
+from resources.demo_plant.servers.sparkplug_bytes import INT16, encode_metric, encode_payload
 from tests.unit.resources.scada.mqtt.sparkplug.bench import (
     FLOW,
     LEVEL,
@@ -274,6 +274,28 @@ def test_death_when_our_clock_is_behind_the_edge_nodes_then_bad_still_comes_last
     rows = bench.take("NDEATH", death(0))
     assert {row.time_ms for row in rows} == {T0 + 30_000}
     assert all(row.status == "bad" for row in rows)
+
+
+def test_death_when_our_clock_was_set_back_then_it_is_not_put_into_what_is_the_future_now() -> None:
+    bench = Bench()
+    bench.births()
+    bench.clock.step_wall(-3600)
+    rows = bench.take("NDEATH", death(0))
+    assert {(row.time_ms, row.status) for row in rows} == {(T0 - 3_600_000, "bad")}
+
+
+def test_message_without_a_time_when_our_clock_was_set_back_then_it_has_the_time_of_its_receipt() -> None:
+    bench = Bench()
+    bench.births()
+
+    def timeless(value: float) -> list[Row]:
+        bench.seq += 1
+        data = encode_payload([encode_metric(metric("Flow", value, 1), whole=False)], seq=bench.seq - 1)
+        return bench.take("NDATA", data)
+
+    assert timeless(2.0) == [Row(FLOW, 2.0, T0, "good")]
+    bench.clock.step_wall(-3600)
+    assert timeless(3.0) == [Row(FLOW, 3.0, T0 - 3_600_000, "good")]
 
 
 def test_device_death_when_told_then_only_the_device_is_bad_from_its_time_on() -> None:
