@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import psycopg
+import structlog
 
 from gl_assets.asset_keys import HOURLY_READINGS, SENSOR_READINGS
 from gl_assets.checks.holding import refuse_held
@@ -17,7 +18,13 @@ from gl_assets.schemas.hourly_readings import HourlyReadings
 from gl_assets.transforms.hourly import to_hourly
 from resources.core.physics.gas_volumes import ATMOSPHERE_KPA
 from resources.core.windows import parse_partition_key, partition_key
-from resources.databases.timescale.derived.hourly_table import COLUMNS, HourColumns, read_hour, replace_hour
+from resources.databases.timescale.derived.hourly_table import (
+    COLUMNS,
+    HourColumns,
+    read_hour,
+    replace_hour,
+    rows_to_keep,
+)
 from resources.databases.timescale.derived.hours import hour_revision, record_hour
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
@@ -25,7 +32,9 @@ from resources.wiring import TimescaleResource
 DESCRIPTION = """Every sensor's hour in one row: how many readings, the share of good ones, and minimum, maximum, sum
 and time-weighted mean of the good ones: calibrated, in the unit the sensor is read in. Made once all windows of the
 hour are stored and no blocking gate is red, and again whenever a late reading raises the revision of one of them or
-they are calibrated anew."""
+they are calibrated anew. Rows whose readings retention has dropped stay as they are."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class HourOfReadings:
     metadata: dict[str, dict[str, Any]]
 
     def make(self, key: str) -> None:
-        """Roll one hour up and store it.
+        """Roll one hour up and store it; rows of an hour whose readings are no longer all there stay.
 
         Raises:
             HeldBackError: A blocking gate of a window is red and nobody has released it.
@@ -52,8 +61,17 @@ class HourOfReadings:
             # read before the rows: a window stored meanwhile makes the hour due again
             revision = hour_revision(self.connection, hour, site=site)
             parts = [roll_up(part, air) for part in read_hour(self.connection, hour, site=site, atmosphere_kpa=air)]
-            rows = replace_hour(self.connection, hour, (row for part in parts for row in as_tuples(part)), site=site)
+            counts = {
+                sensor: n for part in parts for sensor, n in zip(part["sensor_id"], part["readings"], strict=True)
+            }
+            kept = rows_to_keep(self.connection, hour, counts, site=site)
+            if kept:
+                log.warning("hour_keeps_rows", hour=key, kept=len(kept), added=len(counts.keys() - kept))
+                parts = [part[~part["sensor_id"].isin(kept)] for part in parts]
+            new = (row for part in parts for row in as_tuples(part))
+            rows = len(kept) + replace_hour(self.connection, hour, new, site=site, keep=kept)
             name = HOURLY_READINGS.to_user_string()
+            # an hour that keeps its rows is done too: made again, it would keep them again
             record_hour(self.connection, name, hour, revision=revision, rows=rows, run_id=self.run_id)
         readings = sum(int(part["readings"].sum()) for part in parts)
         good = sum(float((part["readings"] * part["good_share"]).sum()) for part in parts)
@@ -64,6 +82,7 @@ class HourOfReadings:
             "good_share": round(good / readings, 6) if readings else 0.0,
             "revision": revision,
             "hour": f"{hour:%Y-%m-%dT%H:%M}Z",
+            **({"kept_rows": len(kept)} if kept else {}),
         }
 
 

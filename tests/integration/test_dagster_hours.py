@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,13 +9,21 @@ import pytest
 from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
 from gl_assets.jobs import hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
+from gl_assets.scada.history_window import Stretch, history_contents
 from gl_assets.scada.hourly_readings import build_hourly_readings
+from gl_assets.scada.persist import persist_window
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
+from resources.core.clock import to_micros
+from resources.core.configuration.settings import parse_yaml
+from resources.core.readings import ReadingBatch, Status, readings_batch
 from resources.databases.timescale.derived import hourly_table
 from resources.databases.timescale.derived.hours import due_hours
+from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.integrations import Integrations
+from resources.window_buffer.reader import BufferReader
 from resources.wiring import TimescaleResource, WindowBufferResource
-from tests.integration.dagster_plant import HOUR, Plant, configuration
+from tests.integration.dagster_plant import HOUR, Plant, configuration, configuration_text
 
 QUARTERS = [HOUR + number * timedelta(minutes=15) for number in range(4)]
 ASSETS = [HOURLY_READINGS.to_user_string(), BOILER_EFFICIENCY.to_user_string()]
@@ -69,6 +78,60 @@ def test_hour_when_it_is_made_twice_then_there_is_one_row_each(stored: str):
     with psycopg.connect(stored) as connection:
         assert connection.execute("SELECT count(*) FROM scada.hourly_readings").fetchone() == (6,)
         assert connection.execute("SELECT count(*) FROM process_heat.boiler_efficiency").fetchone() == (1,)
+
+
+def store_late(url: str, source: str, sensor: str, *, revision: int) -> None:
+    """Merge one reading into the hour's first window, as history does."""
+    config = configuration()
+    catalog = config.catalog()
+    times = ([to_micros(HOUR) + 5], [catalog.key(sensor)], [9.0], [Status.GOOD], to_micros(HOUR) + 10)
+    batch = ReadingBatch(source, readings=readings_batch(*times))
+    span = Stretch(HOUR, HOUR + timedelta(minutes=15), HOUR, HOUR + timedelta(minutes=15))
+    with ReadingsStore(url) as store:
+        contents = history_contents([batch], catalog.sensors, span, "c1-history")
+        assert persist_window(replace(contents, revision=revision), store, config, run_id="late").stored
+
+
+def hourly(url: str) -> dict[str, int]:
+    with psycopg.connect(url) as connection:
+        return dict(connection.execute("SELECT sensor_id, readings FROM scada.hourly_readings").fetchall())
+
+
+def test_hour_when_a_reading_comes_after_retention_then_its_rows_stay_and_only_new_sensors_are_added(stored: str):
+    make_hours(stored)
+    before = hourly(stored)
+    with psycopg.connect(stored) as connection:
+        connection.execute("DELETE FROM scada.readings")  # as retention on plain PostgreSQL does
+        connection.execute("DELETE FROM scada.hourly_readings WHERE sensor_id = 'Y/AIR'")
+        efficiency = connection.execute("SELECT boiler, efficiency FROM process_heat.boiler_efficiency").fetchall()
+    for revision, (source, sensor) in enumerate((("boiler_house", "B1/P"), ("yard", "Y/AIR")), start=1):
+        store_late(stored, source, sensor, revision=revision)
+        with psycopg.connect(stored) as connection:
+            assert [state.hour for state in due_hours(connection, ASSETS, site="plant")] == [HOUR]
+        result, _ = make_hours(stored)
+        assert result.success
+    assert hourly(stored) == {**before, "Y/AIR": 1}
+    assert metadata(result, HOURLY_READINGS)["kept_rows"] == 5
+    with psycopg.connect(stored) as connection:
+        assert (
+            connection.execute("SELECT boiler, efficiency FROM process_heat.boiler_efficiency").fetchall() == efficiency
+        )
+        assert due_hours(connection, ASSETS, site="plant") == []
+
+
+def test_hour_when_a_whole_window_is_stored_anew_with_fewer_readings_then_it_is_made_anew(
+    tmp_path: Path, database_url: str
+):
+    Plant(tmp_path, configuration()).close_windows(*QUARTERS)
+    run_windows(configuration(), tmp_path, database_url)
+    make_hours(database_url)
+    text = configuration_text().replace("topic: y/air", "topic: y/air, maximum: 5")  # what was stored is 8
+    stricter = parse_yaml(text, Integrations, name="test.yaml")
+    contents = BufferReader(tmp_path / "buffer").read(HOUR)
+    with ReadingsStore(database_url) as store:
+        assert persist_window(replace(contents, revision=2), store, stricter, run_id="stricter").stored
+    make_hours(database_url)
+    assert hourly(database_url)["Y/AIR"] == 45
 
 
 def test_hour_when_it_does_not_fit_into_memory_at_once_then_it_is_read_in_parts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +48,21 @@ FROM scada.readings
 WHERE time >= %(start)s AND time < %(end)s AND sensor_key = ANY(%(keys)s) AND origin_key = ANY(%(origins)s)
 """
 
+_STANDING = "SELECT sensor_id, readings FROM scada.hourly_readings WHERE site = %(site)s AND hour = %(start)s"
+# Merged rows never make a sensor's readings fewer. Storing a whole window anew may, by stricter limits; but then the
+# ledger and the tables agree.
+_LOST = """
+SELECT NOT EXISTS (
+    SELECT FROM scada.window_ledger l
+    WHERE site = %(site)s AND window_start >= %(start)s AND window_start < %(end)s AND complete
+      AND stored_at > (SELECT min(computed_at) FROM scada.hourly_readings WHERE site = %(site)s AND hour = %(start)s)
+) OR (SELECT coalesce(sum(rows), 0) FROM scada.window_ledger
+      WHERE site = %(site)s AND window_start >= %(start)s AND window_start < %(end)s)
+   > (SELECT count(*) FROM scada.readings JOIN scada.origins USING (origin_key)
+      WHERE site = %(site)s AND time >= %(start)s AND time < %(end)s)
+   + (SELECT count(*) FROM scada.text_readings WHERE site = %(site)s AND time >= %(start)s AND time < %(end)s)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class HourColumns:
@@ -90,12 +105,44 @@ def read_hour(
         )
 
 
-def replace_hour(connection: psycopg.Connection, hour: datetime, rows: Iterable[Sequence[Any]], *, site: str) -> int:
-    """Make scada.hourly_readings hold exactly these rows (values of COLUMNS) for the hour; return how many.
+def rows_to_keep(
+    connection: psycopg.Connection, hour: datetime, readings: Mapping[str, int], *, site: str
+) -> frozenset[str]:
+    """Return the sensors whose rows of the hour must stay, since what they were made from is no longer all there.
 
-    The caller commits.
+    That is every sensor that has a row, if one of them counts more readings than still stand: retention drops readings
+    earlier than hours. None, if all that was stored of the hour can still be read.
+
+    Args:
+        connection: In the transaction that makes the hour.
+        hour: Its start.
+        readings: sensor_id -> readings that stand in the hour.
+        site: Of the readings.
     """
-    connection.execute("DELETE FROM scada.hourly_readings WHERE site = %s AND hour = %s", (site, hour))
+    terms = {"start": hour, "end": hour + _HOUR, "site": site}
+    standing: dict[str, int] = dict(connection.execute(_STANDING, terms).fetchall())
+    if all(count <= readings.get(sensor, 0) for sensor, count in standing.items()):
+        return frozenset()
+    row = connection.execute(_LOST, terms).fetchone()
+    return frozenset(standing) if row and row[0] else frozenset()
+
+
+def replace_hour(
+    connection: psycopg.Connection,
+    hour: datetime,
+    rows: Iterable[Sequence[Any]],
+    *,
+    site: str,
+    keep: Collection[str] = (),
+) -> int:
+    """Make scada.hourly_readings hold exactly these rows (values of COLUMNS) for the hour; return how many are written.
+
+    Rows of the sensors in `keep` stay as they are, and must not be among those given. The caller commits.
+    """
+    connection.execute(
+        "DELETE FROM scada.hourly_readings WHERE site = %s AND hour = %s AND NOT sensor_id = ANY(%s)",
+        (site, hour, list(keep)),
+    )
     written = 0
     statement = f"COPY scada.hourly_readings ({', '.join(COLUMNS)}, site) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
