@@ -1,5 +1,6 @@
 """Gates of hours: what is red holds process heat back, within a run and across runs, until it is released."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 
 from gl_assets.asset_keys import BOILER_EFFICIENCY, HOURLY_READINGS
 from gl_assets.checks.gated_tables import build_gates, judgings
+from gl_assets.checks.gates import SOURCES_GATE
 from gl_assets.checks.table_gates import facts_of
 from gl_assets.jobs import hourly_readings_job
 from gl_assets.process_heat.boiler_efficiency import build_boiler_efficiency
 from gl_assets.scada.hourly_readings import build_hourly_readings
+from gl_assets.scada.rejudging import rejudge
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
 from resources.databases.timescale.derived.hours import due_hours
@@ -25,10 +28,11 @@ from resources.databases.timescale.quality.gate_results import (
     red_gates,
     release,
 )
+from resources.databases.timescale.window_store.readings import ReadingsStore
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource, WindowBufferResource
 from sensors.triggers.hour_complete import held_by_gate
-from tests.integration.dagster_plant import HOUR, Plant, configuration
+from tests.integration.dagster_plant import HOUR, VALUES, Plant, configuration
 
 QUARTERS = [HOUR + number * timedelta(minutes=15) for number in range(4)]
 KEY, NEXT = "2026-11-21T10:00", "2026-11-21T11:00"
@@ -225,3 +229,39 @@ def test_tables_of_agents_and_anomalies_when_rows_are_stored_then_they_are_read_
         "answers": (["GL-003"], 100.0),
         "anomalies": (["boiler_2"], 90.0),
     }
+
+
+def test_gate_when_it_warns_instead_of_blocking_then_its_newest_result_counts(database_url: str):
+    found = GateResult("scada/sensor_readings", KEY, 1, "g", passed=False, blocking=True)
+    for later in (replace(found, blocking=False), replace(found, revision=2, passed=True, blocking=False)):
+        with psycopg.connect(database_url) as connection:
+            record_results(connection, [found])
+            assert red_gates(connection, found.asset, [KEY]) != []
+            record_results(connection, [later])
+            assert red_gates(connection, found.asset, [KEY]) == []
+
+
+def test_gate_when_released_and_gaps_are_looked_at_then_it_stays_released(tmp_path: Path, database_url: str):
+    plain = configuration().model_dump()
+    plain["quality"]["gates"] = {"scada/sensor_readings": {SOURCES_GATE: {"effect": "block"}}}
+    config = Integrations.model_validate(plain)
+    plant = Plant(tmp_path, config)
+    boiler = tuple(sensor for sensor in VALUES if sensor != "Y/AIR")
+    plant.close_windows(HOUR, *QUARTERS[1:2], sensors=boiler)  # the first window is partial, and exempt
+    run_windows(config, tmp_path, database_url)
+    key = "2026-11-21T10:15"
+    with psycopg.connect(database_url) as connection:
+        (red,) = red_gates(connection, "scada/sensor_readings", [key])
+        assert red.check == SOURCES_GATE
+        release(connection, asset=red.asset, partition=key, said=Release("M. Keller", "the yard is closed"))
+    with ReadingsStore(database_url) as store:
+        judged = rejudge(store, config, QUARTERS[1], run_id="gaps")
+    assert [result.released_by for result in judged.results if not result.passed] == ["M. Keller"]
+    with psycopg.connect(database_url) as connection:
+        assert red_gates(connection, red.asset, [key]) == []
+        (newest,) = record_results(connection, [replace(red, released_by=None)])
+        assert newest.released_by == "M. Keller"
+        other = {**red.metadata, "collector": "c2"}
+        record_results(connection, [replace(red, released_by=None)])
+        (of_another,) = record_results(connection, [replace(red, released_by=None, metadata=other)])
+        assert of_another.released_by is None

@@ -68,7 +68,10 @@ FROM (VALUES (%(asset)s, %(partition)s, %(revision)s::int4, %(check)s, %(passed)
 LEFT JOIN LATERAL (
     SELECT * FROM quality.gate_results r
     WHERE r.asset = n.asset AND r.partition = n.partition AND r."check" = n."check" ORDER BY gate_id DESC LIMIT 1
-) old ON NOT n.passed AND NOT old.passed AND old.revision = n.revision AND old.metadata = n.metadata
+) old ON NOT n.passed AND NOT old.passed AND old.revision = n.revision
+    -- who judges anew what stands does not always say for which collector
+    AND old.metadata - 'collector' = n.metadata - 'collector'
+    AND (old.metadata ->> 'collector' = n.metadata ->> 'collector') IS NOT FALSE
 RETURNING released_by
 """
 
@@ -108,10 +111,15 @@ def _one(cursor: psycopg.Cursor[Any]) -> Any:
 
 
 def red_gates(connection: psycopg.Connection, asset: str, partitions: Sequence[str]) -> list[RecordedGate]:
-    """Return the newest blocking results on these partitions that are red and not released."""
+    """Return the newest results on these partitions that are blocking, red and not released.
+
+    The newest of a check counts, whether it blocks or not: a gate that was set to warn holds nothing back once it has
+    judged again.
+    """
     query = (
-        f"SELECT * FROM ({_NEWEST} WHERE asset = %s AND partition = ANY(%s) AND blocking "
-        'ORDER BY asset, partition, "check", gate_id DESC) newest WHERE NOT passed AND released_at IS NULL'
+        f"SELECT * FROM ({_NEWEST} WHERE asset = %s AND partition = ANY(%s) "
+        'ORDER BY asset, partition, "check", gate_id DESC) newest '
+        "WHERE blocking AND NOT passed AND released_at IS NULL"
     )
     with connection.cursor(row_factory=class_row(RecordedGate)) as cursor:
         return cursor.execute(query, (asset, list(partitions))).fetchall()

@@ -106,9 +106,9 @@ FROM (
     SELECT g.*, to_char(date_bin(%(new)s, (partition || ':00Z')::timestamptz, 'epoch') AT TIME ZONE 'UTC',
                         'YYYY-MM-DD"T"HH24:MI') AS new_partition
     FROM (SELECT DISTINCT ON (asset, partition, "check") * FROM quality.gate_results
-          WHERE asset = 'scada/sensor_readings' AND blocking
+          WHERE asset = 'scada/sensor_readings'
           ORDER BY asset, partition, "check", gate_id DESC) g
-    WHERE NOT passed AND released_at IS NULL
+    WHERE blocking AND NOT passed AND released_at IS NULL
       AND EXISTS (SELECT FROM old_ledger WHERE window_start = (partition || ':00Z')::timestamptz)
 ) red WHERE new_partition <> partition ORDER BY asset, new_partition, "check", gate_id DESC;
 
