@@ -32,7 +32,10 @@ from resources.core.rules import BIT
 from resources.core.windows import partition_key
 from resources.databases.timescale.notes.sensor_metadata import write_metadata
 from resources.databases.timescale.quality.partition_scores import WHOLE
+from resources.databases.timescale.rework.standing_rows import rejected_sequences
+from resources.databases.timescale.window_store.ledger import entries
 from resources.databases.timescale.window_store.readings import ReadingsStore
+from resources.databases.timescale.window_store.readings_table import Window
 from resources.databases.timescale.window_store.window import (
     ReadingRows,
     SensorOrigin,
@@ -95,7 +98,8 @@ def persist_window(
     """Store one revision of a window and return what became of it.
 
     Raises:
-        DataError: More than `quality.max_rejected_share` of the window's rows are rejected, or a row that was to be
+        DataError: More than `quality.max_rejected_share` of the window's rows (where it is merged, with those that
+            stand) are rejected, or a row that was to be
             stored breaks the schema; nothing of the window is stored, and what was stored before stays.
         UnreachableError: The database went away; nothing of the window is stored.
     """
@@ -105,7 +109,8 @@ def persist_window(
     with times.step("output"):
         texts = named_texts(contents.texts, contents.sensors)
         rejects = pa.concat_tables([contents.rejects.select(REJECTED_SCHEMA.names), window.refined.rejected])
-        _refuse_too_many_rejected(contents, len(window.refined.good) + texts.num_rows, rejects, config)
+        rows = len(window.refined.good) + texts.num_rows
+        _refuse_too_many_rejected(contents, (rows, rejects), _standing(store, contents, rejects, config.site), config)
         _validate(contents, window)
     parts = _Parts(window, texts, rejects)
     with times.step("store"):
@@ -129,12 +134,36 @@ def persist_window(
     return outcome
 
 
-def _refuse_too_many_rejected(contents: WindowContents, rows: int, rejects: pa.Table, config: Integrations) -> None:
-    share, limit = rejected_share(rows, rejects.num_rows), config.quality.max_rejected_share
-    if share > limit:
+def _standing(store: ReadingsStore, contents: WindowContents, rejects: pa.Table, site: str) -> tuple[int, int]:
+    """Return how many rows and rejected rows stand of what a window is merged into: none where it is replaced.
+
+    A few late messages say nothing of a window alone. Rejected rows that are merged again count once; good ones twice,
+    which at most lets a window pass.
+    """
+    if contents.complete:
+        return 0, 0
+    with store.transaction() as connection:
+        stored = entries(connection, [contents.window_start])
+        mine = next((e for e in stored if (e.site, e.collector) == (site, contents.collector)), None)
+        if mine is None:
+            return 0, 0
+        place = Window(site, contents.collector, contents.window_start, contents.window_end, "")
+        there = rejected_sequences(connection, place)
+    again = int(np.isin(rejects.column("sequence").to_numpy(), there).sum())
+    return mine.rows, max(mine.rejected - again, 0)
+
+
+def _refuse_too_many_rejected(
+    contents: WindowContents, found: tuple[int, pa.Table], standing: tuple[int, int], config: Integrations
+) -> None:
+    rejects = found[1]
+    rows, rejected = found[0] + standing[0], rejects.num_rows + standing[1]
+    share, limit = rejected_share(rows, rejected), config.quality.max_rejected_share
+    # nothing new is rejected: refusing it would not make the window better
+    if rejects.num_rows and share > limit:
         raise DataError(
-            f"window {partition_key(contents.window_start)} of {contents.collector}: {rejects.num_rows} of "
-            f"{rows + rejects.num_rows} rows are rejected ({share:.1%}, limit {limit:.1%}), so nothing of it is "
+            f"window {partition_key(contents.window_start)} of {contents.collector}: {rejected} of "
+            f"{rows + rejected} rows are rejected ({share:.1%}, limit {limit:.1%}), so nothing of it is "
             f"stored; most often: {_most_frequent(rejects)}. Mend the source or the tag's limits, or raise "
             "quality.max_rejected_share, and run the window again while the buffer holds it"
         )

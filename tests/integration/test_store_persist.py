@@ -130,6 +130,46 @@ def test_persist_when_too_many_are_rejected_then_nothing_is_stored_and_what_stoo
     assert query(database_url, "SELECT stored_revision, rows FROM scada.window_ledger") == [(1, 3)]
 
 
+def late(folder: Path, buffer: WindowBuffer, clock: ManualClock, count: int) -> WindowContents:
+    """Let rejected messages come for a window that the buffer has dropped, and return what it asks to be merged."""
+    moment = to_micros(START) + 60_000_000
+    rejects = [Reject("plc", f"late {n}", ("not a number",), to_micros(clock.now()), moment, "t") for n in range(count)]
+    buffer.append(ReadingBatch("plc", rejects=rejects_batch(rejects)))
+    buffer.commit()
+    for _ in range(40):
+        clock.advance(1)
+        buffer.tick()
+    return BufferReader(folder).read(START)
+
+
+def test_persist_when_a_late_message_is_rejected_then_it_counts_among_what_stands_of_the_window(
+    tmp_path: Path, store: ReadingsStore, database_url: str
+):
+    clock = ManualClock(START)
+    with WindowBuffer(
+        tmp_path, collector="edge", grid=CONFIG.grid, start=START, catalog=CONFIG.catalog(), clock=clock
+    ) as buffer:
+        at = to_micros(START) + np.arange(10) * 1_000_000
+        batch = readings_batch(at, [1] * 10, [4.0] * 10, [Status.GOOD] * 10, at + 1000)
+        buffer.append(ReadingBatch("plc", readings=batch))
+        buffer.commit()
+        clock.advance(310)
+        buffer.tick()
+        assert persist_window(BufferReader(tmp_path).read(START), store, CONFIG, run_id="run").stored
+        buffer.stored_revisions({START: 1})
+        clock.advance(86_400)
+        buffer.tick()
+        # 4 of 14, then the same and 5 more, 9 of 19, though the buffer holds none of the good ones any more
+        for number, count in enumerate((4, 5), start=2):
+            contents = late(tmp_path, buffer, clock, count)
+            assert (contents.complete, contents.readings.num_rows) == (False, 0)
+            assert persist_window(contents, store, CONFIG, run_id=f"late {number}").stored
+        refused = late(tmp_path, buffer, clock, 2)
+        with pytest.raises(DataError, match=r"11 of 21 rows are rejected \(52\.4%, limit 50\.0%\)"):
+            persist_window(refused, store, CONFIG, run_id="late 4")
+    assert query(database_url, "SELECT rows, rejected FROM scada.window_ledger") == [(10, 9)]
+
+
 def test_persist_when_a_row_would_break_the_schema_then_nothing_is_stored(
     contents: WindowContents, store: ReadingsStore, database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
