@@ -18,6 +18,7 @@ from gl_assets.scada.hourly_readings import build_hourly_readings
 from gl_assets.scada.rejudging import rejudge
 from gl_assets.scada.run import run_windows
 from gl_assets.scada.sensor_readings import build_sensor_readings
+from resources.core.contradictions import CONTRADICTIONS
 from resources.databases.timescale.derived.hours import due_hours
 from resources.databases.timescale.quality.gate_results import (
     GateResult,
@@ -265,3 +266,35 @@ def test_gate_when_released_and_gaps_are_looked_at_then_it_stays_released(tmp_pa
         record_results(connection, [replace(red, released_by=None)])
         (of_another,) = record_results(connection, [replace(red, released_by=None, metadata=other)])
         assert of_another.released_by is None
+
+
+def contradicted(url: str) -> tuple[bool, float]:
+    """Return what the gate of duplicates said last of the first window."""
+    with psycopg.connect(url) as connection:
+        found = history(
+            connection, asset="scada/sensor_readings", partition=KEY, check="no_reading_contradicts_another"
+        )
+    return found[0].passed, found[0].metadata["measured"]
+
+
+def test_contradictions_when_found_by_buffer_or_store_then_the_gate_counts_all_of_them(
+    tmp_path: Path, database_url: str
+):
+    plant = Plant(tmp_path, configuration())
+    plant.move_to(HOUR + timedelta(minutes=14))
+    plant.send(HOUR)
+    plant.send(HOUR, sensors=("Y/AIR",), every_s=300, shift=1.0)  # three of them, with another value
+    plant.move_to(HOUR + timedelta(minutes=16))
+    run_windows(plant.config, tmp_path, database_url)
+    assert contradicted(database_url) == (False, 3)
+
+    with psycopg.connect(database_url) as connection:  # as earlier versions stored them, and as the store words them
+        for sequence, reason in enumerate(CONTRADICTIONS, start=-9):
+            connection.execute(
+                "INSERT INTO scada.rejected_readings SELECT collector, %s, time, sensor_id, source, raw, ARRAY[%s, 'x'],"
+                " window_start, run_id, rejected_at, site FROM scada.rejected_readings WHERE sequence > 0 LIMIT 1",
+                (sequence, reason),
+            )
+    with ReadingsStore(database_url) as store:
+        rejudge(store, plant.config, HOUR, run_id="again", brought=1)
+    assert contradicted(database_url) == (False, 6)

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from gl_assets.transforms.pipeline.columns import Columns, Mask, Positions
 from gl_assets.transforms.pipeline.findings import Broken, add, none_broken
 from gl_assets.transforms.sensors import SensorTable
+from resources.core.contradictions import OVERTAKEN
 from resources.core.readings import STATUS_NAMES, Status
-from resources.window_buffer.reading.assemble import OVERTAKEN
 
 
 def value_findings(columns: Columns, null: Mask, sensors: SensorTable, *, history: bool) -> Broken:

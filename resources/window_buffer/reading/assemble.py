@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.core.contradictions import OVERTAKEN
 from resources.core.readings import REJECTS_SCHEMA, TIMESTAMP, Reject, rejects_batch
 from resources.window_buffer.contents import (
     BUFFERED_READINGS_SCHEMA,
@@ -22,8 +23,6 @@ from resources.window_buffer.disk.columns import MISSING, Columns, Int32s, Int64
 from resources.window_buffer.disk.frames import Damage, Frame
 from resources.window_buffer.judging.rejects import SensorNames, rejected
 from resources.window_buffer.reading.settle import Positions, Settled, number_codes, settle
-
-OVERTAKEN = "another value for the same sensor and time arrived later"
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import psycopg
 from psycopg.rows import dict_row
 
+from resources.core.contradictions import CONTRADICTIONS
 from resources.core.origins import names_of
-from resources.databases.timescale.window_store.contradictions import CONTRADICTED
 
 FIRST_ROWS = 5
 """Most failing rows that are read out."""
@@ -69,7 +69,7 @@ ORDER BY r.sensor_id, r.time LIMIT {FIRST_ROWS}
 _CONTRADICTED = f"""
 SELECT time, sensor_id, source, raw, count(*) OVER () AS failing FROM scada.rejected_readings
 WHERE site = %(site)s AND collector = ANY(%(names)s) AND window_start = %(start)s
-  AND reasons @> ARRAY[%(reason)s] ORDER BY sensor_id, time, sequence LIMIT {FIRST_ROWS}
+  AND reasons && %(reasons)s::text[] ORDER BY sensor_id, time, sequence LIMIT {FIRST_ROWS}
 """
 _LEDGER = """
 SELECT max(stored_revision) FILTER (WHERE collector = %(collector)s), sum(rows)::int8, sum(rejected)::int8,
@@ -208,7 +208,8 @@ def window_facts(
     stored = connection.execute(_SENSORS, terms).fetchall()
     counts = [sum(column) for column in zip(*(row[5:7] for row in stored), strict=True)] or [0, 0]
     faults = _faults(stored)
-    contradicted = _rows(connection, _CONTRADICTED, {**terms, "reason": CONTRADICTED}) if rejected else FailingRows()
+    told = {**terms, "reasons": list(CONTRADICTIONS)}
+    contradicted = _rows(connection, _CONTRADICTED, told) if rejected else FailingRows()
     corrected = connection.execute(_CORRECTED, terms).fetchone() if rejected else None
     return StoredWindowFacts(
         revision=revision or 0,

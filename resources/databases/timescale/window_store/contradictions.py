@@ -8,11 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from resources.core.clock import from_micros
+from resources.core.contradictions import REPLACED
 from resources.core.readings import STATUS_NAMES
 from resources.databases.timescale.window_store.window import REJECTED_ROWS_SCHEMA, ReadingRows, SensorOrigin
-
-CONTRADICTED = "the same sensor and time arrived again later with another value; the later arrival stands"
-"""The reason."""
 
 
 def rejected_rows(sensors: tuple[SensorOrigin, ...], readings: ReadingRows) -> pa.Table:
@@ -35,7 +33,7 @@ def rejected_rows(sensors: tuple[SensorOrigin, ...], readings: ReadingRows) -> p
                 "sensor_id": sensor.sensor_id,
                 "source": sensor.source,
                 "raw": json.dumps(raw),
-                "reasons": [CONTRADICTED],
+                "reasons": [REPLACED],
             }
         )
     return pa.Table.from_pylist(rows, schema=REJECTED_ROWS_SCHEMA)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from resources.core.contradictions import REPLACED
 from resources.databases.timescale.binary import HEADER, TRAILER, decode_array, encode_rows
 from resources.databases.timescale.window_store.conflicts import Plan, TableRows
-from resources.databases.timescale.window_store.contradictions import CONTRADICTED
 
 KINDS = {
     "time": "i8",
@@ -168,7 +168,7 @@ def reject_displaced(connection: psycopg.Connection, window: Window, rows: Table
             "values": rows.value.tolist(),
             "origins": rows.origin_key.tolist(),
             "status": rows.status.tolist(),
-            "reason": CONTRADICTED,
+            "reason": REPLACED,
             "start": window.start,
             "run_id": window.run_id,
         },

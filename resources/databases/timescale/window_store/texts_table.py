@@ -12,11 +12,10 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.core.contradictions import REPLACED_TEXT
 from resources.databases.timescale.window_store.readings_table import Window
 from resources.databases.timescale.window_store.rejected_table import clean_all
 from resources.databases.timescale.window_store.window import REJECTED_ROWS_SCHEMA, TEXT_ROWS_SCHEMA
-
-_CONTRADICTED = "the same sensor and time arrived again later with another text; the later arrival stands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def rejected_text(row: dict[str, Any]) -> dict[str, Any]:
         "sensor_id": row["sensor_id"],
         "source": row["source"],
         "raw": json.dumps(raw),
-        "reasons": [_CONTRADICTED],
+        "reasons": [REPLACED_TEXT],
     }
 
 
@@ -127,7 +126,7 @@ def _displace(connection: psycopg.Connection, window: Window, rows: Sequence[_St
                 row.sensor_id,
                 row.source,
                 json.dumps(raw),
-                [_CONTRADICTED],
+                [REPLACED_TEXT],
                 window.start,
                 window.run_id,
             ),

@@ -14,9 +14,9 @@ from gl_assets.transforms.sensors import SensorTable, sensor_table
 from resources.core.clock import to_micros
 from resources.core.configuration.quality_rules import RulesConfig
 from resources.core.configuration.settings import TagConfig
+from resources.core.contradictions import OVERTAKEN
 from resources.core.rules import BIT, RULES
 from resources.window_buffer.contents import BUFFERED_REJECTS_SCHEMA
-from resources.window_buffer.reading.assemble import OVERTAKEN
 from tests.unit.gl_assets.transforms.window_contents import START, readings, sensors
 
 START_US = to_micros(START)
