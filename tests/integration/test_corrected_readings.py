@@ -189,6 +189,20 @@ def test_replay_when_confirmed_then_corrected_rows_stand_once_and_say_by_whom_fo
     assert sum(row["corrected_by"] is not None for row in quarantine.gl("readings")) == 2  # type: ignore[call-overload]
 
 
+def test_score_when_a_window_has_corrections_then_its_gate_judges_the_score_that_is_kept(
+    quarantine: Quarantine,
+) -> None:
+    collect(quarantine, [*GOOD, 400.0, 410.0, 420.0, 430.0, 440.0])
+    how = ("--reason", "400 bar", "--multiply", "0.1", "--confirm", "--because", "x")
+    quarantine.gl("replay", "readings", "--sensor", "B1/P", *how)
+    ((revision, score),) = quarantine.rows("SELECT revision, score FROM quality.partition_scores WHERE source = ''")
+    (judged,) = quarantine.rows(
+        "SELECT passed, (metadata ->> 'measured')::float8 FROM quality.gate_results"
+        " WHERE \"check\" = 'the_windows_score_is_high_enough'"
+    )
+    assert (revision, judged) == (2, (False, pytest.approx(score, abs=1e-4)))
+
+
 def test_replay_when_the_configuration_was_mended_then_rows_pass_as_they_are_once(quarantine: Quarantine) -> None:
     collect(quarantine, [*GOOD, 60.0])
     how = ("replay", "readings", "--reason", "maximum", "--confirm", "--because", "the limit was wrong")

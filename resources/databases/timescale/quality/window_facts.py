@@ -100,7 +100,10 @@ ORDER BY "from", source
 """
 _SCORE = """
 SELECT score FROM quality.partition_scores
-WHERE site = %(site)s AND asset = 'scada/sensor_readings' AND source = '' AND revision = %(revision)s
+WHERE site = %(site)s AND asset = 'scada/sensor_readings' AND source = ''
+  -- scored is what all collectors, history and corrections have brought, as `stored_quality.whole_revision` counts it
+  AND revision = (SELECT sum(stored_revision) FROM scada.window_ledger
+                  WHERE site = %(site)s AND window_start = %(start)s)
   AND partition = to_char(%(start)s::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI')
 """
 
@@ -228,7 +231,7 @@ def window_facts(
         sensors=_sensors(stored),
         first_faulty=_rows(connection, _FIRST_FAULTY, terms).first if faults else (),
         contradicted=contradicted,
-        score=_score(connection, {**terms, "revision": revision or 0}, stored),
+        score=_score(connection, terms, stored),
     )
 
 
