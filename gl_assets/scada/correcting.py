@@ -182,13 +182,21 @@ class ReadingsReplay:
             self._rows.decide(at[other & ~mine], OCCUPIED, why)
 
     def _standing(self, window: CorrectedWindow, at: npt.NDArray[np.intp]) -> tuple[Mask, Mask, Mask]:
-        """Return where the same value stands, where another one does, and where corrections brought it."""
+        """Return where the same stands, where something else does, and where corrections brought it.
+
+        What corrections brought is the same if value, unit and status agree; of other rows the value alone counts.
+        """
         rows, place = self._rows, self._window(window)
         connection = self._store.connection
         numbers = Readings(rows.sensors, rows.sensor[at].astype(np.int32), rows.time_us[at], rows.value[at])
         standing = standing_at(connection, place, numbers)
-        mine = np.isin(standing.origin_key, origins_of(connection, place))
-        same = standing.found & same_value(numbers.value, standing.value)
+        origins = origins_of(connection, place)
+        mine = np.isin(standing.origin_key, list(origins))
+        unit = np.array([origins.get(key, "") for key in standing.origin_key.tolist()], object)
+        agrees = (unit == np.array([rows.unit[row] for row in at.tolist()], object)) & (
+            standing.status == rows.status[at]
+        )
+        same = standing.found & same_value(numbers.value, standing.value) & (~mine | agrees)
         other = standing.found & ~same
         texts = rows.is_text[at]
         if texts.any():

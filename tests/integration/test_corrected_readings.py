@@ -288,6 +288,27 @@ def test_replay_when_another_value_stands_there_then_it_gives_way_only_if_asked(
     assert displaced == [("40", "c1")]
 
 
+def test_replay_when_only_unit_or_status_are_corrected_again_then_they_take_the_place_of_what_stood(
+    quarantine: Quarantine,
+) -> None:
+    collect(quarantine, [*GOOD, 400.0])
+    how = ("replay", "readings", "--reason", "maximum", "--again", "--confirm", "--because", "x")
+    stands = "SELECT value, unit, calibrated_value, status FROM scada.sensor_readings WHERE collector = 'c1-corrected'"
+    for rules, row in (
+        (("--unit", "mbar"), (400.0, "mbar", pytest.approx(0.4), "good")),
+        (("--unit", "kPa"), (400.0, "kPa", pytest.approx(4.0), "good")),
+        (("--unit", "kPa", "--set-status", "uncertain"), (400.0, "kPa", pytest.approx(4.0), "uncertain")),
+        (("--unit", "kg/cm2", "--multiply", "0.1"), (40.0, "kgf/cm2", pytest.approx(39.2266), "good")),
+    ):
+        told = quarantine.gl(*how, *rules)
+        assert (told["stored"], told["written"]) == (1, 1)
+        assert quarantine.rows(stands) == [row]
+    before = quarantine.state()
+    again = quarantine.gl(*how, *rules)
+    assert (again["stored"], again["written"]) == (1, 0)
+    assert quarantine.state() == before
+
+
 def test_texts_when_replayed_then_they_stand_among_the_texts_once(quarantine: Quarantine) -> None:
     for number, (text, second) in enumerate((("RUN", 0), ("STOP", 1), ("STOP", 1))):
         quarantine.rows(

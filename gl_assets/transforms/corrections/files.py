@@ -13,7 +13,8 @@ import orjson
 import pyarrow as pa
 
 from gl_assets.transforms.corrections.originals import QUARANTINED
-from resources.core.errors import DataError
+from resources.core.errors import ConfigError, DataError
+from resources.core.physics.units import ucum_code
 from resources.core.readings import STATUS_NAMES
 
 ID = "rejected_id"
@@ -102,7 +103,8 @@ def lay_over(rows: pa.Table, names: Sequence[str], corrected: Sequence[Mapping[s
         seen.add(of)
         row = found[place[of]]
         for column, cell in entry.items():
-            if column in (ID, *SHOWN_COLUMNS):
+            # an export says the unit as the row has it, be it one or not
+            if column in (ID, *SHOWN_COLUMNS) or (column == "unit" and cell == row["unit"]):
                 continue
             reader = _READERS.get(column)
             if reader is None:
@@ -143,6 +145,13 @@ def _time(cell: Any) -> dict[str, Any]:
     return {"time": instant.astimezone(UTC)}
 
 
+def _unit(cell: Any) -> dict[str, Any]:
+    try:
+        return {"unit": ucum_code(str(cell))}
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def _status(cell: Any) -> dict[str, Any]:
     if cell not in STATUS_NAMES:
         raise ValueError(f"write one of {', '.join(STATUS_NAMES)}")
@@ -153,7 +162,7 @@ _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "sensor_id": lambda cell: {"sensor_id": str(cell)},
     "time": _time,
     "value": _value,
-    "unit": lambda cell: {"unit": str(cell)},
+    "unit": _unit,
     "status": _status,
 }
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.core.errors import ConfigError
+from resources.core.physics.units import ucum_code
 from resources.core.readings import STATUS_NAMES, TIMESTAMP
 
 LONGEST_SHIFT = timedelta(days=40 * 365)
@@ -38,10 +39,14 @@ class Rules:
         """Refuse what cannot be meant.
 
         Raises:
-            ConfigError: A status that does not exist, a number that is not finite, a factor of 0, a shift of years.
+            ConfigError: A status or a unit that does not exist, a number that is not finite, a factor of 0, a shift of
+                years.
         """
         if self.status is not None and self.status not in STATUS_NAMES:
             raise ConfigError(f"status {self.status!r}: write one of {', '.join(STATUS_NAMES)}")
+        if self.unit is not None:
+            # units are stored as UCUM codes, however they were spelled
+            object.__setattr__(self, "unit", ucum_code(self.unit))
         if self.multiply is not None and (not np.isfinite(self.multiply) or self.multiply == 0):
             raise ConfigError(f"multiply {self.multiply:g}: a factor is a finite number other than 0")
         if self.add is not None and not np.isfinite(self.add):

@@ -39,12 +39,16 @@ class Standing:
     """NaN where nothing, or no value, stands."""
     origin_key: npt.NDArray[np.int32]
     """Under what it was stored; 0 where nothing stands."""
+    status: npt.NDArray[np.int16]
+    """-1 where nothing stands."""
 
 
 def standing_at(connection: psycopg.Connection, window: Window, readings: Readings) -> Standing:
     """Return what stands in the window where some readings are, whoever stored it."""
     count = len(readings.time_us)
-    nothing = Standing(np.zeros(count, np.bool_), np.full(count, np.nan), np.zeros(count, np.int32))
+    nothing = Standing(
+        np.zeros(count, np.bool_), np.full(count, np.nan), np.zeros(count, np.int32), np.full(count, -1, np.int16)
+    )
     keys: dict[str, int] = dict(
         connection.execute(
             "SELECT sensor_id, sensor_key FROM scada.sensors WHERE sensor_id = ANY(%s)", (list(readings.sensor_ids),)
@@ -62,7 +66,12 @@ def standing_at(connection: psycopg.Connection, window: Window, readings: Readin
     mine = (key_of[readings.sensor] << 32) | (readings.time_us - POSTGRES_EPOCH_US - start)
     at = order[np.minimum(np.searchsorted(theirs[order], mine), len(theirs) - 1)]
     found = theirs[at] == mine
-    return Standing(found, np.where(found, stored.value[at], np.nan), np.where(found, stored.origin_key[at], 0))
+    return Standing(
+        found,
+        np.where(found, stored.value[at], np.nan),
+        np.where(found, stored.origin_key[at], 0),
+        np.where(found, stored.status[at], -1),
+    )
 
 
 def standing_numbers(connection: psycopg.Connection, window: Window, readings: Readings) -> npt.NDArray[np.bool_]:
@@ -72,12 +81,12 @@ def standing_numbers(connection: psycopg.Connection, window: Window, readings: R
     return stands
 
 
-def origins_of(connection: psycopg.Connection, window: Window) -> list[int]:
-    """Return the origins under which rows of the window's collector are stored."""
+def origins_of(connection: psycopg.Connection, window: Window) -> dict[int, str]:
+    """Return the origins under which rows of the window's collector are stored, each with its unit."""
     found = connection.execute(
-        "SELECT origin_key FROM scada.origins WHERE site = %s AND collector = %s", (window.site, window.collector)
+        "SELECT origin_key, unit FROM scada.origins WHERE site = %s AND collector = %s", (window.site, window.collector)
     )
-    return [row[0] for row in found]
+    return dict(found.fetchall())
 
 
 def standing_texts(

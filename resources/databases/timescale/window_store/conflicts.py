@@ -68,7 +68,7 @@ def same_value(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> 
     return same
 
 
-def plan(incoming: TableRows, stored: TableRows, own: Mask, window_start: int) -> Plan:
+def plan(incoming: TableRows, stored: TableRows, own: Mask, window_start: int, *, restated: Mask | None = None) -> Plan:
     """Return what to do with every row.
 
     Args:
@@ -76,6 +76,8 @@ def plan(incoming: TableRows, stored: TableRows, own: Mask, window_start: int) -
         stored: All that stands in the window; unique, in any order.
         own: Which stored rows belong to the collector that is replaced; nowhere true when rows are merged.
         window_start: Microseconds since 2000.
+        restated: Which stored rows are contradicted also by the same value that came in another way (its unit, say) or
+            has another status: what a person corrected before; None: none.
     """
     new, old = incoming.keys(window_start), stored.keys(window_start)
     order = np.argsort(old, kind="stable")
@@ -91,6 +93,10 @@ def plan(incoming: TableRows, stored: TableRows, own: Mask, window_start: int) -
     unchanged = hit_own.copy()
     unchanged[hit_own] = _identical(incoming.take(hit[hit_own]), stored.take(met[hit_own]))
     equal = same_value(incoming.value[hit], stored.value[met])
+    if restated is not None:
+        differs = incoming.origin_key[hit] != stored.origin_key[met]
+        differs |= incoming.status[hit] != stored.status[met]
+        equal &= ~(restated[met] & differs)
     later = incoming.ingested_at[hit] >= stored.ingested_at[met]
     repeated = ~hit_own & equal
     lost = ~hit_own & ~equal & ~later

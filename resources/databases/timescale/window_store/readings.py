@@ -16,6 +16,7 @@ import structlog
 
 from resources.core.clock import to_micros
 from resources.core.errors import UnreachableError
+from resources.core.origins import CORRECTED_SUFFIX
 from resources.core.process.closing import Closing
 from resources.databases.timescale import maintenance
 from resources.databases.timescale.binary import POSTGRES_EPOCH_US
@@ -205,7 +206,11 @@ class _WindowWriter:
             deleted = delete_all(self.connection, self.place, own_keys)
         else:
             stored, deleted = fetch(self.connection, self.place), 0
-        todo = plan(incoming, stored, np.isin(stored.origin_key, own_keys), _since_2000(self.window.window_start))
+        restated = None
+        if self.window.collector.endswith(CORRECTED_SUFFIX):
+            restated = np.isin(stored.origin_key, self._own_origins())
+        own = np.isin(stored.origin_key, own_keys)
+        todo = plan(incoming, stored, own, _since_2000(self.window.window_start), restated=restated)
         self._leave_out(readings, todo.repeated, todo.lost)
         stands = np.ones(len(readings), dtype=bool)
         stands[todo.repeated] = stands[todo.lost] = False

@@ -28,6 +28,7 @@ def laid(**cells: Any) -> dict[str, Any]:
         ({"value": "RUN"}, {"value": None, "text_value": "RUN"}),
         ({"time": "2026-11-22T11:15:00+01:00"}, {"time": datetime(2026, 11, 22, 10, 15, tzinfo=UTC)}),
         ({"unit": "Pa", "sensor_id": "B2/P"}, {"unit": "Pa", "sensor_id": "B2/P", "value": 401.0}),
+        ({"unit": "psig"}, {"unit": "[psi]{gauge}", "value": 401.0}),
         ({"source": "x", "reasons": "y"}, {"source": "opc_ua_1"}),
     ],
 )
@@ -47,6 +48,7 @@ def test_cells_when_laid_over_then_they_take_the_place_of_what_they_say(
         ({"time": "noon"}, "write a time as"),
         ({"time": "2026-11-22T10:15:00"}, "a time needs its zone"),
         ({"unit": "a\0"}, "no database holds"),
+        ({"unit": "cups of tea"}, "unknown unit 'cups of tea'"),
         ({"status": "fine"}, "write one of good, uncertain, bad"),
     ],
 )

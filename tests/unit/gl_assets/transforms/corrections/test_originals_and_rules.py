@@ -60,6 +60,7 @@ def test_rules_when_none_is_given_then_rows_are_as_they_were() -> None:
     assert not Rules(unit="Pa").as_is
     assert apply_rules(rows, Rules()).equals(rows)
     assert apply_rules(rows, Rules(unit="Pa")).column("unit").to_pylist() == ["Pa"]
+    assert Rules(unit="psig").told() == {"unit": "[psi]{gauge}"}
 
 
 @given(st.lists(st.floats(-1e9, 1e9), max_size=20), st.floats(0.001, 1000), st.floats(-1e6, 1e6))
