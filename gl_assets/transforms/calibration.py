@@ -181,7 +181,7 @@ def _columns(sensors: int, periods: Sequence[tuple[int, CalibrationConfig, tuple
     for number, function in enumerate(functions):
         coefficients[: len(function), number] = function
     terms = np.array([terms for _, _, terms in periods], dtype=np.float64).reshape(-1, 2)
-    bent = np.array([c.polynomial is not None for c in found], dtype=bool)
+    bent = np.array([_straight(c) is None and c.polynomial is not None for c in found], dtype=bool)
     return Calibrations(
         sensors=sensors,
         sensor=np.array([position for position, _, _ in periods], dtype=np.int32),
@@ -198,12 +198,20 @@ def _columns(sensors: int, periods: Sequence[tuple[int, CalibrationConfig, tuple
 
 def _polynomial(calibration: CalibrationConfig, terms: tuple[float, float]) -> Sequence[float]:
     """Return the coefficients; of a straight line in the unit that the readings were collected in."""
-    if calibration.polynomial is not None:
-        return calibration.polynomial
-    if calibration.linear is not None:
-        gain, zero = calibration.linear.factor, calibration.linear.offset
+    straight = _straight(calibration)
+    if straight is not None:
+        zero, gain = straight
         return (gain * terms[1] + zero - terms[1]) / terms[0], gain
-    return 0.0, 1.0
+    return calibration.polynomial or (0.0, 1.0)
+
+
+def _straight(calibration: CalibrationConfig) -> tuple[float, float] | None:
+    """Return zero and gain of a straight line, however it is stated; None: the calibration is none."""
+    if calibration.linear is not None:
+        return calibration.linear.offset, calibration.linear.factor
+    if calibration.polynomial is not None and not any(calibration.polynomial[2:]):
+        return calibration.polynomial[0], calibration.polynomial[1]
+    return None
 
 
 def _points(calibrations: Sequence[CalibrationConfig], terms: Floats) -> _Points:

@@ -53,6 +53,9 @@ def test_values_when_nothing_is_calibrated_then_they_are_the_same_array() -> Non
         ({"linear": {"factor": 1.1, "offset": 0}, "unit": "bar{gauge}"}, 3.0, 1.01325 + 1.1 * (3 - 1.01325)),
         ({"polynomial": [1, 0, 2]}, 3.0, 19.0),
         ({"polynomial": [0, 1, 0.001], "unit": "kPa"}, 3.0, 3.9),
+        ({"polynomial": [10, 1.1], "unit": "kPa"}, 3.0, 3.4),
+        ({"polynomial": [10, 1.1, 0], "unit": "kPa"}, 3.0, 3.4),
+        ({"polynomial": [0, 1.1], "unit": "bar{gauge}"}, 3.0, 1.01325 + 1.1 * (3 - 1.01325)),
         ({"lookup": [[0, 1], [10, 21], [20, 31]]}, 5.0, 11.0),
         ({"lookup": [[0, 1], [10, 21], [20, 31]]}, 10.0, 21.0),
         ({"lookup": [[0, 1], [10, 21], [20, 31]]}, 15.0, 26.0),
@@ -81,6 +84,14 @@ def test_values_when_periods_follow_one_another_then_each_at_its_time() -> None:
     rows = [(0, -1.0, 1.0), (0, 0.0, 1.0), (0, 1.999, 1.0), (0, 2.0, 1.0), (0, 3.0, 1.0), (1, 2.0, 1.0)]
     assert calibrated(stated, rows) == ([1.0, 2.0, 2.0, 3.0, 1.0, 1.0], [True, False, False, False, True, False])
     assert calibrated(stated, [(0, 5.0, 1.0), (1, 5.0, 1.0)]) == ([1.0, 1.0], [True, False])
+
+
+def test_value_when_a_straight_polynomial_has_its_own_unit_then_the_same_in_every_window() -> None:
+    stated = [certificate("a", unit="kPa", polynomial=[10, 1])]
+    within = calibrated(stated, [(0, 1.0, 3.0)])[0]
+    across = calibrated(stated, [(0, -1.0, 3.0), (0, 1.0, 3.0)])[0]
+    assert within == pytest.approx([3.1])
+    assert across == pytest.approx([3.0, 3.1])
 
 
 def test_value_when_missing_or_too_large_then_it_stays_missing_or_becomes_infinite() -> None:
