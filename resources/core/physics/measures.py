@@ -15,7 +15,7 @@ from typing import Literal
 import pint
 
 from resources.core.physics.gas_volumes import GasState, gas_state
-from resources.core.physics.ucum import Component, components, definitions, pint_name
+from resources.core.physics.ucum import Component, components, definitions, pint_name, written_out
 
 Reference = Literal["", "gauge", "difference"]
 """What a value is counted from: absolute zero or the scale's own zero, the atmosphere, or another value."""
@@ -93,11 +93,9 @@ def _name(atom: str) -> str:
     name = pint_name(atom)
     if name is not None:
         return name
-    bare = atom.strip("[]")
-    # single letters are constants of nature to pint (R, k, c), not units
-    if len(bare) < 2 or not bare.isidentifier():
+    if not written_out(atom):
         raise ValueError(atom)
-    return bare
+    return atom
 
 
 def _reference(factors: Sequence[Component]) -> tuple[Reference, str]:

@@ -1,7 +1,8 @@
 """Units as plants, devices and people write them, as UCUM codes: `°F`, `psig`, `Nm³/h`, `lb/hr`, `MMBtu`, `SCFM`.
 
 A word that is an atom of UCUM is that atom; a plant's word comes before an atom with a prefix (`ft` is a foot, not a
-femtotonne). What is neither is left as it is.
+femtotonne). A prefix goes with atoms that UCUM lets have one; a plant's word with a prefix is a word of its own here
+(`kgal`), or none. What is neither is left as it is.
 """
 
 from __future__ import annotations
@@ -25,45 +26,56 @@ _WORDS = {
     "inHg": "[in_i'Hg]", '"Hg': "[in_i'Hg]", "inH2O": "[in_i'H2O]", "inWC": "[in_i'H2O]", "inwc": "[in_i'H2O]",
     "in.w.c.": "[in_i'H2O]", "iwc": "[in_i'H2O]", "inWG": "[in_i'H2O]{gauge}", "inwg": "[in_i'H2O]{gauge}",
     '"WC': "[in_i'H2O]", '"H2O': "[in_i'H2O]", "mmH2O": "mm[H2O]", "mmWC": "mm[H2O]", "mmWS": "mm[H2O]",
+    "mTorr": "um[Hg]", "at": "att",
     "mmWG": "mm[H2O]{gauge}", "mH2O": "m[H2O]", "mWC": "m[H2O]", "mWS": "m[H2O]", "ksc": "kgf/cm2",
     "ata": "att{absolute}", "ati": "att{gauge}", "atü": "att{gauge}", "Mpa": "MPa", "Kpa": "kPa", "KPa": "kPa",
     "Bar": "bar", "BAR": "bar", "pa": "Pa",
     # gas volumes: M is a thousand in MSCF and MCF, as in the gas trade
     "Nm3": "m3{normal}", "nm3": "m3{normal}", "NM3": "m3{normal}", "Ncm": "m3{normal}", "Nl": "L{normal}",
-    "NL": "L{normal}", "Sm3": "m3{standard}", "sm3": "m3{standard}", "SM3": "m3{standard}", "Scm": "m3{standard}",
+    "NL": "L{normal}", "kNm3": "10*3.m3{normal}", "MNm3": f"{_MM}m3{{normal}}", "kSm3": "10*3.m3{standard}",
+    "MSm3": f"{_MM}m3{{standard}}", "Sm3": "m3{standard}", "sm3": "m3{standard}", "SM3": "m3{standard}",
+    "Scm": "m3{standard}",
     "scf": "[cft_i]{standard}", "Mscf": "10*3.[cft_i]{standard}", "MMscf": f"{_MM}[cft_i]{{standard}}",
     "scfm": "[cft_i]{standard}/min", "scfh": "[cft_i]{standard}/h", "scfd": "[cft_i]{standard}/d",
     "MMscfd": f"{_MM}[cft_i]{{standard}}/d", "Mscfd": "10*3.[cft_i]{standard}/d", "slpm": "L{normal}/min",
     "sccm": "cm3{normal}/min", "acfm": "[cft_i]/min", "cfm": "[cft_i]/min", "cfh": "[cft_i]/h", "cfs": "[cft_i]/s",
     "Mcf": "10*3.[cft_i]", "MMcf": f"{_MM}[cft_i]", "Ccf": "100.[cft_i]", "Am3": "m3", "am3": "m3",
     # volume and its flow
-    "ft3": "[cft_i]", "cuft": "[cft_i]", "cf": "[cft_i]", "in3": "[cin_i]", "cuin": "[cin_i]", "cc": "cm3",
-    "ccm": "cm3", "cbm": "m3", "gal": "[gal_us]", "gals": "[gal_us]", "USgal": "[gal_us]", "galUS": "[gal_us]",
+    "ft3": "[cft_i]", "cuft": "[cft_i]", "cf": "[cft_i]", "cft": "[cft_i]", "in3": "[cin_i]", "cuin": "[cin_i]",
+    "cc": "cm3", "ccm": "cm3", "cbm": "m3",
+    "gal": "[gal_us]", "gals": "[gal_us]", "USgal": "[gal_us]", "galUS": "[gal_us]",
     "igal": "[gal_br]", "UKgal": "[gal_br]", "bbl": "[bbl_us]", "ltr": "L", "Ltr": "L", "litre": "L", "liter": "L",
     "gpm": "[gal_us]/min", "USgpm": "[gal_us]/min", "gph": "[gal_us]/h", "gpd": "[gal_us]/d", "igpm": "[gal_br]/min",
+    "kgal": "10*3.[gal_us]", "kbbl": "10*3.[bbl_us]", "MMbbl": f"{_MM}[bbl_us]",
     "MGD": f"{_MM}[gal_us]/d", "lpm": "L/min", "lph": "L/h", "lps": "L/s", "bpd": "[bbl_us]/d", "cmh": "m3/h",
     # mass and its flow
     "lb": "[lb_av]", "lbs": "[lb_av]", "lbm": "[lb_av]", "klb": "10*3.[lb_av]", "Klb": "10*3.[lb_av]",
-    "MMlb": f"{_MM}[lb_av]", "oz": "[oz_av]", "tonne": "t", "tonnes": "t", "te": "t", "ston": "[ston_av]",
+    "MMlb": f"{_MM}[lb_av]", "oz": "[oz_av]", "gr": "[gr]", "tonne": "t", "tonnes": "t", "te": "t", "ston": "[ston_av]",
+    "US_ton": "[ston_av]",
     "short_ton": "[ston_av]", "lton": "[lton_av]", "long_ton": "[lton_av]", "kgs": "kg", "pph": "[lb_av]/h",
     "kpph": "10*3.[lb_av]/h", "tph": "t/h", "tpd": "t/d", "kgph": "kg/h",
     # energy and power
     "Wh": "W.h", "kWh": "kW.h", "MWh": "MW.h", "GWh": "GW.h", "KWh": "kW.h", "kWhr": "kW.h", "kW-h": "kW.h",
-    "Ws": "W.s", "Btu": "[Btu_IT]", "kBtu": "10*3.[Btu_IT]", "MMBtu": f"{_MM}[Btu_IT]", "therm": "10*5.[Btu_IT]",
+    "Ws": "W.s", "kWs": "kW.s", "MWs": "MW.s", "Btu": "[Btu_IT]", "kBtu": "10*3.[Btu_IT]", "MMBtu": f"{_MM}[Btu_IT]",
+    "therm": "10*5.[Btu_IT]", "therms": "10*5.[Btu_IT]",
     "thm": "10*5.[Btu_IT]", "Dth": f"{_MM}[Btu_IT]", "MBH": "10*3.[Btu_IT]/h", "hp": "[HP]", "HP": "[HP]",
     "PS": "75.m.kgf/s", "KW": "kW", "Kw": "kW", "kw": "kW", "MWth": "MW", "MWt": "MW", "MWe": "MW", "MWel": "MW",
     "kWth": "kW", "kWe": "kW", "kWel": "kW", "TR": "12000.[Btu_IT]/h", "RT": "12000.[Btu_IT]/h",
     "VA": "V.A", "kVA": "kV.A", "MVA": "MV.A", "var": "V.A{reactive}", "kvar": "kV.A{reactive}",
     "Mvar": "MV.A{reactive}", "kVAR": "kV.A{reactive}", "kgf": "kgf", "lbf": "[lbf_av]", "Nm": "N.m",
+    "kNm": "kN.m", "MNm": "MN.m", "Pas": "Pa.s", "mPas": "mPa.s",
     # time, speed, electricity
     "hr": "h", "hrs": "h", "hour": "h", "hours": "h", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
-    "minute": "min", "minutes": "min", "mins": "min", "day": "d", "days": "d", "week": "wk", "yr": "a", "year": "a",
+    "Min": "min", "minute": "min", "minutes": "min", "mins": "min",
+    "day": "d", "days": "d", "week": "wk", "yr": "a", "year": "a", "month": "mo", "months": "mo",
     "msec": "ms", "rpm": "1/min", "r/min": "1/min", "cpm": "1/min", "mph": "[mi_i]/h", "kph": "km/h", "kmh": "km/h",
     "fps": "[ft_i]/s", "fpm": "[ft_i]/min", "Amp": "A", "Amps": "A", "amp": "A", "amps": "A", "Volt": "V",
-    "Volts": "V", "volt": "V", "volts": "V", "ohm": "Ohm", "ohms": "Ohm", "Ohms": "Ohm",
+    "Volts": "V", "volt": "V", "volts": "V", "ohm": "Ohm", "ohms": "Ohm", "Ohms": "Ohm", "Ah": "A.h",
+    "mAh": "mA.h", "mmho": "mS",
     # length and area
     "ft": "[ft_i]", "feet": "[ft_i]", "in": "[in_i]", "inch": "[in_i]", "inches": "[in_i]", "yd": "[yd_i]",
-    "mile": "[mi_i]", "mi": "[mi_i]", "ft2": "[sft_i]", "sqft": "[sft_i]", "in2": "[sin_i]", "micron": "um",
+    "mile": "[mi_i]", "mi": "[mi_i]", "mil": "10*-3.[in_i]", "mils": "10*-3.[in_i]",
+    "ft2": "[sft_i]", "sqft": "[sft_i]", "ha": "har", "in2": "[sin_i]", "micron": "um",
     # shares
     "pct": "%", "percent": "%", "%RH": "%", "%rh": "%", "rh": "%", "RH": "%", "%vol": "%", "vol%": "%", "Vol%": "%",
     "wt%": "%", "mol%": "%", "ppm": "[ppm]", "ppmv": "[ppm]", "vppm": "[ppm]", "ppmw": "[ppm]", "ppb": "[ppb]",
@@ -84,9 +96,34 @@ _AMBIGUOUS = {
         "a ton is t (1000 kg), [ston_av] (2000 lb) or [lton_av] (2240 lb): write which",
     ),
     **dict.fromkeys(
-        ("MBtu", "MBTU", "mbtu", "MBtuh"),
+        ("MBtu", "MBTU", "Mbtu", "MBtuh", "mBtu", "mBTU", "mbtu", "mBtuh"),
         "it is a thousand Btu to some and a million to others: write kBtu or MMBtu",
     ),
+    **dict.fromkeys(
+        ("Mlb", "MLB", "mlb", "Mlbs", "MLBS", "mlbs", "Mlbm"),
+        "it is a thousand pounds to some and a million to others: write klb or MMlb",
+    ),
+    **dict.fromkeys(
+        ("kft3", "Kft3", "KFT3"),
+        "it is a thousand cubic feet or the cube of a thousand feet: write Mcf or 10*3.[cft_i] for the former",
+    ),
+    **dict.fromkeys(
+        ("Mft3", "MFT3", "mft3"),
+        "it is a thousand cubic feet to some and a million to others: write Mcf or MMcf",
+    ),
+    **dict.fromkeys(
+        ("Mgal", "MGAL", "mgal"),
+        "it is a thousand gallons to some and a million to others: write kgal or 10*6.[gal_us]",
+    ),
+    **dict.fromkeys(
+        ("Mbbl", "MBBL", "mbbl"),
+        "it is a thousand barrels to some and a million to others: write kbbl or MMbbl",
+    ),
+    **dict.fromkeys(("mt", "MT"), "it is a metric ton or a prefix before one: write t, kg or kt"),
+    "Mm3": "it is a thousand cubic metres to some and a million to others: write 10*3.m3 or 10*6.m3",
+    "mWh": "it is a milliwatt hour or a megawatt hour: write mW.h or MWh",
+    "Mbar": "it is a millibar or a megabar: write mbar or 10*6.bar",
+    "cp": "it is centipoise or a heat capacity: write cP or kJ/kg/K",
     **dict.fromkeys(("bhp", "BHP"), "it is brake or boiler horsepower: write hp (745.7 W) or 33475.[Btu_IT]/h"),
 }
 
@@ -110,7 +147,7 @@ _STAR = re.compile(r"(?<!10)\*")
 _PARTS = re.compile(r"(\{[^{}]*\}|[./()])")
 _BASE_AND_EXPONENT = re.compile(r"(.*?[^\d+-])([+-]?\d+)?")
 _SIMPLE = re.compile(r"[^./]+")
-_FOLDED = {word.casefold(): code for word, code in reversed(_WORDS.items())}
+_FOLDED = {word.casefold(): word for word in reversed(_WORDS)}
 
 
 class AmbiguousUnitError(ValueError):
@@ -178,4 +215,13 @@ def _word(text: str) -> str:
         return _WORDS[base] + exponent
     if pint_name(base) is not None:
         return text
-    return _FOLDED.get(text.casefold(), text)
+    return _in_other_capitals(text)
+
+
+def _in_other_capitals(text: str) -> str:
+    """Return the code of a word written in other capitals; where those tell M from m, it is no such word."""
+    word = _FOLDED.get(text.casefold())
+    if word is None:
+        return text
+    said = not (text.isupper() or text.islower() or text.istitle())
+    return text if said and text[0] in "mM" and text[0] != word[0] else _WORDS[word]

@@ -43,6 +43,14 @@ OTHER = {
 }  # fmt: skip
 """Atom without prefixes -> its name in pint. [Btu] is the one of ISO, as in [Btu_IT], which is what meters mean."""
 
+_WRITTEN_OUT = {*METRIC.values(), "metre", "litre", "byte", "bit"} - {"degC"}
+"""Names that are taken with a prefix that is written out, too."""
+_PLAIN = {
+    *OTHER.values(), "count", "turn", "revolution", "cycle", "baud", "decibel", "dB",
+    "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB",
+}  # fmt: skip
+"""Names that are taken as they are; pint knows each by this very name."""
+
 _COMPONENT = re.compile(
     r"((?:10[*^][+-]?\d+)|\[[^\]{}]+\]|%|[^\W\d_]\w*?(?:\[[^\]{}]+\])?|\d+)??([+-]?\d+)?(\{[^{}]*\})?"
 )
@@ -151,6 +159,20 @@ def pint_name(atom: str) -> str | None:
         if atom[:length] in PREFIXES and atom[length:] in METRIC and atom[length:] != "Cel":
             return PREFIXES[atom[:length]] + METRIC[atom[length:]]
     return None
+
+
+def written_out(name: str) -> bool:
+    """Return whether this is a unit written out, which pint knows by the same name: `pound`, `kilowatts`.
+
+    Of pint's own words no others are taken: it puts a prefix before any of them, and so makes a number of what plants
+    write (`Mlb` a million pounds, `cp` a cup, `Min` a million inches).
+    """
+    for one in (name, name.removesuffix("s")):
+        if one in _WRITTEN_OUT or one in _PLAIN:
+            return True
+        if any(one.removeprefix(prefix) in _WRITTEN_OUT for prefix in PREFIXES.values()):
+            return True
+    return False
 
 
 def definitions() -> Sequence[str]:

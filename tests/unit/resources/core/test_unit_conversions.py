@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.core.errors import ConfigError
+from resources.core.physics.measures import registry
 from resources.core.physics.quantities import QUANTITIES, quantity_of
+from resources.core.physics.ucum import METRIC, OTHER, written_out
 from resources.core.physics.units import conversion, ucum_code
 
 NIST = "NIST SP 811, appendix B"
@@ -172,6 +176,9 @@ def test_conversion_when_impossible_then_refused_by_name(one: str, other: str, m
         ("MMBtu", "10*6.[Btu_IT]"), ("MMBTU/HR", "10*6.[Btu_IT]/h"), ("Btu / lb", "[Btu_IT]/[lb_av]"),
         ("kWh", "kW.h"), ("m^3", "m3"), ("m³/h", "m3/h"), ("W/(m²·K)", "W/(m2.K)"), ("ft/s", "[ft_i]/s"),
         ("rpm", "1/min"), ("t/gpm", "t/([gal_us]/min)"), ("kg/h", "kg/h"), ("m.s-2", "m.s-2"), ("µS/cm", "uS/cm"),
+        ("kNm3/h", "10*3.m3{normal}/h"), ("mg/kNm3", "mg/(10*3.m3{normal})"), ("kgal", "10*3.[gal_us]"),
+        ("MMlb/h", "10*6.[lb_av]/h"), ("kNm", "kN.m"), ("mPas", "mPa.s"), ("ft3/Min", "[cft_i]/min"), ("at", "att"),
+        ("MWs", "MW.s"), ("mwh", "MW.h"), ("MWH", "MW.h"), ("kilowatts", "kilowatts"), ("millibar", "millibar"),
         ("kvar", "kV.A{reactive}"), ("T/H", "t/h"), ("%RH", "%"), ("{box}", "{box}"),
     ],
 )  # fmt: skip
@@ -186,6 +193,24 @@ def test_spelling_when_a_plants_then_its_ucum_code(written: str, code: str) -> N
         ("ton/h", r"a ton is t \(1000 kg\)"),
         ("MBtu", "write kBtu or MMBtu"),
         ("bhp", "brake or boiler"),
+        ("mBtu/h", "write kBtu or MMBtu"),
+        ("Mlb/hr", "write klb or MMlb"),
+        ("MLB/HR", "write klb or MMlb"),
+        ("mt/h", "write t, kg or kt"),
+        ("Mft3/h", "write Mcf or MMcf"),
+        ("kft3", "the cube of a thousand feet"),
+        ("Mm3/d", "write 10"),
+        ("Mgal", "write kgal"),
+        ("Mbbl/d", "write kbbl or MMbbl"),
+        ("mWh", "write mW.h or MWh"),
+        ("Mbar", "write mbar"),
+        ("cp", "write cP"),
+        # nor a prefix of pint's before a word of pint's
+        ("kin", "write a UCUM code"),
+        ("MG/L", "write a UCUM code"),
+        ("mVA", "write a UCUM code"),
+        ("pc", "write a UCUM code"),
+        ("[points]", "write a UCUM code"),
         ("kg{gauge}", "{gauge} goes with a pressure"),
         ("K{normal}", "{normal} goes with a volume"),
         ("m3{normal}/m3{standard}", "only one volume"),
@@ -201,6 +226,21 @@ def test_spelling_when_a_plants_then_its_ucum_code(written: str, code: str) -> N
 def test_spelling_when_it_means_nothing_or_two_things_then_refused(written: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ucum_code(written)
+
+
+def test_spelling_when_the_how_to_has_it_then_understood() -> None:
+    text = (Path(__file__).parents[4] / "docs/how-to/units.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("|") and line.count("|") == 4]
+    spellings = [word for row in rows for word in re.findall("`([^`]+)`", row[2])]
+    assert len(spellings) > 60
+    assert [word for word in spellings if conversion(word, ucum_code(word)) != (1.0, 0.0)] == []
+
+
+def test_units_when_written_out_then_pint_knows_each_by_that_name() -> None:
+    names = {*METRIC.values(), *OTHER.values()}
+    assert all(written_out(name) and written_out(f"{name}s") for name in names - {"degC"})
+    assert [name for name in names if registry().parse_units(name) is None] == []
+    assert not any(map(written_out, ("cup", "parsec", "kiloinch", "megapound", "kilokilowatt", "")))
 
 
 def test_quantities_when_looked_up_then_each_finds_itself_or_its_twin() -> None:
