@@ -343,7 +343,8 @@ class Integrations(StrictModel):
     @cached_property
     def calibration_book(self) -> CalibrationBook:
         """The calibrations, by sensor and time."""
-        return CalibrationBook(self.calibrations, self.units.atmosphere_kpa)
+        tag_units = {sensor_id: tag.unit for sensor_id, tag in self.tags().items()}
+        return CalibrationBook(self.calibrations, self.units.atmosphere_kpa, tag_units)
 
     def tags(self) -> dict[str, TagConfig]:
         """Return sensor_id -> tag over all sources, in the order of the file."""

@@ -85,7 +85,7 @@ class Calibrations:
             for position, (sensor_id, unit) in enumerate(zip(sensor_ids, units, strict=True)):
                 for calibration in book.of(sensor_id):
                     try:
-                        terms = conversion(unit, calibration.unit or unit, book.atmosphere_kpa)
+                        terms = conversion(unit, book.unit_of(calibration) or unit, book.atmosphere_kpa)
                     except ConfigError:
                         continue
                     periods.append((position, calibration, terms))

@@ -180,6 +180,16 @@ def test_window_when_only_the_certificates_number_changes_then_nothing_is_pendin
     assert pending_windows(store.connection, configured({**CERTIFICATE, "certificate": "K-2"})) == []
 
 
+def test_window_when_the_tags_unit_has_changed_then_a_certificate_without_unit_is_in_the_tags(
+    windows: list[WindowContents], store: ReadingsStore, url: str
+):
+    persist_window(windows[0], store, configured(), run_id="run")
+    changed = document({**CERTIFICATE, "linear": {"factor": 1, "offset": 7.0}})
+    changed["sources"]["plc"]["tags"][0]["unit"] = "kg/h"
+    assert calibrated(Integrations.model_validate(changed), store) == {"flow": 2}
+    assert flows(url)[0] == (36.0, "t/h", round(36.007 / 3.6, 6), "kg/s")
+
+
 def test_window_when_the_atmosphere_changes_then_gauge_pressures_follow(
     windows: list[WindowContents], store: ReadingsStore, url: str
 ):

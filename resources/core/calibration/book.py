@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -42,11 +42,18 @@ class CalibrationBook:
     Args:
         calibrations: As configured; the periods of a sensor don't overlap.
         atmosphere_kpa: Pressure of the air at the site.
+        tag_units: Sensor -> its tag's unit, which a calibration without a unit is stated in.
     """
 
-    def __init__(self, calibrations: Iterable[CalibrationConfig] = (), atmosphere_kpa: float = ATMOSPHERE_KPA) -> None:
+    def __init__(
+        self,
+        calibrations: Iterable[CalibrationConfig] = (),
+        atmosphere_kpa: float = ATMOSPHERE_KPA,
+        tag_units: Mapping[str, str] | None = None,
+    ) -> None:
         self.calibrations: tuple[CalibrationConfig, ...] = tuple(calibrations)
         self.atmosphere_kpa = atmosphere_kpa
+        self._tag_units = tag_units or {}
         self._by_sensor: dict[str, list[CalibrationConfig]] = {}
         for calibration in sorted(self.calibrations, key=lambda c: c.valid_from):
             self._by_sensor.setdefault(calibration.sensor_id, []).append(calibration)
@@ -61,6 +68,13 @@ class CalibrationBook:
     def of(self, sensor_id: str) -> Sequence[CalibrationConfig]:
         """Return a sensor's calibrations, oldest first."""
         return self._by_sensor.get(sensor_id, ())
+
+    def unit_of(self, calibration: CalibrationConfig) -> str | None:
+        """Return the unit of a calibration's numbers: its own, or else the tag's; None: the tag is not known.
+
+        It is no part of the fingerprint: that a certificate is read as it always was asks nobody to calibrate anew.
+        """
+        return calibration.unit or self._tag_units.get(calibration.sensor_id)
 
     def set_of(self, start: datetime, end: datetime) -> CalibrationSet:
         """Return what holds in `[start, end)`."""

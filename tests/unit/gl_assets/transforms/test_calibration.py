@@ -100,6 +100,26 @@ def test_value_when_missing_or_too_large_then_it_stays_missing_or_becomes_infini
     assert np.isinf(found[1])
 
 
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ({"linear": {"factor": 1, "offset": 5}}, 5.05),
+        ({"polynomial": [5, 1]}, 5.05),
+        ({"polynomial": [0, 1, 0.001]}, 7.5),
+        ({"lookup": [[0, 5], [1000, 1005]]}, 5.05),
+    ],
+    ids=str,
+)
+def test_value_when_collected_before_the_tags_unit_changed_then_the_numbers_are_in_the_tags(
+    stated: dict[str, Any], expected: float
+) -> None:
+    book = CalibrationBook([certificate("a", **stated)], tag_units={"a": "kPa"})
+    zero = np.zeros(1, dtype=np.int32)
+    time_us = np.array([to_micros(START)], dtype=np.int64)
+    found = Calibrations.of(("a",), ("bar",), book).apply(zero, time_us, np.array([5.0]))
+    assert found == pytest.approx([expected])
+
+
 def test_sensor_when_its_unit_no_longer_fits_the_certificate_then_left_as_it_is() -> None:
     stated = [certificate("a", unit="bar", linear={"factor": 2})]
     assert calibrated(stated, [(0, 0, 3.0)], units=("Cel", "Cel", "kPa"))[0] == [3.0]

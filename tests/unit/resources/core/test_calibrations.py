@@ -131,6 +131,7 @@ def test_file_when_named_then_its_calibrations_are_taken(tmp_path: Path) -> None
     config = load_integrations(file)
     assert [one.certificate for one in config.calibrations] == ["K-1"]
     assert len(config.calibration_book) == 1
+    assert [config.calibration_book.unit_of(one) for one in config.calibrations] == ["Cel"]
 
 
 @pytest.mark.parametrize(
