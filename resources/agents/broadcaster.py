@@ -76,16 +76,22 @@ class Broadcaster:
 
     def __enter__(self) -> Self:
         """Connect to the database, and orchestrate if nobody else does."""
-        self._connection = connect(self._url, autocommit=True)
-        self._connection.execute(f"LISTEN {outbox.DONE_CHANNEL}")
-        self._rules = sending_rules(self._config)
-        self._take_over()
+        with ExitStack() as on_fault:
+            on_fault.callback(self._close)
+            self._connection = connect(self._url, autocommit=True)
+            self._connection.execute(f"LISTEN {outbox.DONE_CHANNEL}")
+            self._rules = sending_rules(self._config)
+            self._take_over()
+            on_fault.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close everything; what is still open stays in the outbox."""
+        self._close()
+
+    def _close(self) -> None:
         self._opened.close()
         self._directory = None
         if self._orchestrator is not None:
@@ -300,7 +306,10 @@ class Broadcaster:
         orchestrator = Orchestrator(
             self._config, site=self._site, database_url=self._url, clock=self._clock, listeners=self._listeners
         )
-        if orchestrator.try_start():
-            self._orchestrator = orchestrator
-        else:
-            orchestrator.discard()
+        started = False
+        try:
+            started = orchestrator.try_start()
+        finally:
+            if not started:
+                orchestrator.discard()
+        self._orchestrator = orchestrator if started else None

@@ -17,6 +17,7 @@ from resources.agents.security.judge import Verdict, response_of
 from resources.agents.security.tokens import Received
 from resources.agents.wire.message import URGENCY, Message, ResponsePayload
 from resources.agents.wire.refusals import RefusedError, refused
+from resources.core.errors import DataError
 
 _MOST_TARGETS_KEPT = 10_000
 _STATES = {"ok": "answered", "error": "failed", "in_doubt": "in_doubt"}
@@ -74,7 +75,12 @@ class Answers:
 
     def _expect_stored(self, connection: psycopg.Connection, received: Received) -> None:
         assert received.message.correlation_id is not None
-        command = outbox.load(connection, received.message.correlation_id)
+        try:
+            command = outbox.load(connection, received.message.correlation_id)
+        except DataError as error:
+            raise refused(
+                "not_a_target", "the row of the command it answers cannot be read", received.message
+            ) from error
         if command is None or command.source_agent != self._desk.orchestrator_id:
             raise refused("not_a_target", "the response answers no command of this orchestrator", received.message)
         self.expect(command)

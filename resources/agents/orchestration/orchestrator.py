@@ -109,7 +109,7 @@ class Orchestrator:
         Everything open is signed anew and sent again.
 
         Raises:
-            UnreachableError, AuthError: The database cannot be reached.
+            UnreachableError, AuthError: The database cannot be reached. Nothing is held then; `discard` frees the rest.
         """
         if not self._take_lead():
             return False
@@ -145,7 +145,7 @@ class Orchestrator:
         self._leave()
 
     def discard(self) -> None:
-        """Free what a `try_start` that returned False has left."""
+        """Free what a `try_start` that returned False, or raised, has left."""
         self._network.close()
 
     def expect(self, message: Message) -> None:
@@ -284,21 +284,31 @@ class Orchestrator:
 
     def _take_lead(self) -> bool:
         connection = connect(self._url, autocommit=True)
+        try:
+            leads = self._lock(connection)
+            if leads:
+                self._catch_up(connection)
+                self._connection, self._leading = connection, True
+        finally:
+            if self._connection is not connection:
+                # left open after a fault it would hold the lock, and nobody could orchestrate
+                connection.close()
+        return leads
+
+    def _lock(self, connection: psycopg.Connection) -> bool:
         name = f"{self._site}/{self._config.orchestrator_id}"
         row = connection.execute(
             "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK & 0x7FFF_FFFF, name)
         ).fetchone()
-        if row is None or not row[0]:
-            connection.close()
-            return False
+        return row is not None and bool(row[0])
+
+    def _catch_up(self, connection: psycopg.Connection) -> None:
+        """Listen, and take over what is in the database."""
         connection.execute(f"LISTEN {outbox.OUTBOX_CHANNEL}")
         connection.execute(f"LISTEN {outbox.CANCELLED_CHANNEL}")
-        self._connection = connection
         self._desk.registry.restore(connection)
         self._desk.seen.restore(connection)
         self._take_open(outbox.load_open(connection, self._config.orchestrator_id))
-        self._leading = True
-        return True
 
     def _take_open(self, found: list[outbox.Open]) -> None:
         for item in found:

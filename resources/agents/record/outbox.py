@@ -21,13 +21,16 @@ from typing import Any
 
 import orjson
 import psycopg
+import structlog
 from psycopg.rows import dict_row
 
 from resources.agents.record.release import Release
 from resources.agents.security.tokens import LARGEST_TOKEN
 from resources.agents.wire.message import Message, rfc3339
-from resources.agents.wire.strict_json import loads
+from resources.agents.wire.strict_json import StrictJsonError, loads
 from resources.core.errors import ConfigError, DataError
+
+log = structlog.get_logger(__name__)
 
 OUTBOX_CHANNEL = "gl_agents_outbox"
 """NOTIFY channel: the id of a message that was accepted."""
@@ -91,6 +94,18 @@ WITH cancelled AS (
 SELECT pg_notify(%(cancelled)s, message_id), pg_notify(%(done)s, message_id) FROM cancelled
 """
 
+_END_UNREADABLE = """
+WITH ended AS (
+    UPDATE agents.messages SET status = CASE message_type WHEN 'event' THEN 'expired' ELSE 'done' END
+    WHERE message_id = %(message_id)s AND status = 'accepted'
+    RETURNING message_id
+), delivery AS (
+    UPDATE agents.deliveries d SET state = 'expired', reason = %(reason)s
+    FROM ended WHERE d.message_id = ended.message_id AND d.state IN ('queued', 'sent')
+)
+SELECT pg_notify(%(done)s, message_id) FROM ended
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -121,9 +136,9 @@ def accept(connection: psycopg.Connection, message: Message, *, release: Release
         release: How it is let go to its targets, in their order; None: to all at once.
 
     Raises:
-        DataError: The id is taken by other content, there is no target, or the payload can't be stored.
+        DataError: The id is taken by other content, there is no target, or the payload can't be sent or stored.
     """
-    _refuse_too_large(message)
+    _refuse_unsendable(message)
     targets = list(dict.fromkeys(message.target_agents))
     if not targets and message.message_type != "event":
         raise DataError(f"{_name(message)}: it has no targets; name at least one agent")
@@ -170,14 +185,21 @@ def status(connection: psycopg.Connection, message_id: str) -> str | None:
 
 
 def load(connection: psycopg.Connection, message_id: str) -> Message | None:
-    """Return a stored message exactly as it was signed, None if there is none of that id."""
+    """Return a stored message exactly as it was signed, None if there is none of that id.
+
+    Raises:
+        DataError: Its row holds what no message can be.
+    """
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_COLUMNS + "WHERE m.message_id = %s", (message_id,)).fetchone()
     return None if row is None else _message(row)
 
 
 def load_open(connection: psycopg.Connection, source_agent: str, message_id: str | None = None) -> list[Open]:
-    """Return every open message of a sender, or only the one of `message_id`; an event waits for BROKER."""
+    """Return every open message of a sender, or only the one of `message_id`; an event waits for BROKER.
+
+    One whose row can't be read is ended with that reason: it must not keep the others from being sent.
+    """
     which, parameters = (
         ("", (source_agent,)) if message_id is None else (" AND m.message_id = %s", (source_agent, message_id))
     )
@@ -188,7 +210,13 @@ def load_open(connection: psycopg.Connection, source_agent: str, message_id: str
         rows = cursor.execute(_COLUMNS + "WHERE m.message_id = ANY(%s)", (list(waiting),)).fetchall()
         counted = [row["message_id"] for row in rows if row["release"] is not None]
         good: dict[str, int] = dict(connection.execute(_GOOD, (counted,)).fetchall()) if counted else {}
-    return [_open(row, waiting[row["message_id"]], good.get(row["message_id"], 0)) for row in rows]
+    opened = []
+    for row in rows:
+        try:
+            opened.append(_open(row, waiting[row["message_id"]], good.get(row["message_id"], 0)))
+        except DataError as error:
+            _end_unreadable(connection, row["message_id"], str(error))
+    return opened
 
 
 def load_release(connection: psycopg.Connection, message_id: str) -> Release | None:
@@ -202,14 +230,31 @@ def _name(message: Message) -> str:
     return f"{message.message_type} {message.message_id}"
 
 
-def _refuse_too_large(message: Message) -> None:
+def _end_unreadable(connection: psycopg.Connection, message_id: str, why: str) -> None:
+    log.error("message_unreadable", message_id=message_id, error=why)
+    given = {"message_id": message_id, "reason": f"it could not be sent: {why}", "done": DONE_CHANNEL}
+    with connection.transaction():
+        connection.execute(_END_UNREADABLE, given)
+
+
+def _refuse_unsendable(message: Message) -> None:
+    """Refuse what no receiver would take: too large, or not JSON as the wire allows it, such as nested too deep."""
+    try:
+        # in the claims, since their depth is what is bounded
+        text = orjson.dumps({"msg": message.to_wire()})
+    except orjson.JSONEncodeError as error:
+        raise DataError(f"{_name(message)}: its payload cannot be written as JSON: {error}") from error
     # base64 of the claims, and room for header, identity claims and signature
-    size = len(orjson.dumps(message.to_wire())) * 4 // 3 + 1024
+    size = len(text) * 4 // 3 + 1024
     if size > LARGEST_TOKEN:
         raise DataError(
             f"{_name(message)}: its token would have about {size} bytes, {LARGEST_TOKEN} are allowed; "
             "send a reference to the data in its place"
         )
+    try:
+        loads(text)
+    except StrictJsonError as error:
+        raise DataError(f"{_name(message)}: agents would refuse its token: {error}; send it in another form") from error
 
 
 def _content(message: Message) -> tuple[Any, ...]:
@@ -232,6 +277,15 @@ def _open(row: dict[str, Any], attempts: dict[str, int], good: int) -> Open:
 
 
 def _message(row: dict[str, Any]) -> Message:
+    try:
+        return _message_of(row)
+    except ValueError as error:
+        # what pydantic says would quote the row
+        why = str(error) if isinstance(error, StrictJsonError) else type(error).__name__
+        raise DataError(f"{row['message_type']} {row['message_id']}: its row cannot be read: {why}") from error
+
+
+def _message_of(row: dict[str, Any]) -> Message:
     seconds = round(row["timeout_s"], 3)
     return Message(
         message_id=row["message_id"],

@@ -1,0 +1,111 @@
+"""What the outbox does with messages that something is wrong with, or that go wrong: nothing else must suffer by them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from resources.agents.record import outbox
+from resources.agents.requests import Result
+from resources.agents.wire.message import Message
+from resources.core.errors import DataError
+from resources.embedded.broker import EmbeddedBroker
+from tests.agents_support import Plant, orchestrator_says, plain_broker, until
+
+DEEPEST_ARGS = 61
+"""Depth of arguments whose token is nested 64 deep."""
+
+
+@pytest.fixture
+def plant(tmp_path: Path, broker: EmbeddedBroker, database_url: str) -> Iterator[Plant]:
+    made = Plant(tmp_path, plain_broker(broker.port), database_url, targets=("GL-002", "GL-003", "GL-004"))
+    yield made
+    made.leave()
+
+
+def nested(depth: int) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        made = {"a": made}
+    return made
+
+
+def accepted_by_an_older_version(plant: Plant) -> Message:
+    """A row whose payload is nested deeper than it may be, and nobody knows of it yet."""
+    command = orchestrator_says(timeout_s=600)
+    payload = json.dumps({"name": "count", "args": nested(DEEPEST_ARGS + 3)})
+    with psycopg.connect(plant.database_url, autocommit=True) as connection, connection.transaction():
+        outbox.accept(connection, command)
+        connection.execute(
+            "UPDATE agents.messages SET payload = %s::jsonb WHERE message_id = %s", (payload, command.message_id)
+        )
+    return command
+
+
+def fate(plant: Plant, message: Message) -> tuple[str, str, str]:
+    """Status of the message, state and reason of its one delivery."""
+    (found,) = plant.rows(
+        "SELECT m.status, d.state, coalesce(d.reason, '') FROM agents.messages m JOIN agents.deliveries d "
+        f"USING (message_id) WHERE message_id = '{message.message_id}'"
+    )
+    return found
+
+
+@pytest.mark.parametrize("depth", [DEEPEST_ARGS + 1, DEEPEST_ARGS + 3, 400])
+def test_command_when_nested_deeper_than_agents_read_then_not_accepted(plant: Plant, depth: int) -> None:
+    with plant.broadcaster() as broadcaster, pytest.raises(DataError, match="agents would refuse|written as JSON"):
+        broadcaster.accept(plant.command(args=nested(depth)))
+    assert plant.rows("SELECT count(*) FROM agents.messages") == [(0,)]
+
+
+def test_command_when_nested_as_deep_as_allowed_then_run(plant: Plant) -> None:
+    plant.agent("GL-002")
+    with plant.broadcaster() as broadcaster:
+        outcome = broadcaster.broadcast(plant.command(targets=["GL-002"], args=nested(DEEPEST_ARGS)))
+    assert outcome.answered == 1
+
+
+def test_orchestrator_when_an_open_row_cannot_be_read_then_it_starts_and_the_row_ends_with_the_reason(
+    plant: Plant,
+) -> None:
+    plant.agent("GL-002")
+    unreadable = accepted_by_an_older_version(plant)
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster.orchestrating
+        assert broadcaster.broadcast(plant.command(targets=["GL-002"])).answered == 1
+        with pytest.raises(DataError, match="its row cannot be read: nested deeper than 64"):
+            broadcaster.broadcast(plant.command(message_id=unreadable.message_id))
+    status, state, reason = fate(plant, unreadable)
+    assert (status, state) == ("done", "expired")
+    assert reason.startswith("it could not be sent: command")
+    assert "nested deeper than 64" in reason
+
+
+def test_orchestrator_when_it_hears_of_a_row_it_cannot_read_then_whoever_waits_is_told(plant: Plant) -> None:
+    with plant.broadcaster() as leader, plant.broadcaster() as waiting:
+        assert leader.orchestrating
+        assert not waiting.orchestrating
+        unreadable = accepted_by_an_older_version(plant)
+        assert waiting._wait_done(unreadable.message_id, 60) == "done"
+        (result,) = waiting.results(unreadable.message_id)
+        assert isinstance(result, Result)
+        assert "nested deeper than 64" in (result.reason or "")
+
+
+def test_orchestrator_when_its_start_fails_then_it_holds_nothing_and_the_next_one_leads(plant: Plant) -> None:
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'gl'"
+    with psycopg.connect(plant.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE agents.seen_ids RENAME TO not_there")
+        broadcaster = plant.broadcaster()
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            broadcaster.__enter__()
+        # a backend ends a moment after its connection
+        until(lambda: plant.rows(connections) == [(0,)], "nothing is connected")
+        connection.execute("ALTER TABLE agents.not_there RENAME TO seen_ids")
+    with broadcaster:
+        assert broadcaster.orchestrating
