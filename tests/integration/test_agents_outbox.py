@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import psycopg
 import pytest
 
 from resources.agents.record import outbox
-from resources.agents.requests import Result
-from resources.agents.wire.message import Message
+from resources.agents.requests import Request, Result, Retry
+from resources.agents.strategies.parallel import Parallel
+from resources.agents.wire.message import Message, new_id
 from resources.core.errors import DataError
 from resources.embedded.broker import EmbeddedBroker
 from tests.agents_support import Plant, orchestrator_says, plain_broker, until
@@ -109,3 +111,37 @@ def test_orchestrator_when_its_start_fails_then_it_holds_nothing_and_the_next_on
         connection.execute("ALTER TABLE agents.not_there RENAME TO seen_ids")
     with broadcaster:
         assert broadcaster.orchestrating
+
+
+def test_command_when_cancelled_while_the_database_connection_is_lost_then_nothing_more_is_sent_of_it(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for agent_id in ("GL-003", "GL-004"):
+        plant.agent(agent_id)
+    message_id = new_id()
+    # GL-002 is away, and the others have their turns after it
+    command = plant.command(timeout_s=600, message_id=message_id, check_args=False)
+    with plant.broadcaster() as broadcaster:
+        orchestrator = broadcaster._orchestrator
+        assert orchestrator is not None
+        orchestrator.wait_connected()
+        broadcaster.run(Request(command, Parallel(1), retry=Retry(0, 600), wait_s=0))
+        schedule, catch_up, away = orchestrator._desk.schedule, orchestrator._catch_up, threading.Event()
+
+        def catch_up_after_the_cancelling(connection: psycopg.Connection) -> None:
+            assert away.wait(60)
+            catch_up(connection)
+
+        monkeypatch.setattr(orchestrator, "_catch_up", catch_up_after_the_cancelling)
+        with psycopg.connect(plant.database_url, autocommit=True) as connection:
+            lost = orchestrator._connection
+            assert lost is not None
+            connection.execute("SELECT pg_terminate_backend(%s)", (lost.info.backend_pid,))
+            until(lambda: lost.closed, "the connection is lost")
+            assert outbox.cancel(connection, "GL-001", message_id)
+        assert schedule.knows(message_id)
+        away.set()
+        until(lambda: not schedule.knows(message_id), "withdrawn")
+        # what was accepted, and is not cancelled, goes on
+        assert broadcaster.broadcast(plant.command(targets=["GL-003"])).answered == 1
+    assert [agent_id for agent_id, run in plant.executions if run == message_id] == []

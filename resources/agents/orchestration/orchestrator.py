@@ -308,6 +308,10 @@ class Orchestrator:
         connection.execute(f"LISTEN {outbox.CANCELLED_CHANNEL}")
         self._desk.registry.restore(connection)
         self._desk.seen.restore(connection)
+        # what was cancelled while nobody listened; a message comes here only once its row is there
+        scheduled = self._desk.schedule.open_ids()
+        for message_id in scheduled - outbox.still_open(connection, scheduled):
+            self.withdraw(message_id)
         self._take_open(outbox.load_open(connection, self._config.orchestrator_id))
 
     def _take_open(self, found: list[outbox.Open]) -> None:

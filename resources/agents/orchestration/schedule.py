@@ -129,6 +129,11 @@ class Schedule:
         with self._lock:
             return message_id in self._open
 
+    def open_ids(self) -> set[str]:
+        """Return the ids of the messages that are open here."""
+        with self._lock:
+            return set(self._open)
+
     def close(self, message_id: str, agent_id: str, *, good: bool = True) -> Closed:
         """Forget one target of a message, which has answered; return what that means for the others."""
         with self._lock:

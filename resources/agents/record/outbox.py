@@ -16,6 +16,7 @@ received   an event of somebody else, as it arrived
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,8 @@ SELECT m.message_id, coalesce(d.agent_id, ''), coalesce(d.attempts, 0)
 FROM agents.messages m LEFT JOIN agents.deliveries d ON d.message_id = m.message_id AND d.state IN ('queued', 'sent')
 WHERE m.source_agent = %s AND m.status = 'accepted' AND (d.agent_id IS NOT NULL OR m.message_type = 'event')
 """
+
+_STILL_OPEN = "SELECT message_id FROM agents.messages WHERE message_id = ANY(%s) AND status = 'accepted'"
 
 _GOOD = """
 SELECT message_id, count(*) FROM agents.deliveries WHERE message_id = ANY(%s) AND state = 'answered' GROUP BY 1
@@ -182,6 +185,12 @@ def status(connection: psycopg.Connection, message_id: str) -> str | None:
     """Return a message's status, None if there is no message of that id."""
     row = connection.execute("SELECT status FROM agents.messages WHERE message_id = %s", (message_id,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def still_open(connection: psycopg.Connection, message_ids: Collection[str]) -> set[str]:
+    """Return those messages of `message_ids` that are open."""
+    rows = connection.execute(_STILL_OPEN, (list(message_ids),)) if message_ids else ()
+    return {message_id for (message_id,) in rows}
 
 
 def load(connection: psycopg.Connection, message_id: str) -> Message | None:
