@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import psycopg
 import pytest
 
 from resources.agents.record import outbox
-from resources.agents.requests import Request, Result, Retry
+from resources.agents.requests import Quorum, Request, Result, Retry
+from resources.agents.security.keys import load_private_key
+from resources.agents.security.tokens import sign
 from resources.agents.strategies.parallel import Parallel
-from resources.agents.wire.message import Message, new_id
+from resources.agents.wire.message import Formatter, Message, new_id
+from resources.core.clock import SystemClock
 from resources.core.errors import DataError
 from resources.embedded.broker import EmbeddedBroker
-from tests.agents_support import Plant, orchestrator_says, plain_broker, until
+from tests.agents_support import SITE, Plant, orchestrator_says, plain_broker, until
 
 DEEPEST_ARGS = 61
 """Depth of arguments whose token is nested 64 deep."""
@@ -145,3 +149,26 @@ def test_command_when_cancelled_while_the_database_connection_is_lost_then_nothi
         # what was accepted, and is not cancelled, goes on
         assert broadcaster.broadcast(plant.command(targets=["GL-003"])).answered == 1
     assert [agent_id for agent_id, run in plant.executions if run == message_id] == []
+
+
+def test_quorum_when_one_agent_answers_twice_then_another_is_still_waited_for(plant: Plant) -> None:
+    wire, message_id = plant.wire(), new_id()
+    command = plant.command(timeout_s=600, message_id=message_id, check_args=False)
+    request = Request(command, Parallel(), quorum=Quorum(2))
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster.run(replace(request, wait_s=0)).status == "accepted"
+
+        def answer(agent_id: str) -> None:
+            asked = orchestrator_says(message_id=message_id, timeout_s=600)
+            response = Formatter(agent_id, SystemClock()).response(asked, "ok", result=1)
+            token = sign(response, load_private_key(plant.keys / f"{agent_id}.jwk"), SITE, now=SystemClock().now())
+            wire.publish(f"gl/{SITE}/agents/{agent_id}/response", token.encode())
+
+        answer("GL-002")
+        answer("GL-002")
+        seen = "SELECT count(*) FROM agents.seen_ids"
+        until(lambda: plant.rows(seen) == [(2,)], "both were taken")
+        assert plant.rows("SELECT status FROM agents.messages") == [("accepted",)]
+        answer("GL-003")
+        outcome = broadcaster.run(request)
+    assert (outcome.status, outcome.answered, outcome.needed, outcome.enough) == ("done", 2, 2, True)

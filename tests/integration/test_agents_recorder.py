@@ -120,6 +120,21 @@ def test_seen_ids_when_a_minute_has_passed_then_those_that_no_longer_count_are_f
         assert ids.verdict(expired) is Verdict.EXPIRED
 
 
+def test_seen_ids_when_restored_before_all_were_stored_then_they_are_known_all_the_same(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    clock = SystemClock()
+    seen = SeenIds(Judge(PublicKeys(generate_keys(tmp_path, ["GL-001"])), "test", clock), clock)
+    events = [Formatter("GL-001", clock).event("emergency", {"n": n}, timeout_s=60) for n in range(2)]
+    times = (clock.now(), clock.now() + timedelta(seconds=60))
+    stored, queued = (Received(event, "GL-001:1", "orchestrator", *times, event.content_hash()) for event in events)
+    write_seen(connection, [seen.keep(stored)])
+    seen.keep(queued)
+    # the database is back, and the recorder has not written the second one yet
+    seen.restore(connection)
+    assert [seen.verdict(received) for received in (stored, queued)] == [Verdict.REPEATED] * 2
+
+
 def test_sending_when_its_answer_comes_in_time_then_both_are_one_write_and_others_follow_within_their_time(
     connection: psycopg.Connection, database_url: str
 ) -> None:

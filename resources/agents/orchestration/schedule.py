@@ -135,12 +135,14 @@ class Schedule:
             return set(self._open)
 
     def close(self, message_id: str, agent_id: str, *, good: bool = True) -> Closed:
-        """Forget one target of a message, which has answered; return what that means for the others."""
+        """Forget one target of a message, which has answered; return what that means for the others.
+
+        Only its first answer means anything: one agent is one voice of a quorum.
+        """
         with self._lock:
             found = self._open.get(message_id)
-            if found is None:
+            if found is None or found.waiting.pop(agent_id, None) is None:
                 return Closed()
-            found.waiting.pop(agent_id, None)
             if found.turns is not None:
                 found.turns.closed(agent_id, good=good)
             enough = found.turns is not None and found.turns.enough

@@ -28,8 +28,10 @@ class SeenIds:
         self._forgot_at = clock.now()
 
     def restore(self, connection: psycopg.Connection) -> None:
-        """Take over what was stored."""
-        self._kept = load_seen(connection, self._clock.now())
+        """Take over what was stored, beside what is kept here: the recorder may still have to write that."""
+        stored = load_seen(connection, self._clock.now())
+        with self._lock:
+            self._kept = stored | self._kept
 
     def verdict(self, received: Received) -> Verdict:
         """Return whether a message is new, repeated or expired.

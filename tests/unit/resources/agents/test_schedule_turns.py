@@ -72,3 +72,11 @@ def test_schedule_when_another_orchestrator_goes_on_then_the_sent_are_sent_again
     schedule, message, _clock = scheduled(Release(concurrency=1, needed=2), attempts={B: 1, C: 0}, good=1)
     assert due(schedule) == [B]
     assert schedule.close(message.message_id, B) == Closed(done=True, not_awaited=(C,))
+
+
+def test_schedule_when_one_agent_answers_twice_then_it_counts_once() -> None:
+    schedule, message, _clock = scheduled(Release(needed=2))
+    assert due(schedule) == [A, B, C]
+    assert schedule.close(message.message_id, A) == Closed()
+    assert schedule.close(message.message_id, A) == Closed()
+    assert schedule.close(message.message_id, B) == Closed(done=True, not_awaited=(C,))
