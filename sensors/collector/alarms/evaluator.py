@@ -35,6 +35,8 @@ class Phase(IntEnum):
 class _Zone(IntEnum):
     """Where a value is; after the sign of its point."""
 
+    UNKNOWN = -1
+    """A bad reading, or one without a value."""
     CLEAR = 0
     BETWEEN = 1
     """Not beyond the limit, and not back by the hysteresis."""
@@ -129,7 +131,7 @@ class Evaluator:
         return found
 
     def _live_rows(self, source: str, readings: pa.RecordBatch) -> tuple[Ints, Ints, Floats] | None:
-        """Return (keys, times, values) of the rows to be judged, None if there are none."""
+        """Return (keys, times, values) of the rows to be judged, None if there are none; NaN is no usable value."""
         keys: Ints = readings.column("sensor_key").to_numpy().astype(np.int64)
         watched: npt.NDArray[np.bool_] = self.points.count[keys] > 0
         if not watched.any():
@@ -145,16 +147,17 @@ class Evaluator:
         usable = watched & live
         if usable.any():
             self.live_at[source] = self._clock.monotonic()
-        # bad values say nothing; nor does what is older than what was judged already
-        usable &= (readings.column("status").to_numpy() != Status.BAD) & np.isfinite(values)
-        # times are kept up to our own present: one beyond it is of a clock that was set back since, and says nothing
+        # what is older than what was judged already says nothing; times are kept up to our own present: one beyond it
+        # is of a clock that was set back since, and hides nothing
         usable &= (times >= self._last_us[keys]) | (self._last_us[keys] > now_us)
         if not usable.any():
             return None
-        keys, times, values = keys[usable], times[usable], values[usable]
-        # a clock that is ahead must not make the sensor deaf when it is put right
+        known = (readings.column("status").to_numpy() != Status.BAD) & np.isfinite(values)
+        keys, times, values, known = keys[usable], times[usable], np.where(known, values, np.nan)[usable], known[usable]
+        # a clock that is ahead must not make the sensor deaf when it is put right; nor may the time of a bad reading,
+        # which is often the server's, hide the value of the device that comes after it
         self._last_us[keys[self._last_us[keys] > now_us]] = _NEVER
-        np.maximum.at(self._last_us, keys, np.minimum(times, now_us))
+        np.maximum.at(self._last_us, keys[known], np.minimum(times[known], now_us))
         return keys, times, values
 
     def _runs(self, keys: Ints, times: Ints, values: Floats) -> list[_Run]:
@@ -169,10 +172,10 @@ class Evaluator:
         keys, times, values = keys[chosen], times[chosen], values[chosen]
         rows, at = points.of_rows(keys)
         turned = points.sign[at] * values[rows]
-        zones = np.where(
-            turned > points.limits[at],
-            _Zone.BEYOND,
-            np.where(turned > points.clears[at], _Zone.BETWEEN, _Zone.CLEAR),
+        zones = np.select(
+            [np.isnan(turned), turned > points.limits[at], turned > points.clears[at]],
+            [_Zone.UNKNOWN, _Zone.BEYOND, _Zone.BETWEEN],
+            _Zone.CLEAR,
         )
         order = np.lexsort((times[rows], at))
         rows, at, zones = rows[order], at[order], zones[order]
@@ -189,6 +192,7 @@ class Evaluator:
         if run.zone == _Zone.BEYOND:
             return self._beyond(run, now_us, mark)
         if phase == Phase.PENDING:
+            # nobody knows whether it still is beyond: the clock must not raise what one reading has begun
             self._set(point, Phase.NORMAL)
         elif phase == Phase.RAISED and run.zone == _Zone.CLEAR:
             self._set(point, Phase.NORMAL)

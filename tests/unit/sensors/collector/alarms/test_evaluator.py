@@ -131,6 +131,39 @@ def test_judge_when_bad_or_without_a_value_then_the_alarm_stands(clock: ManualCl
     assert states(judged(found, clock, 12.0, 1.0, status=Status.UNCERTAIN)) == [(False, 1.0)]
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [(0.0, Status.BAD), (99.0, Status.BAD), (float("nan"), Status.GOOD), (float("inf"), Status.GOOD)],
+    ids=["bad", "bad and beyond", "without a value", "infinite"],
+)
+def test_tick_when_a_spike_is_followed_by_bad_readings_then_nothing_is_raised(
+    clock: ManualClock, unknown: tuple[float, Status]
+) -> None:
+    found = evaluator(clock, high=rule(duration="3s"))
+    assert judged(found, clock, 99.0) == []
+    for _ in range(5):
+        assert judged(found, clock, unknown[0], status=unknown[1]) == []
+        assert found.tick(lambda _: True) == []
+    assert judged(found, clock, 99.0, 99.0, 99.0) == []
+    assert states(judged(found, clock, 98.0)) == [(True, 98.0)]
+
+
+def test_judge_when_a_bad_reading_lies_between_in_one_batch_then_the_duration_begins_anew(clock: ManualClock) -> None:
+    found = evaluator(clock, high=rule(duration="3s"))
+    now_us = to_micros(clock.now())
+    times = [now_us - ago * SECOND_US for ago in (4, 2, 0)]
+    statuses = [int(Status.GOOD), int(Status.BAD), int(Status.GOOD)]
+    batch = readings_batch(times, [0, 0, 0], [11.0, 11.0, 11.0], statuses, now_us)
+    assert found.judge(ReadingBatch("boilers", readings=batch)) == []
+    assert found.tick(lambda _: True) == []
+
+
+def test_judge_when_a_value_is_older_than_a_bad_reading_then_it_is_judged(clock: ManualClock) -> None:
+    found = evaluator(clock, high=rule())
+    assert judged(found, clock, float("nan"), status=Status.BAD) == []
+    assert states(found.judge(readings(clock, (5.0, 11.0)))) == [(True, 11.0)]
+
+
 def test_judge_when_nothing_is_watched_or_there_are_texts_only_then_nothing(clock: ManualClock) -> None:
     found = evaluator(clock, high=rule())
     assert judged(found, clock, 99.0, sensor=1) == []
