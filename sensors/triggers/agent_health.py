@@ -120,7 +120,8 @@ def build_agent_health_sensor(config: Integrations) -> dg.SensorDefinition:
         now, memory = datetime.now(UTC), Remembered.load(context.cursor)
         try:
             with timescale.connection() as connection:
-                found = look(list_agents(connection), memory, now)
+                # while no orchestrator listened, e.g. over an upgrade, silence is no news of the agents
+                found = look(list_agents(connection, as_noted=True), memory, now)
                 for change in found.changes:
                     record(connection, config.site, change, now)
         except (PlatformError, psycopg.Error) as error:

@@ -314,11 +314,11 @@ def test_orchestrator_when_a_turn_fails_then_it_goes_on_with_the_next(
         failed = threading.Event()
         look_around = orchestrator._desk.registry.look_around
 
-        def fail_once() -> None:
+        def fail_once(*, connected: bool) -> None:
             if not failed.is_set():
                 failed.set()
                 raise RuntimeError("a fault of ours")
-            look_around()
+            look_around(connected=connected)
 
         monkeypatch.setattr(orchestrator._desk.registry, "look_around", fail_once)
         assert failed.wait(30)

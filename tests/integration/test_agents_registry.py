@@ -140,6 +140,46 @@ def keeping(plant: Plant, clock: ManualClock, roster: Path) -> Iterator[Registry
         recorder.close()
 
 
+def listen(keeper: RegistryKeeper, clock: ManualClock, seconds: int, *, connected: bool = True) -> None:
+    for _ in range(seconds // 5):
+        keeper.look_around(connected=connected)
+        clock.advance(5)
+    keeper.look_around(connected=connected)
+
+
+def noted(keeper: RegistryKeeper) -> tuple[str, str | None]:
+    state = keeper.get("GL-002")
+    assert state is not None
+    return state.status, state.reason
+
+
+def test_keeper_when_nobody_listened_for_a_while_then_no_agent_has_gone_before_it_was_silent_for_90_s(
+    plant: Plant,
+) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    with orchestrating(plant):
+        plant.agent("GL-002")
+        until(lambda: "GL-002" in registered(plant), "heard of")
+    roster = plant.folder / "agents.yaml"
+    roster.write_text(yaml.safe_dump({"agents": ROSTER}))
+    clock.advance(600)
+    with keeping(plant, clock, roster) as keeper:
+        listen(keeper, clock, 90)
+        assert noted(keeper) == ("online", None), "the platform was started anew"
+        listen(keeper, clock, 200, connected=False)
+        listen(keeper, clock, 90)
+        assert noted(keeper) == ("online", None), "the broker was away"
+        clock.advance(600)
+        listen(keeper, clock, 90)
+        assert noted(keeper) == ("online", None), "this process stood still"
+        listen(keeper, clock, 10)
+        gone = ("offline", "3 or more heartbeats missed")
+        assert noted(keeper) == gone
+        clock.advance(600)
+        listen(keeper, clock, 100)
+        assert noted(keeper) == gone, "it does not come back by itself"
+
+
 def test_keeper_when_time_passes_then_it_notes_silence_fading_and_another_roster(plant: Plant) -> None:
     clock = ManualClock(datetime.now(UTC))
     with orchestrating(plant):
@@ -160,13 +200,13 @@ def test_keeper_when_time_passes_then_it_notes_silence_fading_and_another_roster
         other = plant.folder / "other.yaml"
         other.write_text(yaml.safe_dump({"agents": {"GL-005": ROSTER["GL-004"]}}))
         other.replace(roster)
-        keeper.look_around()
+        keeper.look_around(connected=True)
         until(lambda: "GL-005" in registered(plant), "the roster was read again")
         assert sorted(registered(plant)) == ["GL-002", "GL-005"]
         missed = plant.rows("SELECT performance_score FROM agents.registry WHERE agent_id = 'GL-002'")
         assert missed[0][0] == pytest.approx(8.5 / 10, abs=0.01)
-        clock.advance(3600)
-        keeper.look_around()
+        clock.advance(3570)
+        listen(keeper, clock, 100)
         until(lambda: registered(plant)["GL-002"][0] == "offline", "silent")
         keeper.missed("GL-002")
     ((score, weight),) = plant.rows(

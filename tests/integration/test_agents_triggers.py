@@ -20,6 +20,7 @@ from resources.core.windows import partition_key
 from resources.demo_plant.agents import Fleet, FleetConfig
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
+from sensors.triggers.agent_health import Remembered
 from tests.agents_support import SITE, Plant, plain_broker, until
 from tests.integration.dagster_plant import configuration
 
@@ -96,6 +97,26 @@ def test_health_sensor_when_agents_come_and_go_then_events_are_recorded_and_a_sn
     ]
     (message,) = plant.rows("SELECT message FROM scada.events WHERE event_type = 'agent_offline'")[0]
     assert message.startswith("agent GL-003 (GL-003) was online and is offline: ")
+
+
+def test_health_sensor_when_no_orchestrator_listened_then_silence_is_no_event(
+    plant: Plant, instance: dg.DagsterInstance
+) -> None:
+    tick = Tick("agent_health_sensor", integrations(plant.config), instance, plant.database_url)
+    with psycopg.connect(plant.database_url) as connection:
+        connection.execute(
+            "INSERT INTO agents.registry (agent_id, agent_name, agent_type, status, last_heartbeat) "
+            "VALUES ('GL-002', 'Boiler', 'boiler', 'online', now() - interval '10 minutes')"
+        )
+    tick.cursor = Remembered({"GL-002": "online"}).dump()
+    assert tick() == "1 agents: 1 online, 0 degraded, 0 offline"
+    assert plant.rows("SELECT message FROM scada.events") == []
+    with psycopg.connect(plant.database_url) as connection:
+        connection.execute("UPDATE agents.registry SET status = 'offline', status_reason = 'as an orchestrator says'")
+    assert "1 changed" in tick()
+    assert plant.rows("SELECT message FROM scada.events") == [
+        ("agent GL-002 (Boiler) was online and is offline: as an orchestrator says",)
+    ]
 
 
 def test_health_sensor_when_the_database_is_away_then_it_waits(

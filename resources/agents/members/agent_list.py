@@ -49,7 +49,7 @@ ORDER BY m.sent_at DESC
 
 @dataclass(frozen=True, slots=True)
 class ListedAgent:
-    """A row of `agents.registry`, with the status as of now."""
+    """A row of `agents.registry`, with the status as of now, or as noted."""
 
     agent_id: str
     agent_name: str
@@ -96,14 +96,16 @@ class RecentCommand:
     slowest_ms: float | None
 
 
-def list_agents(connection: psycopg.Connection) -> list[ListedAgent]:
+def list_agents(connection: psycopg.Connection, *, as_noted: bool = False) -> list[ListedAgent]:
     """Return every agent that is declared or was ever heard of, by id.
 
     Silence is judged now, by the database's clock: an agent is offline also where no orchestrator runs to note it.
+    With `as_noted` the status is what an orchestrator has noted, who alone can tell silence from not having listened.
     """
     found = []
     for agent_id, name, kind, can, stored, heard, score, declared, reason, silent_for in connection.execute(_AGENTS):
-        seen = as_of_now(Health(stored, reason), silent_for)
+        noted = Health(stored, reason)
+        seen = noted if as_noted else as_of_now(noted, silent_for)
         found.append(ListedAgent(agent_id, name, kind, can, seen.status, heard, score, declared, seen.reason))
     return found
 

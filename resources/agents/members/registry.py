@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
 from pydantic import ValidationError
 
-from resources.agents.members.health import LATE_AFTER, OFFLINE, ONLINE, Health, health
+from resources.agents.members.health import LATE_AFTER, MISSED_AFTER, OFFLINE, ONLINE, Health, health
 from resources.agents.members.score import NEUTRAL, ScoreBook
 from resources.agents.security.judge import is_offline
 from resources.agents.security.tokens import Received
@@ -50,6 +50,7 @@ class Registry:
         self._lock = Lock()
         self._agents: dict[str, AgentState] = {}
         self._reviewed_at: datetime | None = None
+        self._listens_since = datetime.min.replace(tzinfo=UTC)
 
     def restore(self, states: list[AgentState]) -> None:
         """Take over what was stored."""
@@ -59,6 +60,10 @@ class Registry:
     def get(self, agent_id: str) -> AgentState | None:
         """Return what is known of an agent."""
         return self._agents.get(agent_id)
+
+    def listens_since(self, since: datetime) -> None:
+        """Note that nobody listened before `since`: what was not heard until then says nothing about the agents."""
+        self._listens_since = since
 
     def take(self, received: Received, at: datetime) -> tuple[AgentState, bool]:
         """Return the agent's new state and whether it came back (a session that is new here).
@@ -103,14 +108,18 @@ class Registry:
     def changed(self, now: datetime) -> list[AgentState]:
         """Return what agents have become by silence or by their score; looks every 2 s at most, else returns none.
 
+        Until somebody has listened for 90 s, an agent that was not heard meanwhile stays what it was.
         Nothing is taken over yet: `settle` does that, for those that were not heard meanwhile.
         """
         if self._reviewed_at is not None and timedelta(0) <= now - self._reviewed_at < _REVIEW_EVERY:
             return []
         self._reviewed_at = now
-        found = []
+        since, found = self._listens_since, []
+        too_early = now - since <= MISSED_AFTER
         # without the lock: heartbeats must not wait until ten thousand agents have been looked at
         for state in list(self._agents.values()):
+            if too_early and state.last_heartbeat < since:
+                continue
             seen = self._health(state, now)
             if (seen.status, seen.reason) != (state.status, state.reason):
                 found.append(_with(state, seen))

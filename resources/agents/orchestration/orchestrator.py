@@ -258,7 +258,7 @@ class Orchestrator:
         self._answers.look_up(connection, self._refuse)
         for overdue in self._desk.schedule.take_overdue():
             self._note_overdue(overdue)
-        self._desk.registry.look_around()
+        self._desk.registry.look_around(connected=self._bus.connected)
         if self._desk.seen.forget(connection):
             forget_refusals(connection, self._clock.now())
         self._book.write(connection)

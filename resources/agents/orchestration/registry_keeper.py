@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Lock
 
 import psycopg
@@ -21,6 +22,9 @@ _ROUND_EVERY_S = 30.0
 """How often scores that only fade are written, and the roster is looked at."""
 
 _SCORES_EVERY_S = 1.0
+
+_PAUSED_AFTER = timedelta(seconds=10)
+"""So long between two looks: this process stood still, or the database was away, or the clock was put right."""
 
 
 class RegistryKeeper:
@@ -42,11 +46,13 @@ class RegistryKeeper:
         """What is heard and what is noted must reach the recorder in the order in which the registry took it."""
         self._round_at = clock.monotonic()
         self._scores_at = clock.monotonic()
+        self._looked_at = clock.now()
 
     def restore(self, connection: psycopg.Connection) -> None:
         """Take over what was stored, and have the roster's agents declared."""
         self._scores.restore(load_scores(connection))
         self._registry.restore(load_states(connection))
+        self._registry.listens_since(self._clock.now())
         if self._roster is not None:
             self._recorder.declared(self._roster.roster, self._site)
 
@@ -75,9 +81,16 @@ class RegistryKeeper:
         if state is not None and state.status != OFFLINE:
             self._scores.add(agent_id, None, self._clock.now())
 
-    def look_around(self) -> None:
-        """Note what time has changed; cheap enough to be called several times a second."""
+    def look_around(self, *, connected: bool) -> None:
+        """Note what time has changed; cheap enough to be called several times a second.
+
+        Silence is counted from when the broker was `connected` and this was called at least every 10 s: agents that
+        nobody listened to have not gone away.
+        """
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        if not connected or not timedelta(0) <= now - self._looked_at <= _PAUSED_AFTER:
+            self._registry.listens_since(now)
+        self._looked_at = now
         changed = self._registry.changed(now)
         if changed:
             with self._writing:
