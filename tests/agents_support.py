@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from resources.agents.security.tokens import open_token, sign
 from resources.agents.seen_store import SeenStore
 from resources.agents.wire.message import Formatter, Message
 from resources.core.clock import Clock, SystemClock
+from resources.embedded.broker import EmbeddedBroker
 from resources.transport.broker import BrokerConfig
 
 SITE = "test"
@@ -41,6 +44,13 @@ def until(condition: Callable[[], Any], what: str = "condition", timeout_s: floa
 
 def plain_broker(port: int) -> BrokerConfig:
     return BrokerConfig(host="127.0.0.1", port=port, tls=False, insecure_plain_tcp=True)
+
+
+def set_access(broker: EmbeddedBroker, acl: str) -> None:
+    """Have a running Mosquitto read another access list; its connections stay."""
+    assert broker._process is not None
+    (broker._state / "acl").write_text(acl)
+    os.kill(broker._process.pid, signal.SIGHUP)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from resources.embedded.ports import remembered_port
 from resources.embedded.programs import ServerPrograms
 from resources.transport.broker import BrokerConfig
 from resources.transport.trust.certificates import CertificateAuthority
-from tests.agents_support import plain_broker, until
+from tests.agents_support import plain_broker, set_access, until
 
 
 @pytest.fixture
@@ -191,6 +191,40 @@ def test_bus_when_the_broker_refuses_a_message_then_its_sender_is_told_and_the_n
     finally:
         bus.stop()
         strict.stop()
+
+
+def test_bus_when_a_refused_message_is_renewed_then_it_goes_again_until_the_broker_takes_it_or_nobody_wants_it(
+    programs: ServerPrograms, server_folder: Path, network: Network
+) -> None:
+    strict = EmbeddedBroker(server_folder / "agents-renew", programs, BrokerOptions(acl="", insecure_anonymous=True))
+    strict.start()
+    heard: list[bytes] = []
+    refused, sent, unwanted = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def hear(arrived: Arrived) -> None:
+        heard.append(arrived.payload)
+        arrived.ack()
+
+    def want_no_more() -> None:
+        unwanted.set()
+
+    bus = Bus(plain_broker(strict.port), "renewing", ["x/#"], BusCallbacks(hear, lambda: None, lambda: None), network)
+    bus.start()
+    try:
+        bus.wait_connected(30)
+        bus.put(Publication("x/1", b"old", on_sent=sent.set, on_refused=refused.release, renew=lambda: b"new"))
+        bus.put(Publication("x/2", b"unwanted", renew=want_no_more))
+        for _ in range(2):
+            assert refused.acquire(timeout=30)
+        assert unwanted.wait(30)
+        assert not sent.is_set()
+        set_access(strict, "topic readwrite x/#\n")
+        assert sent.wait(60)
+        until(lambda: heard, "delivered")
+    finally:
+        bus.stop()
+        strict.stop()
+    assert heard == [b"new"]
 
 
 def test_bus_when_more_is_published_than_a_socket_takes_then_all_of_it_arrives(

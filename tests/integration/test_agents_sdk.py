@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from resources.agents.agent import Agent, AgentSettings, Call
 from resources.agents.security.keys import generate_keys
@@ -17,8 +18,9 @@ from resources.agents.wire.message import Formatter, Message
 from resources.agents.wire.permissions import PermissionRule, Permissions
 from resources.core.clock import Clock, ManualClock, SystemClock
 from resources.core.errors import ConfigError, DataError
-from resources.embedded.broker import EmbeddedBroker
-from tests.agents_support import SITE, Plant, orchestrator_says, plain_broker, until
+from resources.embedded.broker import BrokerOptions, EmbeddedBroker
+from resources.embedded.programs import ServerPrograms
+from tests.agents_support import SITE, Plant, orchestrator_says, plain_broker, set_access, until
 
 
 @pytest.fixture
@@ -277,3 +279,25 @@ def test_agent_when_it_was_never_started_or_declares_too_much_then_it_stops_all_
         agent.run()
     assert not agent.connected
     store.close()
+
+
+def test_event_and_answer_when_the_broker_refuses_them_then_they_are_sent_again_until_it_takes_them(
+    tmp_path: Path, programs: ServerPrograms, server_folder: Path
+) -> None:
+    quiet = f"topic read gl/{SITE}/#\ntopic write gl/{SITE}/agents/+/command\n"
+    strict = EmbeddedBroker(server_folder / "sdk-acl", programs, BrokerOptions(acl=quiet, insecure_anonymous=True))
+    strict.start()
+    plant = Plant(tmp_path, plain_broker(strict.port), "")
+    try:
+        agent, wire = plant.agent("GL-002"), plant.wire()
+        with structlog.testing.capture_logs() as logged:
+            agent.publish("system_status", {"state": "tripped"})
+            wire.send(orchestrator_says(), to="GL-002")
+            topics = {f"gl/{SITE}/events/system_status", f"gl/{SITE}/agents/GL-002/response"}
+            until(lambda: {e["topic"] for e in logged if e["event"] == "publication_refused"} >= topics, "refused")
+        set_access(strict, f"topic readwrite gl/{SITE}/#\n")
+        until(lambda: wire.responses() and wire.messages("event"), "both")
+        until(lambda: store_of(agent).outgoing("GL-002") == [], "the event is not kept any more")
+    finally:
+        plant.leave()
+        strict.stop()

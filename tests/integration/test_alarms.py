@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from resources.agents.agent import Agent
 from resources.agents.broadcaster import Broadcaster
@@ -17,12 +18,13 @@ from resources.agents.security.tokens import sign
 from resources.agents.wire.message import Formatter
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.errors import ConfigError
-from resources.embedded.broker import EmbeddedBroker
+from resources.embedded.broker import BrokerOptions, EmbeddedBroker
+from resources.embedded.programs import ServerPrograms
 from sensors.collector.alarms import service
 from sensors.collector.alarms.evaluator import Evaluator
 from sensors.collector.alarms.journal import STORE_FILE, AlarmJournal
 from sensors.collector.alarms.service import Alarms
-from tests.agents_support import SITE, plain_broker, until
+from tests.agents_support import SITE, plain_broker, set_access, until
 from tests.alarms_support import ALARM_ID, CATALOG, AlarmPlant, reading, rules
 
 COMMAND = {"name": "emergency", "targets": ["GL-002", "GL-003"], "timeout": "60s", "with_alarm": True}
@@ -86,6 +88,75 @@ def test_reading_when_beyond_the_limit_then_agents_get_event_and_command_and_the
         ("raised", None),
     ]
     assert alarms.desk.refused() == {}
+
+
+TAKES_ALL = f"topic readwrite gl/{SITE}/#\n"
+READS_ALL = f"topic read gl/{SITE}/#\ntopic write gl/{SITE}/agents/+/heartbeat\n"
+"""With `TAKES_ALL` the broker takes what anybody says, with this only heartbeats."""
+
+
+def answered(plant: AlarmPlant) -> dict[str | None, str | None]:
+    with AlarmJournal(plant.home / STORE_FILE) as found:
+        changes = [entry.change for entry in found.oldest(100)]
+    return {c.answerer: c.details.get("error") for c in changes if c.state in ("answered", "unanswered")}
+
+
+@pytest.fixture
+def strict(programs: ServerPrograms, server_folder: Path) -> Iterator[EmbeddedBroker]:
+    """A broker that takes nothing but heartbeats, until it is told to."""
+    options = BrokerOptions(acl=READS_ALL, insecure_anonymous=True)
+    made = EmbeddedBroker(server_folder / "alarms-acl", programs, options)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_alarm_when_the_broker_refuses_it_then_it_is_sent_again_until_it_is_taken(
+    tmp_path: Path, strict: EmbeddedBroker
+) -> None:
+    plant = AlarmPlant(tmp_path, plain_broker(strict.port))
+    plant.agents.agent("GL-002")
+    listener, alarms = plant.listen(), started(plant.alarms(rules(command={**COMMAND, "targets": ["GL-002"]})))
+    try:
+        with structlog.testing.capture_logs() as logged:
+            alarms.watch(reading(12.0))
+            refused = {"event": "alarm_refused_by_broker", "type": "command", "target": "GL-002"}
+            until(lambda: any(refused.items() <= line.items() for line in logged), "refused")
+        assert alarms.desk.figures.unsent == 2
+        set_access(strict, TAKES_ALL)
+        until(lambda: alarms.desk.figures.answers["ok"] == 1, "the agent has run it and answered")
+        until(lambda: listener.told() == [RAISED], "the event")
+        until(lambda: alarms.desk.figures.unsent == 0, "nothing is left")
+    finally:
+        alarms.stop()
+        plant.close()
+    assert answered(plant) == {"GL-002": None}
+
+
+def test_alarm_when_the_broker_refuses_it_for_one_agent_then_that_is_said_of_this_one_alone(
+    tmp_path: Path, strict: EmbeddedBroker
+) -> None:
+    set_access(strict, READS_ALL + f"topic write gl/{SITE}/agents/GL-002/command\n")
+    plant, clock = AlarmPlant(tmp_path, plain_broker(strict.port)), ManualClock(SystemClock().now())
+    alarms = started(plant.alarms(rules(command=COMMAND), clock=clock))
+    outbox = alarms.desk._outbox
+
+    def noted() -> tuple[set[str], set[str]]:
+        (found,) = [w for w in outbox._waiting.values() if w.outgoing.message.message_type == "command"]
+        return found.taken, found.refused
+
+    try:
+        alarms.watch(reading(12.0, clock=clock))
+        until(lambda: len(outbox._waiting) == 2, "both messages")
+        until(lambda: noted() == ({"GL-002"}, {"GL-003"}), "one taken, one refused")
+        clock.advance(61)
+        until(lambda: alarms.desk.figures.answers["unanswered"] == 2, "given up")
+    finally:
+        alarms.stop()
+    assert answered(plant) == {
+        "GL-002": "no answer before the deadline",
+        "GL-003": "refused by the broker until the deadline",
+    }
 
 
 def test_answer_when_it_is_for_the_collector_then_the_orchestrator_refuses_nothing(

@@ -34,7 +34,12 @@ class Publication:
     on_sent: Callable[[], None] = nothing
     """Called when the broker has taken it over."""
     on_refused: Callable[[], None] = nothing
-    """Called when the broker answered that it does not take it (MQTT 5 alone can say so)."""
+    """Called each time the broker answered that it does not take it (MQTT 5 alone can say so)."""
+    renew: Callable[[], bytes | None] | None = None
+    """Asked, some time after a refusal, for the payload to try again with: None if nobody wants it any more. Without it
+    a refused packet is over. It must not block."""
+    refusals: int = 0
+    """How often the broker has refused it so far."""
     wanted: Callable[[], bool] = _always
     """Asked just before it goes; false: it is dropped without a word. It must not block."""
 

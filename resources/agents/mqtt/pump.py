@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -19,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 _IN_FLIGHT = 20
 """What brokers allow unless they say less; beyond the broker's limit MQTT 5 makes it end the connection."""
+
+_FIRST_AGAIN_S = 1.0
+_LONGEST_AGAIN_S = 30.0
 
 
 class Pump:
@@ -60,10 +65,23 @@ class Pump:
             return
         self.wake()
         if reason.is_failure:
-            log.error(
-                "publication_refused", client_id=self._client_id, topic=publication.topic, reason=reason.getName()
-            )
-        guarded(publication.on_refused if reason.is_failure else publication.on_sent, self._client_id)
+            self._on_refused(publication, reason.getName())
+        else:
+            guarded(publication.on_sent, self._client_id)
+
+    def _on_refused(self, publication: Publication, reason: str) -> None:
+        say = log.debug if publication.refusals else log.error
+        say("publication_refused", client_id=self._client_id, topic=publication.topic, reason=reason)
+        guarded(publication.on_refused, self._client_id)
+        if publication.renew is not None:
+            # a quota passes, a wrong access list is put right
+            longest = min(_LONGEST_AGAIN_S, _FIRST_AGAIN_S * 2 ** min(publication.refusals, 10))
+            self._network.call_after(random.uniform(longest / 2, longest), lambda: self._put_again(publication))
+
+    def _put_again(self, refused: Publication) -> None:
+        payload = refused.renew() if refused.renew is not None else None
+        if payload is not None:
+            self.put(replace(refused, payload=payload, refusals=refused.refusals + 1))
 
     def _run(self) -> None:
         while (client := self._current()) is not None:

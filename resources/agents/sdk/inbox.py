@@ -136,7 +136,7 @@ class Inbox:
         except DataError as fault:
             response = voice.formatter.response(command, "error", error=str(fault))
             token = voice.sign(response)
-        self._store.finish(voice.agent_id, response, lambda: voice.respond_signed(token, command.priority))
+        self._store.finish(voice.agent_id, response, lambda: voice.respond_signed(token, response))
 
     def _run_event(self, received: Received) -> None:
         self._subscriptions.run(received)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -52,7 +53,7 @@ class Outgoing:
                     self._handed[event.message_id] = now
                     due.append(event)
         for event in due:
-            self._voice.tell(event, self._teller(event.message_id))
+            self._voice.tell(event, self._teller(event.message_id), partial(self._goes_again, event.message_id))
 
     def _teller(self, message_id: str) -> Callable[[], None]:
         def sent() -> None:
@@ -60,6 +61,14 @@ class Outgoing:
                 self._forget(message_id)
 
         return sent
+
+    def _goes_again(self, message_id: str) -> bool:
+        """Return whether an event that the broker refused is still to be sent, and note that it is on its way anew."""
+        with self._lock:
+            if message_id not in self._handed:
+                return False
+            self._handed[message_id] = self._voice.clock.monotonic()
+            return True
 
     def _forget(self, message_id: str) -> None:
         self._handed.pop(message_id, None)

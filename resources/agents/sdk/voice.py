@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resources.agents.mqtt.bus import Bus
+from resources.agents.mqtt.outgoing import Publication, nothing
 from resources.agents.security.sealing import Sealer
-from resources.agents.wire.message import Formatter, Message, Priority
+from resources.agents.wire.message import Formatter, Message
 from resources.agents.wire.topics import agent_topic, event_topic
 from resources.core.clock import Clock
 
@@ -57,18 +58,28 @@ class Voice:
 
     def respond(self, response: Message) -> None:
         """Send an answer, signed now."""
-        self.respond_signed(self.sign(response), response.priority)
+        self.respond_signed(self.sign(response), response)
 
-    def respond_signed(self, token: bytes, priority: Priority) -> None:
+    def respond_signed(self, token: bytes, response: Message) -> None:
         """Send an answer that was signed."""
-        self.bus.publish(self.topic("response"), token, priority=priority)
+        self._put(self.topic("response"), token, response, nothing, lambda: True)
 
     def beat(self, heartbeat: Message) -> None:
         """Send a heartbeat, signed now; the next one makes up for one that is lost."""
         self.bus.publish(self.topic("heartbeat"), self.sign(heartbeat), qos=0)
 
-    def tell(self, event: Message, on_sent: Callable[[], None]) -> None:
-        """Send an event, signed now; `on_sent` is called once a broker has it."""
+    def tell(self, event: Message, on_sent: Callable[[], None], wanted: Callable[[], bool]) -> None:
+        """Send an event, signed now; `on_sent` is called once a broker has it.
+
+        One that the broker refuses is sent again as long as it is `wanted`, until its deadline.
+        """
         assert event.topic is not None
-        topic = event_topic(self.site, event.topic)
-        self.bus.publish(topic, self.sign(event), priority=event.priority, on_sent=on_sent)
+        self._put(event_topic(self.site, event.topic), self.sign(event), event, on_sent, wanted)
+
+    def _put(
+        self, topic: str, token: bytes, message: Message, on_sent: Callable[[], None], wanted: Callable[[], bool]
+    ) -> None:
+        def renew() -> bytes | None:
+            return self.sign(message) if self.clock.now() < message.deadline and wanted() else None
+
+        self.bus.put(Publication(topic, token, message.priority, on_sent, renew=renew))

@@ -63,7 +63,7 @@ class AlarmDesk:
         """
         self._rules, self._catalog, self._store, self._clock = rules, catalog, store, clock
         self._items: SimpleQueue[_Item | None] = SimpleQueue()
-        self._sender = AlarmSender(wire, SenderCallbacks(self._on_sent, self._on_answer), clock)
+        self._sender = AlarmSender(wire, SenderCallbacks(self._on_sent, self._on_refused, self._on_answer), clock)
         self._formatter = Formatter(self._sender.agent_id, clock)
         self.figures = AlarmFigures(tuple(rules))
         self._outbox = AlarmOutbox(store.outgoing(), self.figures)
@@ -134,8 +134,16 @@ class AlarmDesk:
         """Call `call`, from the alarms' thread, once everything noticed so far is durable."""
         self._items.put(lambda work: work.when_durable.append(call))
 
-    def _on_sent(self, message_id: str) -> None:
-        self._items.put(lambda work: self._outbox.note_sent(message_id, self._clock.monotonic(), work.step))
+    def _on_sent(self, message_id: str, target: str, everyone: bool) -> None:
+        def item(work: _Work) -> None:
+            self._outbox.note_taken(message_id, target)
+            if everyone:
+                self._outbox.note_sent(message_id, self._clock.monotonic(), work.step)
+
+        self._items.put(item)
+
+    def _on_refused(self, message_id: str, target: str) -> None:
+        self._items.put(lambda _work: self._outbox.note_refused(message_id, target))
 
     def _on_answer(self, answer: CommandAnswer, acknowledge: Callable[[], None]) -> None:
         def item(work: _Work) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -24,6 +24,18 @@ class _Waiting:
     awaited: set[str]
     noticed: float | None
     """Monotonic time at which the reading was there; None: in an earlier run."""
+    taken: set[str] = field(default_factory=set)
+    """Targets whose packet the broker has taken in this run; '' of an event."""
+    refused: set[str] = field(default_factory=set)
+    """Those whose packet it has refused, and not taken since."""
+
+    def why_unanswered(self, agent: str) -> str:
+        """Return why an agent has not answered until the deadline."""
+        if agent in self.refused:
+            return "refused by the broker until the deadline"
+        if self.sent or agent in self.taken:
+            return "no answer before the deadline"
+        return "the broker was away until the deadline"
 
 
 class AlarmOutbox:
@@ -46,6 +58,22 @@ class AlarmOutbox:
         """Take a new message."""
         step.outgoing.append(outgoing)
         self._waiting[outgoing.message.message_id] = _Waiting(outgoing, False, set(outgoing.awaited), noticed)
+
+    def note_taken(self, message_id: str, target: str) -> None:
+        """Note that the broker has taken a message for one of its targets."""
+        found = self._waiting.get(message_id)
+        if found is not None:
+            found.taken.add(target)
+            found.refused.discard(target)
+
+    def note_refused(self, message_id: str, target: str) -> None:
+        """Note that the broker does not take a message for one of its targets."""
+        found = self._waiting.get(message_id)
+        if found is None or target in found.refused:
+            return
+        found.refused.add(target)
+        kind, rule = found.outgoing.message.message_type, found.outgoing.change.rule
+        log.error("alarm_refused_by_broker", rule=rule, type=kind, target=target or None, message_id=message_id)
 
     def note_sent(self, message_id: str, mark: float, step: Step) -> None:
         """Note that the broker has taken a message for each of its targets."""
@@ -82,10 +110,11 @@ class AlarmOutbox:
             if not found.sent:
                 kind = found.outgoing.message.message_type
                 self._figures.expired[kind] += 1
-                log.error("alarm_message_expired", rule=found.outgoing.change.rule, type=kind, message_id=message_id)
-            why = "no answer before the deadline" if found.sent else "the broker was away until the deadline"
+                why = "the broker refused it" if found.refused else "the broker was away"
+                rule = found.outgoing.change.rule
+                log.error("alarm_message_expired", rule=rule, type=kind, message_id=message_id, why=why)
             for agent in sorted(found.awaited):
-                details = {"agent_id": agent, "error": why}
+                details = {"agent_id": agent, "error": found.why_unanswered(agent)}
                 step.changes.append(_of_command(found.outgoing, "unanswered", details, now))
                 self._figures.answers["unanswered"] += 1
             self._forget(message_id, step)

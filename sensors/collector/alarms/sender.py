@@ -52,10 +52,12 @@ class CommandAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SenderCallbacks:
-    """What the owner wants to hear; called from the network's threads."""
+    """What the owner wants to hear; called from the network's threads. The target of an event is ''."""
 
-    on_sent: Callable[[str], None]
-    """message_id of a message that the broker has taken, for each of its targets."""
+    on_sent: Callable[[str, str, bool], None]
+    """message_id and target of what the broker has taken, and whether it has it for each of the targets now."""
+    on_refused: Callable[[str, str], None]
+    """message_id and target of what the broker does not take; it is sent again as long as it is wanted."""
     on_answer: Callable[[CommandAnswer, Callable[[], None]], None]
     """With what acknowledges it."""
 
@@ -117,34 +119,34 @@ class AlarmSender:
             DataError: The token would be too large, or the payload has no canonical form.
         """
         packets = self._packets(message)
-        waiting = {topic for topic, _ in packets}
-        for topic, token in packets:
+        waiting = {target for target, _, _ in packets}
+        for target, topic, token in packets:
             self._bus.put(
                 Publication(
                     topic,
                     token,
                     message.priority,
-                    on_sent=partial(self._taken, message.message_id, topic, waiting),
-                    on_refused=partial(log.error, "alarm_refused_by_broker", topic=topic),
+                    on_sent=partial(self._taken, message.message_id, target, waiting),
+                    on_refused=partial(self._callbacks.on_refused, message.message_id, target),
                     wanted=wanted,
+                    renew=lambda token=token: token if wanted() else None,  # type: ignore[misc]
                 )
             )
 
-    def _packets(self, message: Message) -> list[tuple[str, bytes]]:
-        """Return (topic, token) of all that is to be published."""
+    def _packets(self, message: Message) -> list[tuple[str, str, bytes]]:
+        """Return (target, topic, token) of all that is to be published."""
         site = self._wire.site
         if message.topic is not None:
-            return [(event_topic(site, message.topic), self._sealer.token(message))]
+            return [("", event_topic(site, message.topic), self._sealer.token(message))]
         return [
-            (agent_topic(site, agent, "command"), token)
+            (agent, agent_topic(site, agent, "command"), token)
             for agents, token in self._sealer.tokens(message, message.target_agents)
             for agent in agents
         ]
 
-    def _taken(self, message_id: str, topic: str, waiting: set[str]) -> None:
-        waiting.discard(topic)
-        if not waiting:
-            self._callbacks.on_sent(message_id)
+    def _taken(self, message_id: str, target: str, waiting: set[str]) -> None:
+        waiting.discard(target)
+        self._callbacks.on_sent(message_id, target, not waiting)
 
     def _on_message(self, arrived: Arrived) -> None:
         try:
