@@ -149,6 +149,7 @@ def _standard_facts(config: Integrations, table: FactTable) -> dg.AssetsDefiniti
                 told=lambda day, failed: progress.step(day, records=writer.records(day), failed=failed),
             )
             writer.add_charts()
+        _tell_held(context, writer)
         report_days(context, key, writer.found, outcome)
 
     return standard
@@ -167,9 +168,15 @@ def _standard_master(config: Integrations, table: MasterTable) -> dg.AssetsDefin
             writer = StandardWriter(connection, table, sources, context.run.run_id, config.site)
             writer.write(None)
             writer.add_charts()
+        _tell_held(context, writer)
         context.add_asset_metadata(writer.found[SNAPSHOT])
 
     return standard
+
+
+def _tell_held(context: dg.AssetExecutionContext, writer: StandardWriter) -> None:
+    for sentence in writer.held:
+        context.log.warning(sentence)
 
 
 def _standard_terms(table: MasterTable, sources: list[Feed]) -> _Terms:

@@ -3,6 +3,9 @@
 The steps of a part: read what is landed, map it to the standard fields (ids, times, currencies, units, what the
 configuration says of meters), validate, score, store. Each is a function of its own; what share of the time it took
 stands in the part's metadata.
+
+What a red gate on the landed records of a feed holds back is left as it is: whoever asks for the part, and whatever
+else feeds it.
 """
 
 import re
@@ -18,6 +21,7 @@ import psycopg
 import pyarrow as pa
 import structlog
 
+from gl_assets.checks.holding import why_held
 from gl_assets.erp.bodies import SNAPSHOT, Metadata, one_transaction
 from gl_assets.erp.feeds import Feed, standard_key
 from gl_assets.erp.judging.rule_judgements import asks_for_a_part
@@ -31,6 +35,7 @@ from gl_assets.transforms.erp.record_rules import RecordRules, record_rules
 from gl_assets.transforms.erp.scoring import Tally, score
 from gl_assets.transforms.erp.table_rules import Balanced
 from gl_assets.transforms.erp.validation import judge
+from resources.databases.timescale.quality.gate_results import red_gates
 from resources.erp.auditing.audit import repeated_records
 from resources.erp.config import MeterConfig
 from resources.erp.standardised.corrections import settle_corrections
@@ -63,11 +68,12 @@ class Written:
     tallies: dict[str, Tally] = field(default_factory=dict)
     """System -> what its records count for the score."""
     times: StepTimes = field(default_factory=StepTimes)
+    held: dict[str, str] = field(default_factory=dict)
+    """Feed -> why a red gate holds it back: its rows are those of before."""
 
     def metadata(self) -> Metadata:
         """Return what the UI shows of it."""
         found: Metadata = {
-            "dagster/row_count": self.rows,
             "rows": self.rows,
             "rejected": self.rejected,
             "withdrawn": self.withdrawn,
@@ -78,6 +84,11 @@ class Written:
         }
         if self.reasons:
             found["reasons"] = dg.MetadataValue.json(dict(self.reasons.most_common(MOST_REASONS)))
+        if self.held:
+            found["held_back"] = dg.MetadataValue.json(self.held)
+        else:
+            # of a part that was written by halves these are not its rows
+            found["dagster/row_count"] = self.rows
         return found
 
 
@@ -92,17 +103,29 @@ class StandardWriter:
     site: str
     found: dict[str, Metadata] = field(default_factory=dict)
     totals: list[pd.Series] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    """A sentence for each part of a feed that a red gate holds back."""
 
     def write(self, day: date | None) -> None:
-        """Bring one business day in, or the snapshot of master data: all feeds in one transaction."""
+        """Bring one business day in, or the snapshot of master data: all feeds in one transaction.
+
+        What a red gate holds back of a feed keeps its rows, and stays due.
+        """
         started = time.perf_counter()
         written, partition = Written(), day.isoformat() if day else SNAPSHOT
         with one_transaction(self.connection):
             for feed in self.feeds:
-                self._write(feed, day, written)
-            with written.times.step("store"):
-                scores = part_scores(self._asset, partition, written.tallies)
-                store_scores(self.connection, self._asset, partition, scores, site=self.site, run_id=self.run_id)
+                red = red_gates(self.connection, feed.key.to_user_string(), [partition])
+                if red:
+                    written.held[str(feed)] = why_held(red)
+                else:
+                    self._write(feed, day, written)
+            # the records of some feeds alone make no score of the part
+            if not written.held:
+                with written.times.step("store"):
+                    scores = part_scores(self._asset, partition, written.tallies)
+                    store_scores(self.connection, self._asset, partition, scores, site=self.site, run_id=self.run_id)
+        self.held += [f"{feed} of {partition} is left as it was: {why}" for feed, why in written.held.items()]
         self.totals += written.totals
         self.found[partition] = {**written.metadata(), "duration_s": round(time.perf_counter() - started, 3)}
 

@@ -15,7 +15,7 @@ import pytest
 
 from gl_assets.erp.changes import SINCE_TAG, UNTIL_TAG
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
-from resources.databases.timescale.quality.gate_results import GateResult, record_results
+from resources.databases.timescale.quality.gate_results import GateResult, Release, record_results, release
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.transport.trust.certificates import CertificateAuthority
 from resources.wiring import TimescaleResource
@@ -181,6 +181,47 @@ def test_a_day_when_a_red_gate_holds_it_is_not_standardised(platform: Platform, 
         assert "1 parts held back by red gates, erp/sap/production_schedule" in answer
     else:
         assert not of(answer, STANDARD)
+
+
+def planned_orders(sap: SapServer, count: int, day: date) -> list[str]:
+    """Enter planned orders of a day, and return the keys of all its rows."""
+    book = sap.books.planned_orders
+    template = next(found[0] for n in range(9) if (found := book.day(day + timedelta(days=n))))
+    for number in range(count):
+        book.enter({**template, "PlannedOrder": f"77{number:04d}", book.day_property: str(day)})
+    return sorted(f"planned/{book.identity(order)}" for order in book.day(day))
+
+
+def test_a_feed_when_a_red_gate_holds_it_keeps_its_rows_while_another_one_fills_the_same_day(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    asset, both = "erp/sap/planned_orders", ["erp/sap/planned_orders", "erp/sap/production_schedule"]
+    keys = planned_orders(sap, 20, YESTERDAY)
+    assert platform.pull(YESTERDAY, only=[*both, "erp/production_schedule"]).success
+    for order in sap.books.planned_orders.day(YESTERDAY):
+        sap.books.planned_orders.vanish(sap.books.planned_orders.identity(order))
+    number = change_an_order(sap, 777)
+    assert not platform.pull(YESTERDAY, only=[*both, "erp/production_schedule"]).success
+    planned = "SELECT source_key FROM erp.production_schedule WHERE source_key LIKE 'planned/%%' ORDER BY 1"
+    (request,) = of(tick(), STANDARD)
+    result = tick.run(request)
+    assert result.success
+    # the other feed is brought in, and no check takes the rows that stay for an error
+    assert quantity(platform, number) == [(777.0,)]
+    assert [row[0] for row in platform.rows(planned)] == keys
+    metadata = result.asset_materializations_for_node("erp__production_schedule")[0].metadata
+    assert f"gl gates release {YESTERDAY} --asset {asset}" in str(metadata["held_back"].value)
+    assert platform.rows('SELECT asset, "check" FROM quality.gate_results WHERE NOT passed AND blocking') == [
+        (asset, "records_do_not_vanish_in_bulk")
+    ]
+    assert platform.rows("SELECT dataset FROM erp.touched_days") == [("planned_orders",)]
+    # released, it goes on as it always did
+    with psycopg.connect(platform.url) as connection:
+        release(connection, asset=asset, partition=str(YESTERDAY), said=Release("M. Keller", "the plan was dropped"))
+    tick.let_time_pass()
+    (request,) = of(tick(), STANDARD)
+    assert tick.run(request).success
+    assert platform.rows(planned) == []
 
 
 def test_master_data_when_changed_is_landed_without_partitions(platform: Platform, tick: Tick, sap: SapServer) -> None:

@@ -26,7 +26,8 @@ LEAST_SCORE = 60.0
 
 
 def accounted(scope: Scope) -> Verdicts:
-    """Judge whether every landed record is a row, rejected or withdrawn."""
+    """Judge whether every landed record is a row, rejected or withdrawn; not of parts that are held back."""
+    held = set[date | None]().union(*scope.held().values())
     return {
         part.day: Verdict(
             part.landed == part.rows + part.rejected + part.withdrawn,
@@ -34,6 +35,7 @@ def accounted(scope: Scope) -> Verdicts:
             abs(part.landed - part.rows - part.rejected - part.withdrawn),
         )
         for part in _accounts(scope)
+        if part.day not in held
     }
 
 
@@ -63,15 +65,21 @@ def _rejected(scope: Scope, part: date | None) -> Rows:
 
 
 def amounts_accounted(scope: Scope) -> Verdicts:
-    """Judge whether the amounts of the records that became rows are those of the rows, feed by feed."""
+    """Judge whether the amounts of the records that became rows are those of the rows, feed by feed.
+
+    A feed that a red gate holds back is not judged: its rows are those of before.
+    """
     wrong: dict[date | None, dict[str, Any]] = {}
     fine: dict[str, Any] = {}
+    held = scope.held()
     for feed in scope.feeds:
         path, column = totals_of(feed, scope.table)
         if path is None or column is None:
             continue
         named = (feed.system, feed.dataset)
         for found in amount_accounts(scope.connection, scope.stored, named, scope.days, path=path, column=column):
+            if found.day in held[str(feed)]:
+                continue
             figures = {"landed": str(found.landed), "standard": str(found.standard), "left_out": str(found.left_out)}
             if found.unreadable:
                 figures["unreadable"] = str(found.unreadable)
@@ -80,7 +88,10 @@ def amounts_accounted(scope: Scope) -> Verdicts:
                 wrong.setdefault(found.day, {})[str(feed)] = figures
             elif scope.days is None or len(scope.days) == 1:
                 fine[str(feed)] = figures
-    return scope.all_passed_but(wrong, fine, {part: len(held) for part, held in wrong.items()})
+    verdicts = scope.all_passed_but(wrong, fine, {part: len(found) for part, found in wrong.items()})
+    # of a part of which a feed was not judged, nothing says that all is well
+    unknown = set[date | None]().union(*held.values())
+    return {part: verdict for part, verdict in verdicts.items() if not verdict.passed or part not in unknown}
 
 
 def totals_of(feed: Feed, table: MasterTable) -> tuple[str | None, str | None]:

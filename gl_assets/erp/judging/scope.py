@@ -9,6 +9,7 @@ from gl_assets.erp.bodies import SNAPSHOT
 from gl_assets.erp.feeds import Feed, standard_key
 from gl_assets.erp.judging.model import Verdict, Verdicts
 from gl_assets.erp.tables import FactTable, MasterTable
+from resources.databases.timescale.quality.gate_results import red_gates
 from resources.erp.auditing.audit import Connection, Days
 from resources.erp.standardised.incoming import StandardTable
 
@@ -48,6 +49,16 @@ class Scope:
     def named_feeds(self) -> list[tuple[str, str]]:
         """(system, dataset) of all that fills the table."""
         return [(feed.system, feed.dataset) for feed in self.feeds]
+
+    def held(self) -> dict[str, set[date | None]]:
+        """Return feed -> its parts that a red gate on the landed records holds back: their rows are those of before."""
+        parts = {name_of(part): part for part in self.parts}
+        return {
+            str(feed): {
+                parts[gate.partition] for gate in red_gates(self.connection, feed.key.to_user_string(), list(parts))
+            }
+            for feed in self.feeds
+        }
 
     def all_passed_but(
         self,
