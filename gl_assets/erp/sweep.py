@@ -10,7 +10,9 @@ import psycopg
 from gl_assets.erp.bodies import Lander, one_transaction
 from gl_assets.erp.days import first_day, sync_range, work_through_days
 from gl_assets.erp.feeds import Feed, feeds
+from gl_assets.erp.judging.pull_checks import BULK, PULL_CHECKS, vanish_in_bulk
 from gl_assets.partition_range import RangeOutcome, told_in_words
+from resources.core.errors import ProtocolError
 from resources.erp.connector import CanListKeys, Day
 from resources.erp.landed.changes import Swept, sweep_day
 from resources.erp.pulling.named_pages import named
@@ -99,8 +101,10 @@ def _sweep(context: dg.OpExecutionContext, config: Integrations, lander: Lander)
     stored = _stored_days(lander.connection, feed, first_day(config, zone))
     days = days_to_sweep(stored, feed.declared.sweep, pulled_again[0], pulled_again[1])
 
+    limited = _is_limited(config, feed)
+
     def one(day: date) -> None:
-        swept = _swept(lander, day, now)
+        swept = _swept(lander, day, now, limited=limited)
         if swept.unknown:
             lander.land_day(day)
             metadata = lander.found[day.isoformat()]
@@ -114,9 +118,31 @@ def _sweep(context: dg.OpExecutionContext, config: Integrations, lander: Lander)
     return outcome
 
 
-def _swept(lander: Lander, day: date, now: datetime) -> Swept:
+def _is_limited(config: Integrations, feed: Feed) -> bool:
+    """Return whether records that vanish in bulk block: they do unless the configuration says otherwise."""
+    (check,) = (check for check in PULL_CHECKS if check.name == BULK)
+    return check.configured(feed.key.to_user_string(), config.quality.gates).blocking
+
+
+def _swept(lander: Lander, day: date, now: datetime, *, limited: bool) -> Swept:
+    """Mark what a day lost, and return what was found.
+
+    Raises:
+        ProtocolError: So much is gone that a lost permission is likelier; nothing is marked.
+    """
     with closing(_keys(lander, day)) as pages, one_transaction(lander.connection):
-        return sweep_day(lander.connection, lander.landing(day), pages, now=now)
+        landing = lander.landing(day)
+        swept = sweep_day(lander.connection, landing, pages, now=now)
+        if limited and vanish_in_bulk(swept.vanished, swept.keys):
+            # a sweep has no gate that would hold the rows: what it marked is rolled back by this
+            raise ProtocolError(
+                f"{landing}: the system no longer names {swept.vanished} stored records, and names {swept.keys}; "
+                "likelier its user lost a permission than that so many were deleted; the stored ones are left as they "
+                "were; check the user's roles there; if they are deleted indeed, pull the day "
+                f"({lander.feed.key.to_user_string()}) and release the gate {BULK}, which is red then",
+                source=landing.system,
+            )
+    return swept
 
 
 def _keys(lander: Lander, day: date) -> Generator[RecordPage]:

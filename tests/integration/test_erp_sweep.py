@@ -9,9 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from gl_assets.erp.sweep import days_to_sweep
+from gl_assets.erp.judging.pull_checks import BULK
+from gl_assets.erp.sweep import build_sweep_jobs, days_to_sweep
+from resources.core.configuration.gates import GateSetting
 from resources.demo_plant.erp.sap.login import SapLogin
+from resources.erp.resources import build_erp_resources
 from resources.transport.trust.certificates import CertificateAuthority
+from resources.wiring import TimescaleResource
 from tests.integration.erp_platform import Platform, failure
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
@@ -68,6 +72,37 @@ def test_a_sweep_when_a_day_fails_goes_on_with_the_others(platform: Platform, sa
     assert not result.success
     assert f"energy_consumption {DAYS[0]}" in failure(result)
     assert platform.one("SELECT count(*) FROM erp.landed_records WHERE deleted_at IS NOT NULL") == 1
+
+
+def test_a_sweep_when_the_system_names_no_record_of_a_day_leaves_it_as_it_was(
+    platform: Platform, sap: SapServer
+) -> None:
+    for document in sap.book.day(DAYS[0]):
+        sap.book.vanish(document["MeasurementDocument"])
+    gone = sap.book.day(DAYS[1])[3]["MeasurementDocument"]
+    sap.book.vanish(gone)
+    result = platform.run("erp_sap_sweep_job")
+    assert not result.success
+    said = failure(result)
+    assert f"sap: energy_consumption of {DAYS[0]}: the system no longer names 192 stored records, and names 0" in said
+    assert "release the gate records_do_not_vanish_in_bulk" in said
+    # the other days are swept all the same
+    deleted = "SELECT source_key FROM erp.landed_records WHERE deleted_at IS NOT NULL"
+    assert platform.rows(deleted) == [(gone,)]
+    assert platform.rows("SELECT partition_date FROM erp.touched_days") == [(DAYS[1],)]
+
+
+def test_a_sweep_when_the_gate_of_bulk_deletions_only_warns_marks_them(platform: Platform, sap: SapServer) -> None:
+    for document in sap.book.day(DAYS[0]):
+        sap.book.vanish(document["MeasurementDocument"])
+    gates = {"erp/sap/energy_consumption": {BULK: GateSetting(effect="warn")}}
+    quality = platform.config.quality.model_copy(update={"gates": gates})
+    config = platform.config.model_copy(update={"quality": quality})
+    (job,) = build_sweep_jobs(config)
+    resources = {"timescale": TimescaleResource(), **build_erp_resources(config.erp.systems)}
+    definitions = dg.Definitions(jobs=[job], resources=resources)
+    assert definitions.resolve_job_def("erp_sap_sweep_job").execute_in_process(instance=platform.instance).success
+    assert platform.one("SELECT count(*) FROM erp.landed_records WHERE deleted_at IS NOT NULL") == 192
 
 
 def test_the_job_when_no_dataset_is_swept_is_not_there(sap: SapServer, tmp_path: Path, database_url: str) -> None:

@@ -7,6 +7,7 @@ BULK_SHARE = 0.5
 """Above this share of a part's records vanishing at once, a fault of permissions is likelier than deletions."""
 FEW = 10
 """So few records may vanish whatever their share."""
+BULK = "records_do_not_vanish_in_bulk"
 
 
 def counted(pull: PullAudit) -> Verdict:
@@ -21,10 +22,15 @@ def sent_once(pull: PullAudit) -> Verdict:
     return Verdict(pull.duplicates == 0, {"duplicates": pull.duplicates}, pull.duplicates)
 
 
+def vanish_in_bulk(vanished: int, rows: int) -> bool:
+    """Return whether too many of a part's records vanished, where `rows` are still there."""
+    return vanished > BULK_SHARE * (rows + vanished) and vanished >= FEW
+
+
 def no_bulk_vanished(pull: PullAudit) -> Verdict:
     """Judge whether at most half of the records vanished."""
     return Verdict(
-        pull.vanished <= BULK_SHARE * (pull.rows + pull.vanished) or pull.vanished < FEW,
+        not vanish_in_bulk(pull.vanished, pull.rows),
         {"vanished": pull.vanished, "rows": pull.rows},
         pull.vanished,
     )
@@ -49,7 +55,7 @@ PULL_CHECKS = (
         limit=0,
     ),
     Check(
-        "records_do_not_vanish_in_bulk",
+        BULK,
         "At most half of a part's records vanished at once; more is likelier a lost permission than deletions, and "
         "standardising would take their rows away. The next pull takes what it finds for right.",
         no_bulk_vanished,
