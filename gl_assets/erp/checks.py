@@ -19,9 +19,9 @@ from gl_assets.erp.judging.drift import drift, is_taken_over, passes
 from gl_assets.erp.judging.judgements import table_checks
 from gl_assets.erp.judging.model import Check, Verdict, Verdicts, in_force
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
-from gl_assets.erp.judging.scope import Scope
+from gl_assets.erp.judging.scope import Scope, stored_as
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
-from gl_assets.erp.tables import FactTable, MasterTable
+from gl_assets.erp.tables import TABLES, FactTable, MasterTable
 from resources.core.configuration.gates import setting_of
 from resources.erp.auditing.audit import Days, last_pull, pull_audits, recent_days
 from resources.erp.auditing.observed import found_properties, known_properties, remember_properties
@@ -60,7 +60,8 @@ def _landed_checks(config: Integrations, feed: Feed) -> list[dg.AssetChecksDefin
     def landed(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with context.resources.timescale.connection() as connection:
             days = _days(context, connection, [feed])
-            audits = pull_audits(connection, feed.system, feed.dataset, days)
+            table = TABLES.get(feed.table)
+            audits = pull_audits(connection, feed.system, feed.dataset, days, stored_as(table) if table else None)
             found: dict[Check, Verdicts] = {
                 check: {pull.day: check.judge(pull) for pull in audits}
                 for check in checks

@@ -13,6 +13,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from resources.databases.timescale.quality.gate_results import Release, release
 from resources.demo_plant.erp.sap.login import SapLogin
 from resources.erp.auditing.audit import recent_days
 from resources.transport.trust.certificates import CertificateAuthority
@@ -263,6 +264,49 @@ def test_the_database_when_lost_in_the_middle_of_a_day_leaves_it_as_it_was(platf
     failure = next(e for e in result.all_events if e.is_step_failure)
     assert "database: the connection was lost" in str(failure.event_specific_data)
     assert platform.rows("SELECT * FROM erp.landed_records ORDER BY source_key") == before
+
+
+def vanish_all(sap: SapServer, day: date) -> None:
+    for document in sap.book.day(day):
+        sap.book.vanish(document["MeasurementDocument"])
+
+
+BULK_GATES = (
+    "SELECT passed FROM quality.gate_results WHERE \"check\" = 'records_do_not_vanish_in_bulk' ORDER BY gate_id"
+)
+STANDING = "SELECT count(*) FROM erp.energy_consumption"
+
+
+def test_a_day_when_its_records_vanish_in_bulk_keeps_its_rows_until_that_is_released(
+    platform: Platform, sap: SapServer
+) -> None:
+    assert platform.pull(DAY).success
+    vanish_all(sap, DAY)
+    # the second pull finds nothing new, and is no less red
+    for _ in range(2):
+        assert not platform.pull(DAY).success
+        assert platform.one(STANDING) == A_DAYS_DOCUMENTS
+    assert platform.rows(BULK_GATES) == [(True,), (False,), (False,)]
+    with psycopg.connect(platform.url) as connection:
+        said = Release("M. Keller", "the meters were scrapped")
+        release(connection, asset=LANDED.to_user_string(), partition=DAY.isoformat(), said=said)
+    assert platform.pull(DAY).success
+    assert platform.one(STANDING) == 0
+    # nothing stands any longer that could go
+    assert platform.pull(DAY).success
+    assert platform.rows(BULK_GATES)[-1] == (True,)
+
+
+def test_a_day_when_what_vanished_in_bulk_comes_back_is_red_no_longer(platform: Platform, sap: SapServer) -> None:
+    assert platform.pull(DAY).success
+    before = sap.book.day(DAY)
+    vanish_all(sap, DAY)
+    assert not platform.pull(DAY).success
+    for document in before:
+        sap.book.enter(document)
+    assert platform.pull(DAY).success
+    assert platform.one(STANDING) == A_DAYS_DOCUMENTS
+    assert platform.rows(BULK_GATES) == [(True,), (False,), (True,)]
 
 
 def test_checks_when_run_by_themselves_judge_the_latest_days(platform: Platform) -> None:

@@ -28,7 +28,7 @@ def vanish_in_bulk(vanished: int, rows: int) -> bool:
 
 
 def no_bulk_vanished(pull: PullAudit) -> Verdict:
-    """Judge whether at most half of the records vanished."""
+    """Judge whether at most half of the records vanished, in this pull or since their rows were made."""
     return Verdict(
         not vanish_in_bulk(pull.vanished, pull.rows),
         {"vanished": pull.vanished, "rows": pull.rows},
@@ -57,7 +57,7 @@ PULL_CHECKS = (
     Check(
         BULK,
         "At most half of a part's records vanished at once; more is likelier a lost permission than deletions, and "
-        "standardising would take their rows away. The next pull takes what it finds for right.",
+        "standardising would take their rows away. It stays so until they are back or the finding is released.",
         no_bulk_vanished,
         effect="block",
     ),

@@ -32,8 +32,7 @@ class Scope:
     @property
     def stored(self) -> StandardTable:
         """The table in the database."""
-        date_column = self.table.business_date if isinstance(self.table, FactTable) else None
-        return StandardTable(self.table.name, self.table.columns, date_column)
+        return stored_as(self.table)
 
     @property
     def asset(self) -> str:
@@ -74,6 +73,11 @@ class Scope:
             part: Verdict(part not in wrong, wrong.get(part, fine), None if measured is None else measured.get(part, 0))
             for part in self.parts
         }
+
+
+def stored_as(table: MasterTable) -> StandardTable:
+    """Return a standard table as the database has it."""
+    return StandardTable(table.name, table.columns, table.business_date if isinstance(table, FactTable) else None)
 
 
 def name_of(part: date | None) -> str:

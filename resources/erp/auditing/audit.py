@@ -7,7 +7,7 @@ one of master data stands under None.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -34,6 +34,7 @@ class PullAudit:
     server_count: int | None
     duplicates: int
     vanished: int
+    """Records that were gone in it; more, where rows of records that were gone before still stand."""
     pulled_at: datetime
     without_key: int
     """Records now stored that the system gave no key."""
@@ -86,8 +87,14 @@ def part_of(table: StandardTable, days: Days) -> tuple[sql.Composable, sql.Compo
 _LANDED_DAY = sql.Identifier("partition_date")
 
 
-def pull_audits(connection: Connection, system: str, dataset: str, days: Days) -> list[PullAudit]:
-    """Return the facts of the parts that were pulled, by day."""
+def pull_audits(
+    connection: Connection, system: str, dataset: str, days: Days, table: StandardTable | None = None
+) -> list[PullAudit]:
+    """Return the facts of the parts that were pulled, by day.
+
+    With the `table` that the dataset fills, a record that vanished counts for as long as its row stands there: a second
+    pull that finds the same would say otherwise that nothing vanished.
+    """
     statement = sql.SQL(
         "SELECT partition_date AS day, rows, server_count, duplicates, vanished, pulled_at,"
         " (SELECT count(*) FROM erp.landed_records held WHERE held.system = pulls.system"
@@ -100,7 +107,35 @@ def pull_audits(connection: Connection, system: str, dataset: str, days: Days) -
     )
     values = {"system": system, "dataset": dataset, "days": days, "no_key": NO_KEY}
     with connection.cursor(row_factory=class_row(PullAudit)) as cursor:
-        return cursor.execute(statement, values).fetchall()
+        audits = cursor.execute(statement, values).fetchall()
+    standing = rows_of_vanished(connection, table, (system, dataset), days) if table is not None else {}
+    return [replace(audit, vanished=max(audit.vanished, standing.get(audit.day, 0))) for audit in audits]
+
+
+_ROWS_OF_VANISHED = """
+    SELECT gone.partition_date, count(*) FROM erp.landed_records gone
+      JOIN {table} held ON held.system = gone.system AND held.source_key = gone.source_key AND {same_day}
+     WHERE gone.system = %(system)s AND gone.dataset = %(dataset)s AND {part} AND gone.deleted_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM erp.landed_records other WHERE other.source_key = gone.source_key
+           AND other.system = gone.system AND other.dataset = gone.dataset AND other.deleted_at IS NULL)
+     GROUP BY 1
+"""
+
+
+def rows_of_vanished(
+    connection: Connection, table: StandardTable, feed: tuple[str, str], days: Days
+) -> dict[date | None, int]:
+    """Return part -> rows of `table` whose landed record vanished; those whose record moved to another day are none."""
+    same_day: sql.Composable = sql.SQL("true")
+    if days is not None and table.business_date is not None:
+        same_day = sql.SQL("held.{} = gone.partition_date").format(sql.Identifier(table.business_date))
+    statement = sql.SQL(_ROWS_OF_VANISHED).format(
+        table=sql.Identifier("erp", table.name),
+        same_day=same_day,
+        part=_of_days(sql.Identifier("gone", "partition_date"), days),
+    )
+    values = {"system": feed[0], "dataset": feed[1], "days": days}
+    return dict(connection.execute(statement, values).fetchall())
 
 
 def last_pull(connection: Connection, system: str, dataset: str) -> tuple[date | None, datetime] | None:

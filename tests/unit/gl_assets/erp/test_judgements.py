@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from gl_assets.erp.feeds import Feed
 from gl_assets.erp.judging.judgements import table_checks, totals_of
 from gl_assets.erp.judging.model import Verdict
-from gl_assets.erp.judging.pull_checks import PULL_CHECKS
-from gl_assets.erp.judging.scope import Scope
+from gl_assets.erp.judging.pull_checks import PULL_CHECKS, no_bulk_vanished
+from gl_assets.erp.judging.scope import Scope, stored_as
 from gl_assets.erp.tables import TABLES, MasterTable
 from resources.core.configuration.gates import GateSetting
 from resources.databases.timescale.quality.partition_scores import PartitionScore, record_scores
@@ -404,6 +404,29 @@ def test_a_pull_when_something_is_odd_is_red(
     assert audit.day == day
     assert {check.name for check in PULL_CHECKS if not check.judge(audit).passed} == red
     assert last_pull(connection, "s", "assets") == (day, SEEN)
+
+
+def test_records_that_vanished_when_their_rows_stand_count_unless_they_moved(connection: Connection) -> None:
+    table = TABLES["purchase_orders"]
+    store(connection, table, rows_of("purchase_orders", 12, order_date=[DAY] * 12))
+    land(connection, "purchase_orders", 12)
+    pulled(connection, "purchase_orders", rows=0)
+    connection.execute("UPDATE erp.landed_records SET deleted_at = %s", (SEEN,))
+    land(connection, "purchase_orders", 2, day=NEXT)
+    (audit,) = pull_audits(connection, "s", "purchase_orders", [DAY, NEXT], stored_as(table))
+    assert (audit.vanished, no_bulk_vanished(audit).passed) == (10, False)
+    connection.execute("DELETE FROM erp.purchase_orders WHERE source_key = 'k11'")
+    (audit,) = pull_audits(connection, "s", "purchase_orders", [DAY, NEXT], stored_as(table))
+    assert (audit.vanished, no_bulk_vanished(audit).passed) == (9, True)
+
+
+def test_a_snapshot_when_records_vanished_and_their_rows_stand_counts_them(connection: Connection) -> None:
+    store(connection, TABLES["materials"], rows_of("materials", 3))
+    land(connection, "materials", 3, day=None)
+    pulled(connection, "materials", None, vanished=1)
+    connection.execute("UPDATE erp.landed_records SET deleted_at = %s WHERE source_key <> 'k0'", (SEEN,))
+    (audit,) = pull_audits(connection, "s", "materials", None, stored_as(TABLES["materials"]))
+    assert audit.vanished == 2
 
 
 def test_records_without_key_when_landed_are_counted(connection: Connection) -> None:
