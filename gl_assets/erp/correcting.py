@@ -23,7 +23,7 @@ from gl_assets.scada.run import open_instance
 from resources.core.errors import DataError, PlatformError
 from resources.databases.timescale.rework.corrections import NewCorrection, begin, note_replay
 from resources.databases.timescale.rework.rejected_rows import RecordsAskedFor, rejected_records
-from resources.erp.landed.rows import NO_KEY
+from resources.erp.records import NO_KEY
 from resources.erp.resources import build_erp_resources
 from resources.erp.standardised.corrections import (
     CorrectedRecord,

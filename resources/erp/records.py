@@ -89,5 +89,8 @@ class _Ahead(Generic[Item]):
             self._error = self._error or error
 
 
+NO_KEY = "?"
+"""A record without key is landed under this and its hash: nothing the system sent is dropped."""
+
 ALTERED = "@gl.altered"
 """Member that a record carries where something in it had to be replaced before a database could keep it."""

@@ -18,7 +18,7 @@ from gl_assets.transforms.erp.sap_readings import SAP_READINGS
 from gl_assets.transforms.erp.special import SpecialReading
 from gl_assets.transforms.values.texts import constant, json_objects
 from resources.erp.declared import DatasetConfig
-from resources.erp.records import ALTERED
+from resources.erp.records import ALTERED, NO_KEY
 
 ALTERED_PATH = ALTERED.replace(".", "\\.")
 """The mark of a record that could not be kept as it was, as a path."""
@@ -51,6 +51,7 @@ def standardise(
     records = _records(columns, dataset, schema, facts)
     altered = pc.equal(records.reader.property(ALTERED_PATH), "true")
     records.problems.add(altered, "holds characters or numbers that a database cannot keep; they were replaced")
+    _say_what_has_no_key(records, columns)
     special = SPECIAL.get((facts.kind, dataset.resource))
     _read_fields(records, skip=special.columns if special else ())
     if special:
@@ -79,6 +80,16 @@ def _records(
     fields = FieldReader(reader, facts, problems, order=order, series=series)
     nothing = np.zeros(columns.num_rows, bool)
     return Records(dataset, schema, facts, reader, fields, problems, withdrawn=nothing)
+
+
+def _say_what_has_no_key(records: Records, columns: pa.Table) -> None:
+    """Refuse records that nothing tells from others: each change of one would be a further row."""
+    records.problems.add(
+        pc.starts_with(columns.column("source_key"), NO_KEY),
+        f"the key ({', '.join(records.dataset.key)}) is not whole, or longer than any: no other version of the record "
+        "would be found again",
+        column="source_key",
+    )
 
 
 def _read_fields(records: Records, skip: tuple[str, ...]) -> None:

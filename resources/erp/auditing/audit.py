@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from resources.erp.declared import split_path
-from resources.erp.landed.rows import NO_KEY
+from resources.erp.records import NO_KEY
 from resources.erp.standardised.incoming import StandardTable
 
 Days = Sequence[date] | None

@@ -18,9 +18,9 @@ import psycopg
 from resources.core.errors import DataError, ProtocolError
 from resources.erp.cursors import touch
 from resources.erp.declared import DatasetConfig
-from resources.erp.landed.rows import NO_KEY, RecordReader, Row
+from resources.erp.landed.rows import RecordReader, Row
 from resources.erp.landed.staging import Batch, LandedTable, Staged, of_part
-from resources.erp.records import RecordPage, read_ahead
+from resources.erp.records import NO_KEY, RecordPage, read_ahead
 
 _BATCH_BYTES = 500_000
 """Pages are stored in pieces of about this size: few enough of them, and none that memory would notice."""

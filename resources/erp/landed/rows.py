@@ -16,10 +16,8 @@ from resources.core.errors import DataError
 from resources.erp.declared import DatasetConfig
 from resources.erp.landed.keys import KeyReader, Values
 from resources.erp.landed.storable import storable_record
+from resources.erp.records import NO_KEY
 from resources.transport.text.json_text import parse_json
-
-NO_KEY = "?"
-"""A record without key is landed under this and its hash: nothing the system sent is dropped."""
 
 LONGEST_KEY = 1000
 """Bytes; a longer key fits no index and counts as none."""

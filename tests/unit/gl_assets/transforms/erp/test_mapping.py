@@ -21,6 +21,7 @@ from gl_assets.transforms.erp.validation import judge
 from gl_assets.transforms.values.texts import json_objects
 from resources.core.errors import ConfigError
 from resources.erp.declared import DatasetConfig
+from resources.erp.landed.rows import RecordReader
 from tests.unit.gl_assets.erp.landed import facts, landed
 
 DAY = date(2026, 11, 20)
@@ -330,6 +331,21 @@ def test_a_record_without_anything_when_standardised_is_told_what_is_missing(tab
     given = {"system", "source_key", "ingested_at", "quality_score", "extra", "energy_type"}
     assert told == needed - given
     assert found.rows["quality_score"].tolist() == [0.0]
+
+
+def test_a_record_when_it_came_without_its_key_is_rejected_though_it_has_all_that_the_table_needs() -> None:
+    declared = DatasetConfig.model_validate({"resource": "R", "key": ("dataAreaId", "Key"), "fields": JOURNAL})
+    known, schema = facts("financial_transactions", day=DAY), TABLES["financial_transactions"].schema
+    keys = [row[0].decode() for row in RecordReader(declared).rows([b'{"dataAreaId": "us", "Key": 1}', b'{"Key": 1}'])]
+    found = standardise(landed([LINE, LINE], paths_read(declared, known.kind), keys), declared, schema, known)
+    judged = judge(found.rows, schema, found.problems, found.told)
+    assert judged.good["source_key"].tolist() == ["us/1"]
+    assert judged.reasons.to_dict() == {
+        1: [
+            "the key (dataAreaId, Key) is not whole, or longer than any: no other version of the record would be found "
+            "again"
+        ]
+    }
 
 
 @pytest.mark.parametrize(
