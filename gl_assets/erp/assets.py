@@ -138,13 +138,13 @@ def _standard_facts(config: Integrations, table: FactTable) -> dg.AssetsDefiniti
     )
     def standard(context: dg.AssetExecutionContext) -> None:
         """Bring the landed records of each day of the run's range into the standard fields."""
-        days = context.partition_keys
+        days, last = context.partition_keys, last_open_day(config, zone)
         progress = Progress(context, key, len(days))
         with context.resources.timescale.connection() as connection:
-            writer = StandardWriter(connection, table, sources, context.run.run_id, config.site)
+            writer = StandardWriter(connection, table, sources, context.run.run_id, config.site, last)
             outcome = work_through_days(
                 days,
-                last_open_day(config, zone),
+                last,
                 writer.write,
                 told=lambda day, failed: progress.step(day, records=writer.records(day), failed=failed),
             )

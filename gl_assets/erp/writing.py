@@ -101,6 +101,8 @@ class StandardWriter:
     feeds: Sequence[Feed]
     run_id: str
     site: str
+    last: date | None = None
+    """Last business day that may be stored now, of facts."""
     found: dict[str, Metadata] = field(default_factory=dict)
     totals: list[pd.Series] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
@@ -161,7 +163,7 @@ class StandardWriter:
         return standard_key(self.table.name).to_user_string()
 
     def _write(self, feed: Feed, day: date | None, written: Written) -> None:
-        part = LandedPart(feed.system, feed.dataset, day, self.run_id)
+        part = LandedPart(feed.system, feed.dataset, day, self.run_id, self.last)
         with written.times.step("read"):
             lock_part(self.connection, part)
             paths = paths_read(feed.declared, feed.settings.kind)

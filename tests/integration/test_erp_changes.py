@@ -96,11 +96,12 @@ def tick(platform: Platform) -> Iterator[Tick]:
     found.looks.close()
 
 
-def change_an_order(sap: SapServer, quantity: int, day: date = YESTERDAY) -> str:
+def change_an_order(sap: SapServer, quantity: int, day: date = YESTERDAY, **more: str) -> str:
     """Change the first order of a day, stamped a moment ago, and return its number."""
     number = sap.books.production_orders.day(day)[0]["ManufacturingOrder"]
     stamp = (datetime.now(UTC) - MOMENT).strftime("%Y%m%d%H%M%S")
-    sap.books.production_orders.change(number, {"TotalQuantity": quantity, "LastChangeDateTime": stamp}, day=day)
+    changes = {"TotalQuantity": quantity, "LastChangeDateTime": stamp, **more}
+    sap.books.production_orders.change(number, changes, day=day)
     return number
 
 
@@ -150,6 +151,19 @@ def test_changes_when_of_distant_days_are_landed_at_once_and_the_other_day_is_as
     assert (rest.tags[RANGE_START], rest.tags[RANGE_END]) == (str(earlier), str(earlier))
     assert tick.run(rest).success
     assert [quantity(platform, number) for number in numbers] == [[(555.0,)], [(444.0,)]]
+
+
+def test_an_order_when_it_moves_to_a_day_to_come_leaves_the_table(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    earlier = YESTERDAY - timedelta(days=3)
+    assert platform.pull(earlier, YESTERDAY, only=ONLY).success
+    to_come = str(YESTERDAY + timedelta(days=6))
+    number = change_an_order(sap, 1, earlier, MfgOrderPlannedStartDate=to_come, MfgOrderPlannedEndDate=to_come)
+    (request,) = of(tick(), ORDERS)
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (str(earlier), str(earlier))
+    assert tick.run(request).success
+    assert quantity(platform, number) == []
 
 
 def test_days_when_landed_by_a_run_that_failed_are_standardised_all_the_same(

@@ -34,7 +34,7 @@ class LandedChanges:
     written: int
     """Those of them that were new, changed or returned."""
     moved: int
-    """Those that stood under another day before."""
+    """Those that stood under another day before, and have left it: also where their new day is none, or not kept."""
     undated: int
     """Those without a readable business date; they are in `erp.rejected_records`."""
     outside: int
@@ -81,15 +81,17 @@ def land_changes(
     """
     assert landing.day is None, "changes are of many days"
     lock_dataset(connection, landing)
+    values = {**landing.values, "now": now}
     with Staged(connection) as staged:
         unique = _stage(landing, pages, staged)
         undated = outside = 0
+        moved: dict[date | None, int] = {}
         if landing.declared.business_date is not None:
             undated = _date(connection, landing, landing.declared.business_date)
+            # before any is left out: it has left its old day, whatever the new one is
+            moved = dict(connection.execute(_MOVED, values).fetchall())
             outside = _leave_out(connection, first_day)
-        values = {**landing.values, "now": now}
         written = dict(connection.execute(_UPSERT, values).fetchall())
-        moved = dict(connection.execute(_MOVED, values).fetchall())
     days = tuple(sorted({*written, *moved}, key=lambda day: day or date.min))
     touch(connection, landing.values, days)
     advance(connection, landing.values, read, (unique, sum(written.values())))
@@ -122,12 +124,12 @@ def _date(connection: psycopg.Connection[Any], landing: Landing, path: str) -> i
     )
     reason = f"{path} is missing or no date: the record belongs to no business day"
     connection.execute(_FORGET_UNDATED, landing.values)
-    undated = connection.execute(_UNDATED, {**landing.values, "reasons": [reason]}).rowcount
-    connection.execute("DELETE FROM staged WHERE day IS NULL")
-    return undated
+    return connection.execute(_UNDATED, {**landing.values, "reasons": [reason]}).rowcount
 
 
 def _leave_out(connection: psycopg.Connection[Any], first_day: date | None) -> int:
+    """Take out what is not stored, and return how many records are of days before the first one that is kept."""
+    connection.execute("DELETE FROM staged WHERE day IS NULL")
     if first_day is None:
         return 0
     return connection.execute("DELETE FROM staged WHERE day < %s", (first_day,)).rowcount
@@ -162,7 +164,8 @@ _MOVED = """
     WITH moved AS (
     UPDATE erp.landed_records held SET deleted_at = %(now)s, run_id = %(run_id)s FROM staged
      WHERE held.system = %(system)s AND held.dataset = %(dataset)s AND held.source_key = staged.source_key
-       AND held.partition_date <> staged.day AND held.deleted_at IS NULL
+       AND held.partition_date IS NOT NULL AND held.partition_date IS DISTINCT FROM staged.day
+       AND held.deleted_at IS NULL
        AND NOT starts_with(held.source_key, %(no_key)s)
     RETURNING held.partition_date)
     SELECT partition_date, count(*) FROM moved GROUP BY 1

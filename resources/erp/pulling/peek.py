@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -34,7 +34,8 @@ class Peek:
     records: int
     """Records that came."""
     days: tuple[date | None, ...]
-    """Days of the records that are not stored the same, in order; None stands for master data."""
+    """Days that landing the changes is asked for by, in order: those that records not stored the same lie on or are
+    stored under. None stands for master data; the last day that counts stands for what lies on no such day."""
     complete: bool
     """False where there was more than the time allowed to see; its days are not known yet."""
 
@@ -61,12 +62,12 @@ class ChangeWatch:
     dataset: str
     """One with `changed`."""
     days: Days
-    """Those that are stored; later ones are left to their own pull, once they have begun."""
+    """Those that are stored; what is new on a later one is left to the pull of that day, once it has begun."""
 
     def peek(self, seconds: float) -> Peek:
         """Return what changed since changes were landed last; read for `seconds` at most.
 
-        Where nothing of the days that count did, the cursor moves on at once; else the run that lands it moves it.
+        Where nothing did that is stored or is to be, the cursor moves on at once; else the run that lands it moves it.
 
         Raises:
             SourceError: The changes could not be read.
@@ -100,30 +101,50 @@ class ChangeWatch:
         with closing(pages):
             for page in pages:
                 records += len(page.records)
-                found |= self._days_of(self._not_stored(reader.rows(page.records)))
+                found |= self._days_of(reader, reader.rows(page.records))
                 if time.monotonic() > deadline:
                     return Peek(read, records, _ordered(found), complete=False)
         return Peek(read, records, _ordered(found), complete=True)
 
-    def _not_stored(self, rows: Sequence[Row]) -> list[bytes]:
-        """Return the text of the records that are not stored the same."""
-        keys = [key.decode() for key, _, _ in rows]
+    def _days_of(self, reader: RecordReader, rows: Sequence[Row]) -> set[date | None]:
+        """Return the days that landing those of `rows` which are not stored the same is asked for by."""
+        keys = {key.decode() for key, _, _ in rows}
         with self.connect() as connection:
-            held = connection.execute(
-                "SELECT source_key, hash FROM erp.landed_records"
-                " WHERE system = %s AND dataset = %s AND source_key = ANY(%s) AND deleted_at IS NULL",
-                (self.client.system, self.dataset, keys),
-            ).fetchall()
-        stored = set(held)
-        return [raw for key, (_, raw, digest) in zip(keys, rows, strict=True) if (key, digest.decode()) not in stored]
+            held = connection.execute(_HELD, self._values(keys)).fetchall()
+            stored = {(key, digest) for key, digest, _ in held}
+            new = [row for row in rows if (row[0].decode(), row[2].decode()) not in stored]
+            path = self.settings.datasets[self.dataset].business_date
+            if path is None:
+                return {None} if new else set()
+            member, zone = Member(path), ZoneInfo(self.settings.time_zone)
+            dated = [(business_day(_readable(member, row[1]), zone), row) for row in new]
+            undated = [row for day, row in dated if day is None]
+            found: set[date | None] = {day for day, _ in dated if day is not None and day in self.days}
+            if undated and self._is_to_reject(connection, reader, undated):
+                found.add(self.days.last)
+        # a record that changed has to leave the day it is stored under, wherever it goes
+        changed = {row[0].decode() for row in new}
+        left = {day for key, _, day in held if key in changed and day is not None and day >= self.days.first}
+        return found | {min(day, self.days.last) for day in left}
 
-    def _days_of(self, records: Sequence[bytes]) -> set[date | None]:
-        path = self.settings.datasets[self.dataset].business_date
-        if path is None:
-            return {None} if records else set()
-        member, zone = Member(path), ZoneInfo(self.settings.time_zone)
-        found = {business_day(_readable(member, record), zone) for record in records}
-        return {day for day in found if day is not None and day in self.days}
+    def _is_to_reject(self, connection: psycopg.Connection[Any], reader: RecordReader, rows: Sequence[Row]) -> bool:
+        """Return whether any of these records, which are of no day, is not among the rejected ones as it is now."""
+        texts = connection.execute(_REJECTED, self._values({key.decode() for key, _, _ in rows})).fetchall()
+        known = {(key, digest) for key, _, digest in reader.rows([text.encode() for (text,) in texts])}
+        return any((key, digest) not in known for key, _, digest in rows)
+
+    def _values(self, keys: Iterable[str]) -> dict[str, object]:
+        return {"system": self.client.system, "dataset": self.dataset, "keys": list(keys)}
+
+
+_HELD = """
+    SELECT source_key, hash, partition_date FROM erp.landed_records
+     WHERE system = %(system)s AND dataset = %(dataset)s AND source_key = ANY(%(keys)s) AND deleted_at IS NULL
+"""
+_REJECTED = """
+    SELECT raw::text FROM erp.rejected_records
+     WHERE system = %(system)s AND dataset = %(dataset)s AND source_key = ANY(%(keys)s) AND partition_date IS NULL
+"""
 
 
 def _readable(member: Member, record: bytes) -> str | None:

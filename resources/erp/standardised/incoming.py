@@ -39,6 +39,8 @@ class LandedPart:
     day: date | None
     """None for master data."""
     run_id: str
+    last: date | None = None
+    """Last business day that may be stored now; None where that does not matter."""
 
     def __str__(self) -> str:
         """Name it for a message."""
@@ -47,7 +49,13 @@ class LandedPart:
     @property
     def values(self) -> dict[str, Any]:
         """The part as parameters of a statement."""
-        return {"system": self.system, "dataset": self.dataset, "day": self.day, "run_id": self.run_id}
+        return {
+            "system": self.system,
+            "dataset": self.dataset,
+            "day": self.day,
+            "run_id": self.run_id,
+            "last": self.last,
+        }
 
     def written_in(self, statement: LiteralString) -> sql.Composed:
         """Return a statement with the condition that picks the part in place of `{part}`."""

@@ -115,8 +115,8 @@ def replace_day(
     """Bring the rows of a business day in; return how many keys left the table.
 
     A key that stood under another day moves. A key of that day leaves if it is not among `rows`, unless it is landed
-    under another day, whose own run will move it, or by another dataset that fills the same table; a rejected or
-    withdrawn one leaves wherever it stands.
+    under another day, whose own run will move it, or by another dataset that fills the same table; a day after
+    `part.last` is weeks away, perhaps, and keeps none. A rejected or withdrawn one leaves wherever it stands.
 
     Args:
         connection: In a transaction, which the caller commits, after `lock_part`.
@@ -146,5 +146,6 @@ _LEAVE_DAY = """
         AND landed.system = %(system)s AND landed.dataset = %(dataset)s)
        AND NOT EXISTS (SELECT FROM erp.landed_records landed WHERE landed.source_key = held.source_key
         AND landed.system = %(system)s AND landed.dataset = %(dataset)s
-        AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL)
+        AND landed.partition_date <> %(day)s AND landed.deleted_at IS NULL
+        AND (%(last)s::date IS NULL OR landed.partition_date <= %(last)s::date))
 """

@@ -113,6 +113,20 @@ def test_changes_when_without_a_day_are_rejected_and_those_before_the_first_left
     assert connection.execute("SELECT source_key FROM erp.rejected_records").fetchall() == [("b",)]
 
 
+def test_records_when_they_leave_the_days_that_are_kept_are_no_longer_stored_under_their_old_one(
+    connection: psycopg.Connection[Any],
+) -> None:
+    land_day(connection, landing(DAY), page(order("a"), order("b"), order("c"), order("d")), now=NOW)
+    connection.execute("DELETE FROM erp.touched_days")
+    unscheduled = order("b", "1900-01-01T12:00:00Z")
+    found = change(connection, order("a", None), unscheduled, order("c", date(2027, 1, 8)), first_day=DAY)
+    assert (found.written, found.moved, found.undated, found.outside) == (1, 3, 1, 1)
+    assert stored(connection) == [(DAY, "d", None), (date(2027, 1, 8), "c", None)]
+    assert touched_days(connection, "s", "orders") == [DAY, date(2027, 1, 8)]
+    again = change(connection, order("a", None), unscheduled, first_day=DAY)
+    assert (again.written, again.moved, again.touched) == (0, 0, ())
+
+
 def test_changes_of_master_data_when_landed_are_of_no_day(connection: psycopg.Connection[Any]) -> None:
     master = DatasetConfig(resource="Centers", key=("id",), changed="at")
     land_snapshot(connection, landing(None, master), page({"id": "a", "v": 1}, {"id": "b", "v": 1}), now=NOW)

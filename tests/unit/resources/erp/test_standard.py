@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -125,6 +126,17 @@ def test_a_key_when_landed_under_another_day_stays_until_that_day_moves_it(conne
     assert held(connection) == [("1", "10", DAY)]
     replace_day(connection, ORDERS, part(AFTER), table(ORDERS, order("1", day=AFTER)), NONE)
     assert held(connection) == [("1", "10", AFTER)]
+
+
+@pytest.mark.parametrize(("last", "left"), [(DAY, 1), (AFTER, 0)], ids=["to come", "begun"])
+def test_a_key_when_landed_under_a_day_to_come_leaves(
+    connection: psycopg.Connection[Any], last: date, left: int
+) -> None:
+    land(connection, "1", {})
+    replace_day(connection, ORDERS, part(), table(ORDERS, order("1")), NONE)
+    connection.execute("UPDATE erp.landed_records SET deleted_at = now()")
+    land(connection, "1", {}, AFTER)
+    assert replace_day(connection, ORDERS, replace(part(), last=last), table(ORDERS), NONE) == left
 
 
 def test_two_datasets_when_they_fill_one_table_leave_each_other_alone(connection: psycopg.Connection[Any]) -> None:
