@@ -30,7 +30,7 @@ from resources.erp.pulling.peek import Days, Peek
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
 from sensors.triggers.active_runs import RANGE_END_TAG, RANGE_START_TAG
-from sensors.triggers.erp_polls import Looks, Polled, due_feeds, look_by
+from sensors.triggers.erp_polls import READ_S, Looks, Polled, due_feeds, look_by
 from sensors.triggers.erp_standing import (
     LIVE,
     Working,
@@ -106,6 +106,9 @@ class ErpChanges:
             log.warning("erp_look_failed", feed=str(feed), error=str(error))
             return None
         self.memory.polled[str(feed)] = Polled(time.time())
+        if not peek.complete:
+            self.notes.append(f"{feed}: more has changed than a look reads in {READ_S:.0f} s; a run lands all of it")
+            log.warning("erp_look_incomplete", feed=str(feed), records=peek.records, read=str(peek.read))
         if not peek.days:
             return None
         first, last = newest_range(peek.days)

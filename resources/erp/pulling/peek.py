@@ -35,7 +35,8 @@ class Peek:
     """Records that came."""
     days: tuple[date | None, ...]
     """Days that landing the changes is asked for by, in order: those that records not stored the same lie on or are
-    stored under. None stands for master data; the last day that counts stands for what lies on no such day."""
+    stored under. None stands for master data; the last day that counts stands for what lies on no such day. Never empty
+    where the look is not complete."""
     complete: bool
     """False where there was more than the time allowed to see; its days are not known yet."""
 
@@ -103,8 +104,13 @@ class ChangeWatch:
                 records += len(page.records)
                 found |= self._days_of(reader, reader.rows(page.records))
                 if time.monotonic() > deadline:
-                    return Peek(read, records, _ordered(found), complete=False)
+                    # looked at once more it would take as long: the run that lands it has the time
+                    return Peek(read, records, _ordered(found or {self._last_day}), complete=False)
         return Peek(read, records, _ordered(found), complete=True)
+
+    @property
+    def _last_day(self) -> date | None:
+        return None if self.settings.datasets[self.dataset].is_master else self.days.last
 
     def _days_of(self, reader: RecordReader, rows: Sequence[Row]) -> set[date | None]:
         """Return the days that landing those of `rows` which are not stored the same is asked for by."""

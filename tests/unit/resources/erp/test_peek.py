@@ -126,6 +126,15 @@ def test_a_record_when_it_is_stored_under_a_later_day_and_leaves_it_is_asked_for
     assert platform.look([order("a", date(2026, 12, 2))]).days == (LAST,)
 
 
+def test_a_look_when_it_takes_longer_than_it_may_asks_for_the_run_that_lands_the_rest(platform: Stored) -> None:
+    pages = [[order("a", FUTURE)], [order("b", DAY)]]
+    found = platform.look(*pages, seconds=-1.0)
+    assert (found.complete, found.records, found.days) == (False, 1, (LAST,))
+    assert platform.position is None
+    platform.land(found, *pages[0], *pages[1])
+    assert platform.position == found.read.until
+
+
 def test_a_record_when_of_no_day_is_asked_for_until_it_is_rejected_as_it_is(platform: Stored) -> None:
     undated = order("a", None, v=1)
     found = platform.look([undated])
