@@ -1,10 +1,14 @@
 """Sending one request within a run, and what is reported of it."""
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+import psycopg
 
 from gl_assets.agents.results import (
     latency_percentile,
@@ -16,9 +20,10 @@ from gl_assets.agents.results import (
 )
 from resources.agents.aggregation.aggregate import aggregate
 from resources.agents.aggregation.model import Aggregate, Aggregation
+from resources.agents.broadcaster import Broadcaster
 from resources.agents.requests import Outcome, Request
 from resources.agents.resource import AgentsResource
-from resources.core.errors import ConfigError, DataError
+from resources.core.errors import ConfigError, DataError, PlatformError
 
 _LARGEST_SHOWN = 20_000
 """Characters of JSON that the event log takes of one value; the answers themselves are in agents.responses."""
@@ -32,19 +37,45 @@ class Asked:
     aggregate: Aggregate
 
 
-def ask(agents: AgentsResource, request: Request, aggregation: Aggregation) -> Asked:
-    """Send a request and put the answers together.
+def ask(agents: AgentsResource, request: Request, aggregation: Aggregation, log: logging.Logger) -> Asked:
+    """Send a request and put the answers together; a run that is terminated meanwhile withdraws it.
 
     Raises:
-        dagster.Failure: The configuration or the request is wrong; not to be tried again.
+        dagster.Failure: The configuration or the request is wrong, or it was withdrawn before; not to be tried again.
         UnreachableError, AuthError: The database cannot be reached.
     """
+    command = request.command
+    what = f"{command.kind} {command.name}"
     try:
-        with agents.broadcaster() as broadcaster:
+        with agents.broadcaster() as broadcaster, withdrawn_with_the_run(broadcaster, command.message_id, what, log):
             outcome = broadcaster.run(request)
+        if outcome.repeated and outcome.status == "cancelled":
+            raise DataError(
+                f"{what}: {command.message_id} was withdrawn, and nothing is sent under that id again; launch a new "
+                "run (one that is re-executed keeps the id), or give another message_id"
+            )
         return Asked(outcome, aggregate(outcome.results, aggregation, deadline=outcome.message.deadline))
     except (ConfigError, DataError) as error:
         raise permanent(error) from error
+
+
+@contextmanager
+def withdrawn_with_the_run(
+    broadcaster: Broadcaster, message_id: str | None, what: str, log: logging.Logger
+) -> Iterator[None]:
+    """Say under which id a message is sent, and withdraw it if the run is terminated in this context."""
+    assert message_id is not None
+    log.info(f"{what}: its id is {message_id}; `gl agents cancel {message_id}`, or terminating this run, withdraws it")
+    try:
+        yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        # without this the orchestrator that serves would go on sending it to whoever has not got it yet
+        try:
+            if broadcaster.cancel(message_id):
+                log.warning(f"{what}: {message_id} is withdrawn: what the broker has may still be run")
+        except (PlatformError, psycopg.Error) as error:
+            log.error(f"{what}: {message_id} could not be withdrawn ({error}): `gl agents cancel {message_id}`")
+        raise
 
 
 def permanent(error: Exception) -> dg.Failure:

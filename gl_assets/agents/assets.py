@@ -67,7 +67,7 @@ def command_results(context: dg.AssetExecutionContext, config: BroadcastConfig) 
         aggregation = config.aggregation.build()
     except (ConfigError, DataError) as error:
         raise permanent(error) from error
-    asked = ask(agents, request, aggregation)
+    asked = ask(agents, request, aggregation, context.log)
     context.log.info(f"{asked.outcome.answered} of {len(asked.outcome.results)} agents answered {config.command}")
     return dg.MaterializeResult(asset_key=COMMAND_RESULTS, metadata=metadata_of(asked))
 

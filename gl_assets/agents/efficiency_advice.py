@@ -93,7 +93,7 @@ def build_efficiency_advice(config: Integrations) -> list[dg.AssetsDefinition]:
                 context.log.info(f"{context.partition_key}: {reason}: the agents are not asked")
                 return
             request = request_of(settings, balance, message_id_of(context))
-            asked = ask(agents, request, settings.aggregation)
+            asked = ask(agents, request, settings.aggregation, context.log)
             yield dg.MaterializeResult(asset_key=EFFICIENCY_ADVICE, metadata=metadata_of(asked))
 
     return [efficiency_advice]

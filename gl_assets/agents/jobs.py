@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from gl_assets.agents.asking import permanent
+from gl_assets.agents.asking import permanent, withdrawn_with_the_run
 from gl_assets.agents.assets import COMMAND_RESULTS, REGISTRY
 from gl_assets.agents.run_config import EventConfig, query_config
 from gl_assets.agents.run_identity import message_id_of
@@ -38,8 +38,10 @@ def send_event(context: dg.OpExecutionContext, config: EventConfig) -> None:
     """Publish one event; done when the broker has it. The row is in `agents.messages`."""
     agents = context.resources.agents
     try:
-        request = config.request(agents.config, message_id_of(context, config.message_id))
-        with agents.broadcaster() as broadcaster:
+        message_id = message_id_of(context, config.message_id)
+        request = config.request(agents.config, message_id)
+        what = f"event on {config.topic}"
+        with agents.broadcaster() as broadcaster, withdrawn_with_the_run(broadcaster, message_id, what, context.log):
             published = broadcaster.publish(request)
     except (ConfigError, DataError) as error:
         raise permanent(error) from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,31 @@ def test_job_when_repeated_with_the_same_id_then_nothing_is_run_twice(
         assert run(definitions, "broadcast_command", config, instance=instance).success
         assert run(definitions, "broadcast_command", config, instance=instance).success
     assert len(plant.executions) == 1
+
+
+def test_job_when_its_run_is_terminated_then_the_command_is_withdrawn_and_its_id_was_in_the_log(
+    plant: Plant, definitions: dg.Definitions
+) -> None:
+    config = {"command": "count", "timeout_seconds": 600, "message_id": new_id()}
+
+    def terminate() -> None:
+        until(lambda: plant.rows("SELECT 1 FROM agents.messages WHERE status = 'accepted'"), "accepted")
+        # what a run launcher does: the step runs in this process, in its main thread
+        os.kill(os.getpid(), signal.SIGINT)
+
+    terminating = threading.Thread(target=terminate)
+    with dg.DagsterInstance.ephemeral() as instance:
+        terminating.start()
+        try:
+            assert not run(definitions, "broadcast_command", config, instance=instance).success
+        finally:
+            terminating.join()
+        (stopped,) = instance.get_runs()
+        logged = [entry.user_message for entry in instance.all_logs(stopped.run_id)]
+        assert any(text.startswith(f"command count: its id is {config['message_id']}; `gl agents") for text in logged)
+        assert plant.rows("SELECT message_id, status FROM agents.messages") == [(config["message_id"], "cancelled")]
+        again = failure(run(definitions, "broadcast_command", config, instance=instance))
+    assert "was withdrawn, and nothing is sent under that id again" in again
 
 
 def test_job_when_agents_are_silent_then_it_reports_them_and_the_check_warns(

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from resources.agents.members.agent_list import ListedAgent, RecentCommand, list_agents, recent_commands
@@ -90,11 +90,14 @@ def _attention(agent: ListedAgent) -> tuple[int, float, str]:
 
 
 def _commands(commands: Sequence[RecentCommand]) -> Table:
-    table = Table("sent", "command", "answered", "open", "slowest ms", "state", box=None, pad_edge=False)
+    # whole on every terminal: `gl agents cancel` takes the id
+    sent_at, identity = Column("sent", no_wrap=True, min_width=8), Column("id", no_wrap=True, min_width=36)
+    table = Table(sent_at, "command", "answered", "open", "slowest ms", "state", identity, box=None, pad_edge=False)
     for item in commands:
         slowest = "" if item.slowest_ms is None else f"{item.slowest_ms:.0f}"
         answered = f"{item.answered} of {item.targeted}"
-        table.add_row(f"{item.sent_at:%H:%M:%S}", shown(item.name), answered, str(item.open), slowest, item.status)
+        sent, name = f"{item.sent_at:%H:%M:%S}", shown(item.name)
+        table.add_row(sent, name, answered, str(item.open), slowest, item.status, item.message_id)
     return table
 
 

@@ -19,8 +19,8 @@ def agent(
     return ListedAgent(agent_id, f"[red]{agent_id}\x1b[2J", "boiler", ["heat"], status, heard, score, False, reason)
 
 
-def shown(look: Look, height: int = 25) -> str:
-    console = Console(width=120)
+def shown(look: Look, height: int = 25, width: int = 120) -> str:
+    console = Console(width=width)
     with console.capture() as printed:
         console.print(view(look, height))
     return printed.get()
@@ -55,6 +55,12 @@ def test_view_when_commands_were_sent_then_how_far_they_are() -> None:
     assert "42 of 99" in text
     assert "812" in text
     assert "0 of 2" in text
+
+
+def test_view_when_the_terminal_is_narrow_then_the_id_that_cancels_a_command_stands_there_whole() -> None:
+    message_id = "01932c07-20a9-7c6c-8000-000000000001"
+    commands = [RecentCommand(message_id, "optimize", NOW, "accepted", 99, 42, 57, 812.4)]
+    assert message_id in shown(Look(NOW, [agent("GL-002")], commands), width=80)
 
 
 def test_changes_when_agents_come_change_and_go_then_one_line_each() -> None:
