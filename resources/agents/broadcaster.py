@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
+import orjson
 import psycopg
+from pydantic import ValidationError
 
 from resources.agents.config import AgentsConfig
 from resources.agents.event_topics import EventTopics
@@ -29,6 +32,7 @@ from resources.agents.requests import Command, Outcome, OutcomeStatus, Request, 
 from resources.agents.security.sealing import SendingRules
 from resources.agents.wire.declared_commands import refuse_unfit
 from resources.agents.wire.message import Formatter, Message
+from resources.agents.wire.strict_json import StrictJsonError, loads
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
@@ -151,13 +155,10 @@ class Broadcaster:
         Raises:
             DataError: There is no such topic, the payload does not fit it, or the event can't be stored.
         """
-        message = self._formatter.event(
-            event.topic,
-            event.payload,
-            timeout_s=event.timeout_s,
-            priority=event.priority,
-            correlation_id=event.correlation_id,
-            message_id=event.message_id,
+        make = partial(self._formatter.event, event.topic, event.payload, correlation_id=event.correlation_id)
+        message = _made(
+            f"event on {event.topic}",
+            lambda: make(timeout_s=event.timeout_s, priority=event.priority, message_id=event.message_id),
         )
         self._topics.refuse_sending(message)
         accepted = self._send(*self._store_message(message, None))
@@ -204,6 +205,7 @@ class Broadcaster:
         command = replace(request.command, targets=plan.targets)
         self._refuse_unfit(command)
         message = self._format(command)
+        _refuse_unwritable(message)
         self._sending.refuse(message)
         reason = "dry run: nothing was sent"
         results = tuple(Result(agent_id, "queued", 0, reason, None, None, None) for agent_id in sorted(plan.targets))
@@ -241,19 +243,23 @@ class Broadcaster:
 
     def _format(self, command: Command) -> Message:
         make = self._formatter.query if command.kind == "query" else self._formatter.command
-        return make(
-            command.name,
-            command.args,
-            targets=command.targets,
-            timeout_s=command.timeout_s,
-            priority=command.priority,
-            message_id=command.message_id,
+        return _made(
+            f"{command.kind} {command.name}",
+            lambda: make(
+                command.name,
+                command.args,
+                targets=command.targets,
+                timeout_s=command.timeout_s,
+                priority=command.priority,
+                message_id=command.message_id,
+            ),
         )
 
     def _store(self, command: Command, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
         return self._store_message(self._format(command), release)
 
     def _store_message(self, message: Message, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
+        _refuse_unwritable(message)
         self._sending.refuse(message)
         if self._orchestrator is not None and self.orchestrating:
             self._orchestrator.expect(message)
@@ -313,3 +319,27 @@ class Broadcaster:
             if not started:
                 orchestrator.discard()
         self._orchestrator = orchestrator if started else None
+
+
+def _made(what: str, make: Callable[[], Message]) -> Message:
+    """Return a message of what somebody has typed.
+
+    Raises:
+        DataError: A field of it is not of the wire; the message names it.
+    """
+    try:
+        return make()
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, at['loc']))} {repr(at['input'])[:80]}: {at['msg']}" for at in error.errors())
+        raise DataError(f"{what}: {'; '.join(faults)}") from error
+
+
+def _refuse_unwritable(message: Message) -> None:
+    """Refuse a payload that could not be sent, or that its receivers could not read."""
+    try:
+        # as deep as it is in a token
+        loads(orjson.dumps({"msg": message.to_wire()}))
+    except (orjson.JSONEncodeError, StrictJsonError) as error:
+        raise DataError(
+            f"{message.message_type} {message.message_id}: its payload cannot be written as JSON of the wire: {error}"
+        ) from error

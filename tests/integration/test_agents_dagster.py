@@ -19,6 +19,7 @@ from gl_assets.agents.jobs import JOBS
 from gl_assets.cli.coordination.agents import agents as agents_command
 from resources.agents.resource import AgentsResource
 from resources.agents.wire.message import new_id
+from resources.core.errors import DataError
 from resources.embedded.broker import EmbeddedBroker
 from resources.wiring import TimescaleResource
 from tests.agents_support import SITE, Plant, until
@@ -289,6 +290,49 @@ def test_gl_agents_send_when_not_answered_or_misused_then_exit_code_1_and_the_re
     assert "0 of 2 answered" in silent.stdout
     assert "not JSON" in str(gl.invoke(agents_command, ["send", "count", "--args", "{"]).exception)
     assert "JSON object" in str(gl.invoke(agents_command, ["send", "count", "--args", "[]"]).exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["send", "count", "--to", "GL-002,GL-003"], "command count: target_agents.0 'GL-002,GL-003': "),
+        (["send", "count", "--message-id", "foo"], "command count: message_id 'foo': "),
+        (["query", "count", "--dry-run", "--to", "GL 2"], "query count: target_agents.0 'GL 2': "),
+        (["send", "count", "--args", f'{{"n": {2**70}}}', "--unchecked"], "cannot be written as JSON"),
+        (["send", "count", "--args", f'{{"n": {2**70}}}', "--unchecked", "--dry-run"], "cannot be written as JSON"),
+        (["send", "count", "--args", '{"n": ' + "[" * 62 + "]" * 62 + "}", "--unchecked"], "nested deeper than 64"),
+        (["publish", "bad topic!"], "event on bad topic!: topic 'bad topic!': "),
+        (["publish", "emergency", "--about", "x"], "event on emergency: correlation_id 'x': "),
+        (["publish", "emergency", "--payload", str(2**70)], "cannot be written as JSON"),
+    ],
+)
+def test_gl_agents_when_something_is_mistyped_then_one_sentence_says_what_and_nothing_is_stored(
+    plant: Plant, gl: CliRunner, words: list[str], told: str
+) -> None:
+    error = gl.invoke(agents_command, words).exception
+    assert isinstance(error, DataError)
+    assert told in str(error)
+    assert plant.rows("SELECT 1 FROM agents.messages") == []
+
+
+def test_job_when_an_agent_id_is_mistyped_then_it_fails_for_good(plant: Plant, definitions: dg.Definitions) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        config = {"command": "count", "targets": ["GL-002,GL-003"], "message_id": new_id()}
+        result = run(definitions, "broadcast_command", config, instance=instance)
+        (failed,) = [event for event in result.all_events if event.is_step_failure]
+        assert "target_agents.0 'GL-002,GL-003'" in failure(result)
+    assert failed.step_failure_data.user_failure_data is not None
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, -0.0, 1e22, 5e-324], ids=str)
+def test_command_when_repeated_with_a_number_that_the_table_writes_otherwise_then_it_is_the_same(
+    plant: Plant, number: float
+) -> None:
+    message_id = new_id()
+    with plant.broadcaster() as broadcaster:
+        for repeated in (False, True):
+            command = plant.command(targets=["GL-002"], args={"n": number}, message_id=message_id)
+            assert broadcaster.accept(command).repeated is repeated
 
 
 def test_gl_agents_keys_when_called_then_keys_are_made_and_rotated(gl: CliRunner, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from psycopg.rows import dict_row
 
 from resources.agents.record.release import Release
 from resources.agents.security.tokens import LARGEST_TOKEN
+from resources.agents.wire.canonical import canonical
 from resources.agents.wire.message import Message, rfc3339
 from resources.agents.wire.strict_json import StrictJsonError, loads
 from resources.core.errors import ConfigError, DataError
@@ -272,7 +273,8 @@ def _content(message: Message) -> tuple[Any, ...]:
         message.source_agent,
         message.message_type,
         message.topic,
-        orjson.dumps(message.payload, option=orjson.OPT_SORT_KEYS),
+        # in the form that is hashed: the table gives back a large integer as a float, and -0.0 as 0.0
+        canonical(loads(orjson.dumps(message.payload))),
         sorted(set(message.target_agents)),
     )
 
