@@ -89,7 +89,7 @@ class Pipeline:
         self._flush_interval_s = flush_interval_s
         self._patient = patient
         self._gapped: set[str] = set()
-        """Sources that a full buffer has kept waiting, and that have not emitted again."""
+        """Sources that a full buffer has kept waiting, and whose gap has not ended since."""
         self._observers = observers
         self._alarms = alarms
         self._reports = reports
@@ -111,7 +111,6 @@ class Pipeline:
     async def emit(self, batch: ReadingBatch) -> None:
         """Take a batch; returns once it is in the buffer's memory, which waits while too much is pending or no room."""
         if batch.source in self._gapped and self._full_since is None:
-            self._gapped.discard(batch.source)
             self.close_gap(batch.source, self._clock.now())
         if self._alarms is not None:
             # at once, not when there is room: a full disk must not hold back an emergency
@@ -136,7 +135,14 @@ class Pipeline:
         self._notes.append(partial(self._buffer.open_gap, source, since, reason))
 
     def close_gap(self, source: str, until: datetime) -> None:
-        """Note that readings come again from `until` on; durable with the next commit."""
+        """Note that readings come again from `until` on; durable with the next commit.
+
+        While a full buffer keeps the source waiting its gap goes on, connected or not.
+        """
+        if source in self._gapped:
+            if self._full_since is not None:
+                return
+            self._gapped.discard(source)
         self._notes.append(partial(self._buffer.close_gap, source, until))
 
     def add_gap(self, source: str, since: datetime, until: datetime, reason: str) -> None:

@@ -177,6 +177,21 @@ class FullBench(Bench):
                 await self.pipeline.commit()
                 self.waiting = emit
 
+    async def wait(self) -> asyncio.Task[None]:
+        """Let the source that cannot wait do so; its gap is durable when this returns."""
+        waiting = asyncio.create_task(self.pipeline.emit(batch_of(self.clock)))
+        await asyncio.sleep(0)
+        await self.pipeline.commit()
+        assert not waiting.done()
+        return waiting
+
+    async def store(self) -> None:
+        """Let everything held be stored, which makes room."""
+        await self.pipeline.tick()
+        self.buffer.stored_revisions({w.window_start: w.revision for w in self.buffer.held_windows()})
+        await self.pipeline.commit()
+        assert self.pipeline.full_for_s is None
+
 
 @pytest.fixture
 def full(open_buffer: Callable[..., WindowBuffer], clock: ManualClock) -> FullBench:
@@ -212,6 +227,61 @@ async def test_buffer_when_full_then_nothing_is_acknowledged_and_what_cannot_wai
     assert acknowledged == ["mqtt"]
     (gap,) = full.buffer.gaps()
     assert gap.until == full.clock.now()
+
+
+@pytest.mark.parametrize("stored_after_s", [0, 3600], ids=["then room", "then full for an hour"])
+async def test_gap_of_a_full_buffer_when_the_source_connects_again_then_it_ends_once_the_buffer_takes(
+    full: FullBench, stored_after_s: int
+) -> None:
+    await full.fill()
+    pipeline, clock = full.pipeline, full.clock
+    began = clock.now()
+    waiting = await full.wait()
+    clock.advance(600)
+    # the session dies while it waits, and the next one waits as well
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    pipeline.open_gap("boilers", began, "unreachable: the session was lost")
+    pipeline.close_gap("boilers", clock.now())
+    waiting = await full.wait()
+    assert [g.until for g in full.buffer.gaps()] == [None]
+
+    clock.advance(stored_after_s)
+    await full.store()
+    await asyncio.wait_for(waiting, 60)
+    await pipeline.emit(batch_of(clock))
+    await pipeline.commit()
+    taken = clock.now()
+    assert [(g.since, g.until) for g in full.buffer.gaps()] == [(began, taken)]
+
+    # the next outage is one of its own
+    pipeline.open_gap("boilers", taken, "unreachable: the session was lost")
+    clock.advance(5)
+    pipeline.close_gap("boilers", clock.now())
+    await pipeline.commit()
+    pipeline.shutdown()
+    assert [(g.since, g.until) for g in full.buffer.gaps()] == [(began, taken), (taken, clock.now())]
+
+
+async def test_gap_of_a_full_buffer_when_a_connection_ended_it_then_the_next_full_buffer_makes_another(
+    full: FullBench,
+) -> None:
+    await full.fill()
+    pipeline, clock = full.pipeline, full.clock
+    waiting = await full.wait()
+    clock.advance(600)
+    await full.store()
+    await asyncio.wait_for(waiting, 60)
+    pipeline.close_gap("boilers", clock.now())
+    while pipeline.full_for_s is None:
+        clock.advance(0.1)
+        await asyncio.wait_for(pipeline.emit(batch_of(clock, rows=20_000, source="furnace")), 60)
+        await pipeline.commit()
+    waiting = await full.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    pipeline.shutdown()
+    assert [g.until is None for g in full.buffer.gaps()] == [False, True]
 
 
 async def test_run_when_the_disk_fails_then_the_process_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
