@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ class WindowsRun:
         return sum(check.passed for check in self.checks)
 
 
-def due_ranges(config: Integrations, home: Path, url: str) -> list[tuple[str, str]]:
-    """Return the ranges of closed windows that are not stored at their last revision, newest first.
+def due_windows(config: Integrations, home: Path, url: str) -> list[datetime]:
+    """Return the closed windows that are not stored at their last revision, oldest first.
 
     Raises:
         UnreachableError: The database does not answer.
@@ -68,9 +69,22 @@ def due_ranges(config: Integrations, home: Path, url: str) -> list[tuple[str, st
         stored = stored_revisions(
             connection, site=config.site, collector=windows[0].collector, since=windows[0].window_start
         )
-    due = [w.window_start for w in windows if w.revision > stored.get(w.window_start, 0)]
-    ranges = contiguous_ranges(due, config.window, at_most=MOST_PARTITIONS)
+    return [w.window_start for w in windows if w.revision > stored.get(w.window_start, 0)]
+
+
+def ranges_of(config: Integrations, windows: Sequence[datetime]) -> list[tuple[str, str]]:
+    """Return first and last partition key of the ranges that windows make, newest first."""
+    ranges = contiguous_ranges(list(windows), config.window, at_most=MOST_PARTITIONS)
     return [(partition_key(found[0]), partition_key(found[-1])) for found in ranges]
+
+
+def due_ranges(config: Integrations, home: Path, url: str) -> list[tuple[str, str]]:
+    """Return the ranges of closed windows that are not stored at their last revision, newest first.
+
+    Raises:
+        UnreachableError: The database does not answer.
+    """
+    return ranges_of(config, due_windows(config, home, url))
 
 
 def run_windows(

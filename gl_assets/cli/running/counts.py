@@ -5,13 +5,15 @@ Per source: lost = sent - stored - rejected - deduplicated - in_gaps; duplicated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from gl_assets.erp.tables import TABLES
 from resources.core.origins import history_of
@@ -19,6 +21,7 @@ from resources.databases.timescale.connection import connect
 from resources.databases.timescale.window_store.counts import StoredCounts, counts_by_source
 from resources.databases.timescale.window_store.ledger import LedgerEntry, entries
 from resources.integrations import Integrations
+from resources.window_buffer.contents import WindowContents
 from resources.window_buffer.model import SourceCounts
 from resources.window_buffer.reader import BufferReader
 
@@ -55,10 +58,15 @@ def source_results(
     """
     found = {}
     for name, source in config.sources.items():
-        durable, table = buffered.get(name, SourceCounts()), stored.get(name, StoredCounts())
+        durable, history = buffered.get(name, SourceCounts()), (filled or {}).get(name, StoredCounts())
+        table = _together(stored.get(name, StoredCounts()), history)
         gone = in_gaps.get(name, 0) + durable.in_gaps
         # what the report filter leaves out was received, and is not lost: the buffer's count is without it
-        total = sent[name] - durable.other.get("suppressed", 0) if name in sent else durable.sent
+        total = (
+            sent[name] - durable.other.get("suppressed", 0)
+            if name in sent
+            else durable.sent + history.stored + history.rejected + history.deduplicated
+        )
         found[name] = SourceResult(
             kind=source.kind,
             sent=total,
@@ -74,6 +82,52 @@ def source_results(
 
 def _together(one: StoredCounts, other: StoredCounts) -> StoredCounts:
     return StoredCounts(*(getattr(one, f.name) + getattr(other, f.name) for f in fields(StoredCounts)))
+
+
+def gained(before: Mapping[str, StoredCounts], after: Mapping[str, StoredCounts]) -> dict[str, StoredCounts]:
+    """Return source -> what the tables have now and did not have before."""
+    return {
+        source: StoredCounts(
+            *(getattr(now, f.name) - getattr(before.get(source, StoredCounts()), f.name) for f in fields(StoredCounts))
+        )
+        for source, now in after.items()
+    }
+
+
+def with_backlog(
+    own: Mapping[str, SourceCounts], contents: Iterable[WindowContents], before: Iterable[Mapping[str, StoredCounts]]
+) -> dict[str, SourceCounts]:
+    """Return the counters of a run together with what earlier ones had left unstored in the same windows.
+
+    Args:
+        own: Source -> what the run itself has counted.
+        contents: The windows that are about to be stored, run and backlog together.
+        before: What stood of each in the tables until then.
+    """
+    waiting: Counter[str] = Counter()
+    for window, stands in zip(contents, before, strict=True):
+        # what is merged counts for itself: the buffer no longer knows the rest of such a window
+        if window.complete:
+            waiting.update(_rows_of(window))
+            waiting.subtract({s: found.stored + found.rejected + found.deduplicated for s, found in stands.items()})
+    found = dict(own)
+    for source, rows in waiting.items():
+        mine = own.get(source, SourceCounts())
+        earlier = max(0, rows - mine.buffered - mine.rejected)
+        found[source] = replace(mine, sent=mine.sent + earlier, buffered=mine.buffered + earlier)
+    return found
+
+
+def _rows_of(window: WindowContents) -> Counter[str]:
+    """Return source -> rows of a window, with rejected and repeated ones."""
+    names, sources = (window.sensors.column(name).to_pylist() for name in ("sensor_key", "source"))
+    source_of = dict(zip(names, sources, strict=True))
+    found = Counter(window.deduplicated)
+    for table in (window.readings, window.texts):
+        for count in pc.value_counts(table.column("sensor_key")).to_pylist():
+            found[source_of[count["values"]]] += count["counts"]
+    found.update(window.rejects.column("source").to_pylist())
+    return found
 
 
 def readings_missed_in_gaps(
@@ -105,9 +159,14 @@ def _gaps(reader: BufferReader, config: Integrations, until: datetime) -> dict[s
     return found
 
 
-def window_latencies(reader: BufferReader, database_url: str) -> list[float]:
-    """Return seconds from a window's closing to its rows committed, of every window stored at its last revision."""
-    held = {window.window_start: window for window in reader.windows()}
+def window_latencies(
+    reader: BufferReader, database_url: str, *, only: Collection[datetime] | None = None
+) -> list[float]:
+    """Return seconds from a window's closing to its rows committed, of every window stored at its last revision.
+
+    `only`: of these windows; None: of all that are held.
+    """
+    held = {window.window_start: window for window in reader.windows() if only is None or window.window_start in only}
     with connect(database_url) as connection:
         stored: list[LedgerEntry] = entries(connection, list(held))
     return [
@@ -137,6 +196,30 @@ def stored_counts(config: Integrations, database_url: str) -> dict[str, StoredCo
     """Return source -> what stands in the tables of this site's collector."""
     with connect(database_url) as connection:
         return counts_by_source(connection, site=config.site, collector=config.collector.name)
+
+
+def stored_of(config: Integrations, database_url: str, windows: Iterable[datetime]) -> list[dict[str, StoredCounts]]:
+    """Return of each window what stands in the tables of this site's collector, by source."""
+    with connect(database_url) as connection:
+        return [
+            counts_by_source(
+                connection,
+                site=config.site,
+                collector=config.collector.name,
+                since=start,
+                until=start + config.window,
+            )
+            for start in windows
+        ]
+
+
+def added_up(parts: Iterable[Mapping[str, StoredCounts]]) -> dict[str, StoredCounts]:
+    """Return source -> the sum over windows."""
+    found: dict[str, StoredCounts] = {}
+    for part in parts:
+        for source, counts in part.items():
+            found[source] = _together(found.get(source, StoredCounts()), counts)
+    return found
 
 
 def filled_counts(config: Integrations, database_url: str) -> dict[str, StoredCounts]:

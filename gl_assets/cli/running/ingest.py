@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,9 +22,12 @@ from resources.integrations import Integrations, load_integrations
 from resources.window_buffer.reader import BufferReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from gl_assets.scada.run import WindowsRun
+    from resources.databases.timescale.window_store.counts import StoredCounts
+    from resources.window_buffer.model import SourceCounts
     from sensors.collector.state import SourceState
 
 _MOST_SHOWN = 10
@@ -43,26 +47,28 @@ def ingest(*, seconds: float, as_json: bool) -> None:
     """Collect for a while, close every window that holds readings, store them, print the counts.
 
     Needs no running platform: the runs are executed in this process, and recorded in Dagster all the same. Without
-    GL_DATABASE_URL the embedded database is started for the length of the command. Exit code 1 if a reading was lost,
-    or a window could not be stored.
+    GL_DATABASE_URL the embedded database is started for the length of the command. The counts are of this run, and of
+    what earlier ones had left unstored. Exit code 1 if a reading was lost, or a window could not be stored.
     """
     config = load_integrations()
     setup_logging(config.logs.level, config.logs.dir, secrets=secrets_in(config))
     with only_one(gl_home(), "gl ingest"), databases() as found:
-        _collect(config, seconds)
+        collected = _collect(config, seconds)
         say("storing the closed windows")
         # Dagster takes seconds to import: not before the readings are safe
-        from gl_assets.scada.run import run_windows
+        from gl_assets.scada.run import due_windows, ranges_of, run_windows
 
-        outcome = run_windows(config, gl_home(), found.platform)
-        result = _result(config, found.platform, outcome)
+        due = due_windows(config, gl_home(), found.platform)
+        before = counts.stored_of(config, found.platform, due)
+        outcome = run_windows(config, gl_home(), found.platform, ranges_of(config, due))
+        result = _result(config, found.platform, outcome, _Run(collected, due, before))
     if as_json:
         click.echo(json.dumps(result))
     else:
         print_counts(result)
     for line in faults(outcome):
         console.print(f"[red]{escape(line)}[/red]")
-    if result["lost"] or result["duplicated"] or outcome.failed:
+    if result["lost"] > 0 or result["duplicated"] or outcome.failed:
         sys.exit(1)
 
 
@@ -75,7 +81,8 @@ def faults(outcome: WindowsRun) -> list[str]:
     return [f"{len(outcome.failed)} windows are not stored: {shown}{more}", *outcome.reasons]
 
 
-def _collect(config: Integrations, seconds: float) -> None:
+def _collect(config: Integrations, seconds: float) -> Mapping[str, SourceCounts]:
+    """Collect, and return what this run alone has counted."""
     from sensors.collector.main import collect_for
 
     with console.status("collecting") as status:
@@ -85,22 +92,29 @@ def _collect(config: Integrations, seconds: float) -> None:
             connected = sum(source.connected for source in sources.values())
             status.update(f"{elapsed_s:.0f} of {seconds:.0f} s: {connected}/{len(sources)} sources, {rows:,} rows")
 
-        asyncio.run(collect_for(config, gl_home(), seconds, show))
+        return asyncio.run(collect_for(config, gl_home(), seconds, show)).counts
 
 
-def _result(config: Integrations, url: str, outcome: WindowsRun) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What there was before the windows were stored."""
+
+    collected: Mapping[str, SourceCounts]
+    due: Sequence[datetime]
+    """Windows to be stored."""
+    before: Sequence[Mapping[str, StoredCounts]]
+    """What stood of each."""
+
+
+def _result(config: Integrations, url: str, outcome: WindowsRun, run: _Run) -> dict[str, Any]:
     reader = BufferReader(counts.buffer_folder(gl_home()))
-    stored = counts.stored_counts(config, url)
-    results = counts.source_results(
-        config,
-        sent={},
-        buffered=reader.counts(),
-        stored=stored,
-        in_gaps={},
-        filled=counts.filled_counts(config, url),
-    )
+    # of these windows alone: elsewhere retention drops rows, and other buffers have stored some
+    after = counts.added_up(counts.stored_of(config, url, run.due))
+    stored = counts.gained(counts.added_up(run.before), after)
+    buffered = counts.with_backlog(run.collected, (reader.read(start) for start in run.due), run.before)
+    results = counts.source_results(config, sent={}, buffered=buffered, stored=stored, in_gaps={})
     return {
-        **counts.totals(results, stored, counts.window_latencies(reader, url)),
+        **counts.totals(results, stored, counts.window_latencies(reader, url, only=run.due)),
         "erp_rows": counts.record_counts(url),
         "agents": counts.agent_counts(url),
         # what was missed in gaps is counted as such, and is no fault of what was stored

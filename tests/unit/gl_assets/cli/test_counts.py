@@ -102,3 +102,16 @@ def test_source_results_when_readings_were_suppressed_they_are_not_lost():
         in_gaps={},
     )
     assert [(result.sent, result.lost) for result in results.values()] == [(20, 0), (30, 0)]
+
+
+def test_source_results_when_history_has_filled_a_gap_then_what_it_brought_is_stored():
+    for sent in ({"dcs": 100}, {}):  # the plant has counted what was sent in the gap; the collector has not
+        found = source_results(
+            parse_yaml(CONFIG, Integrations, name="i.yaml"),
+            sent=sent,
+            buffered={"dcs": SourceCounts(sent=80, buffered=80)},
+            stored={"dcs": StoredCounts(stored=80)},
+            in_gaps={},
+            filled={"dcs": StoredCounts(stored=20)},
+        )["dcs"]
+        assert (found.sent, found.stored, found.lost) == (100, 100, 0)

@@ -25,6 +25,8 @@ from gl_assets.scada.run import WindowsRun
 from resources.demo_plant.servers.modbus import ModbusEndpoint, ModbusServer, Register
 from resources.embedded.ports import free_port
 from resources.embedded.programs import ServerPrograms
+from resources.integrations import load_integrations
+from sensors.collector.main import collect_for
 
 FIELDS = {
     "sent", "buffered", "stored", "rejected", "deduplicated", "in_gaps", "lost", "duplicated", "windows",
@@ -177,6 +179,45 @@ def test_ingest_when_run_in_this_process_then_it_ends_with_the_counts(
         yaml.safe_dump(configuration(plc.endpoint.port, level={"maximum": 1}, quality={"max_rejected_share": 0.1}))
     )
     assert CliRunner().invoke(cli, ["ingest", "--for", "1"], catch_exceptions=False).exit_code == 1
+
+
+def test_ingest_when_tables_and_buffer_have_a_past_then_it_counts_its_own_run(
+    tmp_path: Path, plc: ModbusServer, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "integrations.yaml"
+    path.write_text(yaml.safe_dump(configuration(plc.endpoint.port)))
+    monkeypatch.setenv("GL_CONFIG", str(path))
+    monkeypatch.setenv("GL_DATABASE_URL", database_url)
+
+    def ingest(home: str) -> dict[str, Any]:
+        monkeypatch.setenv("GL_HOME", str(tmp_path / home))
+        done = CliRunner().invoke(cli, ["ingest", "--for", "1", "--json"], catch_exceptions=False)
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        assert (done.exit_code, found["lost"]) == (0, 0), done.stdout
+        assert found["sent"] == found["stored"] == found["buffered"] > 0
+        return found
+
+    def readings() -> int:
+        with psycopg.connect(database_url) as connection:
+            ((count,),) = connection.execute("SELECT count(*) FROM scada.readings").fetchall()
+        return int(count)
+
+    first = ingest("one")
+    with psycopg.connect(database_url) as connection:  # another minute than that of the next run
+        connection.execute("CREATE TEMP TABLE past AS SELECT * FROM scada.readings")
+        connection.execute("UPDATE past SET time = time - interval '2 hours'")
+        connection.execute("DELETE FROM scada.readings")
+        connection.execute("INSERT INTO scada.readings SELECT * FROM past")
+        connection.execute("DELETE FROM scada.window_ledger")
+    assert ingest("two")["stored"] == readings() - first["stored"]  # a new buffer beside an old database
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM scada.readings WHERE time < now() - interval '1 hour'")  # as retention does
+    before = readings()
+    assert ingest("two")["stored"] == readings() - before
+    # what was collected and not stored is told with the next run
+    before = readings()
+    collected = asyncio.run(collect_for(load_integrations(), tmp_path / "two", 1))
+    assert ingest("two")["stored"] == readings() - before > collected.counts["plc"].buffered > 0
 
 
 def test_ingest_when_a_tag_reports_only_changes_then_what_is_left_out_is_not_lost(
