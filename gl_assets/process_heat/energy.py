@@ -1,5 +1,6 @@
 """The assets `process_heat/energy_intensity` and `process_heat/energy_cost`: energy per tonne and its price, by day."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -83,24 +84,35 @@ def hours_of(day: Day) -> list[str]:
 
 
 def boiler_hours(rows: Sequence[Row], boiler: BoilerConfig) -> list[Row]:
-    """Return the hours of a boiler from hourly means: fuel_kwh, steam_t (null without a mean), good_share."""
+    """Return the hours of a boiler from hourly means: fuel_kwh, steam_t, good_share, below_zero.
+
+    Fuel and steam are null without a mean, and where they are below zero, which `below_zero` says: a meter whose zero
+    has drifted while the boiler stood.
+    """
     by_hour: dict[datetime, dict[str, Row]] = {}
     for row in rows:
         by_hour.setdefault(row["hour"], {})[row["sensor_id"]] = row
     found = []
     for sensors in by_hour.values():
         fuel_kg = _amount(sensors.get(boiler.fuel_flow), "kg/h")
+        steam_t = _amount(sensors.get(boiler.steam_flow), "t/h")
+        fuel_kwh = None if fuel_kg is None else fuel_kg * boiler.fuel_heating_value_kj_per_kg / 3600
         shares = [
             row["good_share"] for row in sensors.values() if row["sensor_id"] in (boiler.fuel_flow, boiler.steam_flow)
         ]
         found.append(
             {
-                "fuel_kwh": None if fuel_kg is None else fuel_kg * boiler.fuel_heating_value_kj_per_kg / 3600,
-                "steam_t": _amount(sensors.get(boiler.steam_flow), "t/h"),
+                "fuel_kwh": _possible(fuel_kwh),
+                "steam_t": _possible(steam_t),
                 "good_share": min(shares, default=0.0),
+                "below_zero": any(amount is not None and amount < 0 for amount in (fuel_kwh, steam_t)),
             }
         )
     return found
+
+
+def _possible(amount: float | None) -> float | None:
+    return None if amount is None or amount < 0 or math.isinf(amount) else amount
 
 
 def _amount(row: Mapping[str, Any] | None, unit: str) -> float | None:

@@ -4,6 +4,7 @@ Source: EN 12952-15 (direct method); enthalpies by IAPWS-IF97 (International Ass
 and Steam, Industrial Formulation 1997).
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,7 +44,7 @@ def balance_boilers(
     Returns:
         One row per (boiler, hour) in which at least one of its sensors has a row, by boiler and hour: efficiency as a
         share (0.9 is 90 %), powers in kW, good_share the lowest of its sensors; where the balance cannot be drawn,
-        efficiency is null and `reason` says why, else `reason` is null.
+        efficiency is null and `reason` says why, else `reason` is null. A power that cannot be is null, too.
 
     Raises:
         ConfigError: A sensor's unit does not measure what its place in the balance needs.
@@ -69,7 +70,8 @@ def _by_hour(
     pairs = zip(own["unit"], own["place"], strict=True)
     terms = [conversion(unit, UNITS[place], atmosphere_kpa) for unit, place in pairs]
     factors = np.array(terms, dtype=float).reshape(-1, 2)
-    own["si"] = own["mean_value"].to_numpy(dtype=float) * factors[:, 0] + factors[:, 1]
+    with np.errstate(over="ignore"):
+        own["si"] = own["mean_value"].to_numpy(dtype=float) * factors[:, 0] + factors[:, 1]
     wide = own.pivot(index="hour", columns="place", values="si").reindex(columns=list(UNITS)).sort_index()
     return wide, own.groupby("hour")["good_share"].min()
 
@@ -84,16 +86,24 @@ def _balance(means: "pd.Series[float]", config: BoilerConfig) -> _Row:
         water = water_enthalpy(round(means["steam_pressure"], 6), round(means["feedwater_temperature"], 3))
     except ValueError as error:
         return None, None, None, str(error)
-    steam_kw = float(means["steam_flow"] * (steam - water))
-    fuel_kw = float(means["fuel_flow"] * config.fuel_heating_value_kj_per_kg)
-    if fuel_kw <= 0:
-        return None, steam_kw, fuel_kw, "no fuel was burnt: the boiler stood or only kept warm"
+    steam_kw = float(means["steam_flow"]) * (steam - water)
+    fuel_kw = float(means["fuel_flow"]) * config.fuel_heating_value_kj_per_kg
+    reason = _fault(steam_kw, fuel_kw, config)
+    if reason is not None:
+        possible = fuel_kw if 0 <= fuel_kw < math.inf else None
+        return None, steam_kw if math.isfinite(steam_kw) else None, possible, reason
+    return steam_kw / fuel_kw, steam_kw, fuel_kw, None
+
+
+def _fault(steam_kw: float, fuel_kw: float, config: BoilerConfig) -> str | None:
+    """Return why two powers have no efficiency, None where they have one."""
+    if not (math.isfinite(steam_kw) and math.isfinite(fuel_kw)):
+        return "the mean of steam_flow or fuel_flow is beyond any number: check its sensor"
+    if fuel_kw < 0:
+        return f"the fuel flow ({config.fuel_flow}) is below zero: the boiler stood and the meter's zero has drifted"
+    if fuel_kw == 0:
+        return "no fuel was burnt: the boiler stood or only kept warm"
     efficiency = steam_kw / fuel_kw
     if not 0 <= efficiency <= MOST:  # the lower heating value allows a little above 1 with condensing
-        return (
-            None,
-            steam_kw,
-            fuel_kw,
-            f"efficiency {efficiency:.2f} is impossible: check units and calibration of its sensors",
-        )
-    return efficiency, steam_kw, fuel_kw, None
+        return f"efficiency {efficiency:.2f} is impossible: check units and calibration of its sensors"
+    return None

@@ -54,6 +54,7 @@ class HourlyReadings(pa.DataFrameModel):
     @pa.dataframe_check
     @classmethod
     def statistics_are_there_only_with_good_readings(cls, frame: pd.DataFrame) -> Series[bool]:
-        """All of them, or none where no reading was good."""
-        there = frame[list(_STATISTICS)].notna()
-        return cast("Series[bool]", there.eq(frame["good_share"] > 0, axis=0).all(axis=1))
+        """All of them, or none where no reading was good; a sum that overflows is null by itself."""
+        there, good = frame[list(_STATISTICS)].notna(), frame["good_share"] > 0
+        fits = there.drop(columns="sum_value").eq(good, axis=0).all(axis=1) & (good | ~there["sum_value"])
+        return cast("Series[bool]", fits)

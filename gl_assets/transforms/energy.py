@@ -36,7 +36,7 @@ class Sources:
     orders: Sequence[Row] = ()
     """work_center, quantity, unit, began, ended (UTC): orders that overlap the day."""
     hours: Mapping[str, Sequence[Row]] | None = None
-    """Boiler -> its hours: fuel_kwh, steam_t, good_share; null where a mean is missing."""
+    """Boiler -> its hours: fuel_kwh, steam_t (null where there is none that can be), good_share, below_zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Consumption:
     measured: Used
     measured_hours: int
     good_share: float | None
+    hours_below_zero: int = 0
+    """Hours that do not count, since fuel or steam was measured below zero."""
 
     @property
     def basis(self) -> str | None:
@@ -86,27 +88,25 @@ class Consumption:
             return None
         if self.booked.reasons:
             return "; ".join(self.booked.reasons)
-        if self.used.total_kwh is None:
-            return "no energy is booked on its locations, and no hour of its boiler has good means"
-        return "nothing it made is booked, and no hour of its boiler has good means"
+        missing = "no energy is booked on its locations" if self.used.total_kwh is None else "nothing it made is booked"
+        below = f" ({self.hours_below_zero} of them below zero)" if self.hours_below_zero else ""
+        return f"{missing}, and no hour of its boiler has good means{below}"
 
 
 def consumption_of(
     name: str, consumer: EnergyConsumer, config: EnergyConfig, sources: Sources, day: Day
 ) -> Consumption:
     """Return what a consumer used and made in a day."""
-    hours = [
-        hour
-        for hour in (sources.hours or {}).get(consumer.boiler or "", ())
-        if hour["fuel_kwh"] is not None and hour["steam_t"] is not None
-    ]
+    known = (sources.hours or {}).get(consumer.boiler or "", ())
+    hours = [hour for hour in known if hour["fuel_kwh"] is not None and hour["steam_t"] is not None]
     measured = Used(
         {consumer.fuel: sum(hour["fuel_kwh"] for hour in hours)} if hours else {},
         sum(hour["steam_t"] for hour in hours) if hours else None,
     )
     shares = [hour["good_share"] for hour in hours]
     good = sum(shares) / len(shares) if shares else None
-    return Consumption(name, _booked(consumer, config, sources, day), measured, len(hours), good)
+    below_zero = sum(bool(hour.get("below_zero")) for hour in known)
+    return Consumption(name, _booked(consumer, config, sources, day), measured, len(hours), good, below_zero)
 
 
 def _booked(consumer: EnergyConsumer, config: EnergyConfig, sources: Sources, day: Day) -> Used:

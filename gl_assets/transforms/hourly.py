@@ -39,7 +39,8 @@ def to_hourly(readings: pd.DataFrame, atmosphere_kpa: float = ATMOSPHERE_KPA) ->
     the sensor's next reading of any status, at most to the end of the hour; the mean weighs each value by how long it
     holds. Before the hour's first reading nothing holds: an hour is computed from its own readings alone, so that it
     comes out the same whatever was stored before it. Where good values hold for no time at all (one reading in the
-    last microsecond) the mean is their plain mean.
+    last microsecond) the mean is their plain mean. A value that overflows in the unit of the hour is not good; a sum
+    that overflows is NaN.
 
     Args:
         readings: Columns time (UTC), sensor_id, value, unit, status; any order, any number of hours.
@@ -65,7 +66,8 @@ def to_hourly(readings: pd.DataFrame, atmosphere_kpa: float = ATMOSPHERE_KPA) ->
     first = np.flatnonzero(np.append(True, (sensor[1:] != sensor[:-1]) | (hour[1:] != hour[:-1])))
     last = np.append(first[1:], len(time)) - 1
     value, units = _in_last_unit(readings, (order, first, last), atmosphere_kpa)
-    good = (readings["status"] == "good").to_numpy()[order] & ~np.isnan(value)
+    # what overflows in the hour's unit cannot be told in it
+    good = (readings["status"] == "good").to_numpy()[order] & np.isfinite(value)
     counts = last - first + 1
     statistics = _statistics(value, good, _held_us(time, hour, first, last), first)
     return pd.DataFrame(
@@ -99,17 +101,32 @@ def _statistics(value: Floats, good: npt.NDArray[np.bool_], held: Floats, first:
     any_good = np.logical_or.reduceat(good, first)
     plain = np.where(good, value, 0.0)
     weight = np.where(good, held, 0.0)
-    total, weights = np.add.reduceat(plain, first), np.add.reduceat(weight, first)
-    count = np.maximum(np.add.reduceat(good.astype(np.int64), first), 1)
-    # weights relative to their sum, so that a large value times microseconds does not lose digits
-    weighted = np.add.reduceat(plain * weight, first) / np.where(weights > 0, weights, 1.0)
+    least = np.minimum.reduceat(np.where(good, value, np.inf), first)
+    most = np.maximum.reduceat(np.where(good, value, -np.inf), first)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduceat(plain, first)
+        mean = _mean(plain, weight, good, first)
+        beyond = ~np.isfinite(mean)
+        if beyond.any():
+            # values near the largest number there is (some devices send it for "no value"): relative to the largest one
+            largest = np.where(beyond, np.maximum(np.abs(least), np.abs(most)), 1.0)
+            relative = plain / np.repeat(largest, np.diff(np.append(first, len(value))))
+            mean = np.where(beyond, np.clip(largest * _mean(relative, weight, good, first), least, most), mean)
     found = {
-        "min_value": np.minimum.reduceat(np.where(good, value, np.inf), first),
-        "max_value": np.maximum.reduceat(np.where(good, value, -np.inf), first),
-        "sum_value": total,
-        "mean_value": np.where(weights > 0, weighted, total / count),
+        "min_value": least,
+        "max_value": most,
+        "sum_value": np.where(np.isfinite(total), total, np.nan),
+        "mean_value": mean,
     }
     return {name: np.where(any_good, column, np.nan) for name, column in found.items()}
+
+
+def _mean(plain: Floats, weight: Floats, good: npt.NDArray[np.bool_], first: Ints) -> Floats:
+    """Return the weighted means; where nothing has a weight, the plain ones."""
+    weights = np.add.reduceat(weight, first)
+    count = np.maximum(np.add.reduceat(good.astype(np.int64), first), 1)
+    weighted = np.add.reduceat(plain * weight, first) / np.where(weights > 0, weights, 1.0)
+    return np.where(weights > 0, weighted, np.add.reduceat(plain, first) / count)
 
 
 def _in_last_unit(
@@ -131,5 +148,6 @@ def _in_last_unit(
                 f"within one hour {', '.join(sensors)} came in {units[old]} and in {units[new]}, which do not convert "
                 "into one another: store the hour's windows anew with the tag's unit corrected"
             ) from error
-        value[rows] = factor * value[rows] + offset
+        with np.errstate(over="ignore"):
+            value[rows] = factor * value[rows] + offset
     return value, units[codes[last]]

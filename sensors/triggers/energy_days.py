@@ -30,14 +30,15 @@ LOOK_BACK = timedelta(days=35)
 _DAY = timedelta(days=1)
 
 
-def newest_stretch(due: Mapping[date, datetime]) -> list[date]:
-    """Return the newest days that follow one another without a hole, ascending."""
-    stretch: list[date] = []
+def stretches(due: Mapping[date, datetime]) -> list[list[date]]:
+    """Return the days that follow one another without a hole, each ascending; the newest ones first."""
+    found: list[list[date]] = []
     for day in sorted(due, reverse=True):
-        if stretch and stretch[-1] - day != _DAY:
-            break
-        stretch.append(day)
-    return stretch[::-1]
+        if found and found[-1][0] - day == _DAY:
+            found[-1].insert(0, day)
+        else:
+            found.append([day])
+    return found
 
 
 def red_of_day(connection: psycopg.Connection, config: Integrations, day: date, state: datetime) -> list[RecordedGate]:
@@ -74,7 +75,7 @@ def build_energy_sensor(config: Integrations) -> list[dg.SensorDefinition]:
     def energy_days_sensor(
         context: dg.SensorEvaluationContext, timescale: TimescaleResource
     ) -> dg.SensorResult | dg.SkipReason:
-        """Return a run for the newest days that are due, or what they wait for."""
+        """Return a run for the newest days that are due and not asked for already, or what they wait for."""
         now, zone = datetime.now(UTC), config.energy.time_zone
         today = now.astimezone(ZoneInfo(zone)).date()
         since = max(first_day(config, zone), today - LOOK_BACK)
@@ -88,16 +89,15 @@ def build_energy_sensor(config: Integrations) -> list[dg.SensorDefinition]:
             return dg.SkipReason(f"waiting: {str(error).strip()}")
         held = {day: gates for day, gates in red.items() if gates}
         free = {day: state for day, state in due.items() if day not in held}
-        days = newest_stretch(free)
-        if not days:
+        if not free:
             why = f"; {max(held)} waits: {why_held(held[max(held)])}" if held else ""
             return dg.SkipReason(f"every day with something booked or measured is made{why}")
-        key = run_key_of(days, free, now)
-        if run_key_is_taken(context.instance, key):
-            return dg.SkipReason(
-                f"{len(free)} days are due, the newest being made, or failed and tried again next hour"
-            )
-        tags = {RANGE_START_TAG: days[0].isoformat(), RANGE_END_TAG: days[-1].isoformat()}
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)])
+        for days in stretches(free):
+            key = run_key_of(days, free, now)
+            # a day that stays due, since it fails, keeps none of the others waiting
+            if not run_key_is_taken(context.instance, key):
+                tags = {RANGE_START_TAG: days[0].isoformat(), RANGE_END_TAG: days[-1].isoformat()}
+                return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)])
+        return dg.SkipReason(f"{len(free)} days are due, all being made, or failed and tried again next hour")
 
     return [energy_days_sensor]

@@ -170,6 +170,26 @@ def test_trigger_when_something_was_booked_then_the_day_is_asked_for_until_it_is
         assert again.run_key != request.run_key
 
 
+def test_trigger_when_the_newest_day_stays_due_then_older_ones_are_asked_for(booked: str):
+    older = DAY - timedelta(days=2)
+    with psycopg.connect(booked) as connection:
+        connection.execute(
+            "INSERT INTO erp.energy_consumption (system, source_key, location_code, energy_type, consumption_value,"
+            " consumption_unit, transaction_date, ingested_at) VALUES ('sap', 'old', 'b1', 'electricity', 1, 'kW.h',"
+            " %s, now())",
+            (older,),
+        )
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = []
+        for _ in range(2):
+            (request,) = tick(booked, instance)
+            asked.append(request.tags["dagster/asset_partition_range_end"])
+            run = dg.DagsterRun("energy_job", tags={"dagster/run_key": request.run_key})
+            instance.add_run(run)
+        assert asked == [str(DAY), str(older)]
+        assert "2 days are due" in tick(booked, instance)
+
+
 def test_trigger_when_what_is_booked_is_red_then_the_day_waits_and_says_for_what(booked: str):
     red = GateResult("erp/energy_consumption", str(DAY), 1, "each_meter_is_booked_once", passed=False, blocking=True)
     with psycopg.connect(booked) as connection:

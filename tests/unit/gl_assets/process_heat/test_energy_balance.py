@@ -1,7 +1,15 @@
+from datetime import timedelta
+
 import pandas as pd
 import pytest
 
+from gl_assets.checks.table_gates import as_frame
+from gl_assets.process_heat.boiler_efficiency import validated
+from gl_assets.process_heat.energy import boiler_hours
 from gl_assets.process_heat.energy_balance import balance_boilers
+from gl_assets.schemas.energy_intensity import EnergyIntensity
+from gl_assets.transforms.energy import Day, Sources, consumption_of, intensity_row
+from resources.core.configuration.energy import EnergyConfig, EnergyConsumer
 from resources.core.errors import ConfigError
 from resources.core.physics.steam import steam_enthalpy, water_enthalpy
 from resources.integrations import BoilerConfig
@@ -68,6 +76,8 @@ def test_balance_when_units_differ_then_the_result_is_the_same():
     [
         ({"B1_FUEL": (float("nan"), "kg/h")}, "no good mean of fuel_flow (B1/FUEL)"),
         ({"B1_FUEL": (0.0, "kg/h")}, "no fuel was burnt"),
+        ({"B1_FUEL": (-0.4, "kg/h")}, "the fuel flow (B1/FUEL) is below zero"),
+        ({"B1_FUEL": (1.7e308, "kg/h")}, "beyond any number"),
         ({"B1_FUEL": (100.0, "kg/h")}, "is impossible"),
         ({"B1_T": (200.0, "Cel")}, "below saturation"),
         ({"B1_FW": (260.0, "Cel")}, "would boil"),
@@ -80,6 +90,38 @@ def test_balance_when_it_cannot_be_drawn_then_the_row_says_why(changed, reason):
     (row,) = balance_boilers(hourly(**changed), {"b": BOILER}).to_dict("records")
     assert pd.isna(row["efficiency"])
     assert reason in row["reason"]
+
+
+def test_balance_when_one_boiler_stands_and_its_fuel_is_below_zero_then_the_hour_of_all_is_valid():
+    other = BOILER.model_copy(update={"fuel_flow": "B2/FUEL"})
+    flow = {"hour": [HOUR], "sensor_id": ["B2/FUEL"], "mean_value": [-0.4], "unit": ["kg/h"], "good_share": [1.0]}
+    found = balance_boilers(pd.concat([hourly(), pd.DataFrame(flow)]), {"b1": BOILER, "b2": other})
+    running, standing = validated(found).to_dict("records")
+    assert running["efficiency"] > 0
+    assert pd.isna(standing["fuel_power_kw"])
+    assert "below zero" in standing["reason"]
+
+
+@pytest.mark.parametrize("below", ["B1/FUEL", "B1/STEAM"])
+def test_hours_of_a_boiler_when_fuel_or_steam_is_below_zero_then_they_do_not_count_and_the_day_is_valid(below: str):
+    rows = hourly().to_dict("records")
+    rows += [
+        {**row, "hour": HOUR + pd.Timedelta("1h"), "mean_value": -0.4} for row in rows if row["sensor_id"] == below
+    ]
+    rows += [{**row, "hour": HOUR + pd.Timedelta("1h")} for row in rows[:2] if row["sensor_id"] != below]
+    only_below = [row for row in rows if row["hour"] > HOUR]
+    days = [intensity_of(rows), intensity_of(only_below)]
+    frame = as_frame([{**row, "day": HOUR.date() + timedelta(days=n)} for n, row in enumerate(days)], EnergyIntensity)
+    EnergyIntensity.validate(frame, lazy=True)
+    assert (days[0]["measured_hours"], days[0]["reason"]) == (1, None)
+    assert days[0]["measured_product_t"] == pytest.approx(15)
+    assert days[1]["reason"].endswith("no hour of its boiler has good means (1 of them below zero)")
+
+
+def intensity_of(rows: list[dict]) -> dict:
+    sources = Sources(hours={"b": boiler_hours(rows, BOILER)})
+    day = Day(HOUR.floor("D").to_pydatetime(), HOUR.ceil("D").to_pydatetime())
+    return intensity_row(consumption_of("b", EnergyConsumer(boiler="b"), EnergyConfig(), sources, day))
 
 
 def test_balance_when_steam_is_saturated_then_it_counts_as_dry():

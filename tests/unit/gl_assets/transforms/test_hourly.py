@@ -53,6 +53,39 @@ def test_to_hourly_when_no_reading_is_good_then_statistics_are_null():
     assert found["good_share"].tolist() == [0.0]
 
 
+LARGEST = float(np.finfo(np.float64).max)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "total"),
+    [
+        ((LARGEST, 1.0, 2.0, 3.0), LARGEST / 6, LARGEST),
+        ((LARGEST, LARGEST, LARGEST, LARGEST), LARGEST, None),
+        ((LARGEST, -LARGEST, LARGEST, -LARGEST), -LARGEST / 3, 0.0),
+    ],
+    ids=["once", "always", "both signs"],
+)
+def test_to_hourly_when_a_sensor_sends_the_largest_number_then_the_hour_of_all_is_valid(values, mean, total):
+    times = ("10:00:00", "10:10:00", "10:20:00", "10:30:00")
+    rows = [("a", time, value, "bar", "good") for time, value in zip(times, values, strict=True)]
+    found = to_hourly(frame(*rows, ("b", "10:00:00", 1.0, "bar", "good")))
+
+    HourlyReadings.validate(found, lazy=True)
+    large, plain = found.to_dict("records")
+    assert (large["min_value"], large["max_value"], large["good_share"]) == (min(values), max(values), 1.0)
+    assert large["mean_value"] == pytest.approx(mean)
+    assert large["sum_value"] == total if total is not None else np.isnan(large["sum_value"])
+    assert (plain["mean_value"], plain["sum_value"]) == (1.0, 1.0)
+
+
+def test_to_hourly_when_a_value_overflows_in_the_hours_unit_then_it_is_not_good():
+    rows = frame(("a", "10:00:00", LARGEST, "bar", "good"), ("a", "10:30:00", 4.0, "kPa", "good"))
+
+    found = to_hourly(rows)
+    HourlyReadings.validate(found, lazy=True)
+    assert found[["good_share", "max_value", "mean_value"]].to_numpy().tolist() == [[0.5, 4.0, 4.0]]
+
+
 def test_to_hourly_when_several_sensors_and_hours_come_unordered_then_each_has_its_row():
     found = to_hourly(
         frame(
