@@ -7,6 +7,7 @@ boiler's fuel and its steam have a good mean. Orders count by the share of their
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ from resources.core.errors import ConfigError
 from resources.core.physics.units import conversion
 
 Row = Mapping[str, Any]
+
+_ANNOTATION = re.compile(r"\{[^{}]*\}")
+"""Of a volume it is the state of the gas, which the heating value of a cubic metre as it is booked has in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +160,18 @@ def share_within(began: datetime, ended: datetime, day: Day) -> float:
 
 
 def _kwh(value: float, unit: str, kind: str, energy_type: EnergyType) -> float:
-    """Return an amount as energy.
+    """Return an amount as energy; a gas volume in the cubic metres it is booked in, whatever their state.
 
     Raises:
         ConfigError: It is none, and its heating value is not configured.
     """
-    for base, heating, key in (
-        ("kW.h", 1.0, ""),
-        ("m3", energy_type.kwh_per_m3, "kwh_per_m3"),
-        ("kg", energy_type.kwh_per_kg, "kwh_per_kg"),
+    for booked, base, heating, key in (
+        (unit, "kW.h", 1.0, ""),
+        (_ANNOTATION.sub("", unit), "m3", energy_type.kwh_per_m3, "kwh_per_m3"),
+        (unit, "kg", energy_type.kwh_per_kg, "kwh_per_kg"),
     ):
         try:
-            amount = _in(value, unit, base)
+            amount = _in(value, booked, base)
         except ConfigError:
             continue
         if heating is None:

@@ -24,7 +24,7 @@ class EnergyType(StrictModel):
     price_per_kwh: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Price of a kWh in `energy.currency`; without it there is no cost."""
     kwh_per_m3: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Heating value of a cubic metre as it is booked; needed where volumes are booked."""
+    """Heating value of a cubic metre as it is booked (m3, Nm3 or Sm3); needed where volumes are booked."""
     kwh_per_kg: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Heating value of a kilogram; needed where masses are booked."""
 

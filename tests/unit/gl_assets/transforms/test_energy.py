@@ -46,6 +46,16 @@ def test_intensity_when_masses_are_booked_then_the_heating_value_of_a_kilogram_c
     assert found["intensity_kwh_per_t"] == 1000
 
 
+@pytest.mark.parametrize(
+    ("unit", "cubic_metres"),
+    [("m3", 80), ("m3{normal}", 80), ("m3{standard}", 80), ("10*3.m3{normal}", 0.08), ("[cft_i]{standard}", 2825.17)],
+)
+def test_intensity_when_a_gas_volume_is_booked_then_its_cubic_metre_counts_as_it_is(unit: str, cubic_metres: float):
+    found = row(BOILER, Sources([booked("gas", cubic_metres, unit), booked("steam", 1, "t")]))
+    assert (found["basis"], found["reason"]) == ("booked", None)
+    assert found["intensity_kwh_per_t"] == pytest.approx(800, rel=1e-5)
+
+
 def test_intensity_when_nothing_is_booked_then_it_is_measured_from_the_hours_that_are_known():
     hours = {"b1": [hour(700, 1.0), hour(None, 1.0), hour(700, None), hour(900, 1.0)]}
     found = row(BOILER, Sources(hours=hours))
@@ -64,6 +74,12 @@ def test_intensity_when_an_order_lies_half_in_the_day_then_half_of_it_counts():
         (BOILER, Sources(), "no energy is booked"),
         (BOILER, Sources([booked("gas", 1, "m3")]), "nothing it made is booked"),
         (FURNACE, Sources([booked("power", 1, "m3", "f1")]), r"energy.types.power.kwh_per_m3 is not configured"),
+        (
+            FURNACE,
+            Sources([booked("power", 1, "m3{normal}", "f1")]),
+            r"energy.types.power.kwh_per_m3 is not configured",
+        ),
+        (FURNACE, Sources([booked("gas", 1, "{box}", "f1")]), "neither energy nor a volume nor a mass"),
         (FURNACE, Sources([booked("gas", 1, "Cel", "f1")]), "neither energy nor a volume nor a mass"),
         (FURNACE, Sources([booked("gas", 1, "m3", "f1")], [order(3, "{box}", 0, 1)]), "orders in {box} have no mass"),
         (BOILER, Sources([booked("gas", 1, "m3"), booked("steam", 0, "t")]), "nothing it made"),
