@@ -141,12 +141,41 @@ def test_day_when_it_is_booked_and_measured_then_intensity_and_cost_are_made(boo
 
 
 def test_day_when_it_is_made_twice_then_there_is_one_row_each_and_it_is_not_due(booked: str):
-    for _ in range(2):
-        make_days(booked)
-    assert rows(booked, "SELECT count(*) FROM process_heat.energy_intensity") == [(3,)]
+    for day in (DAY, DAY, TODAY):
+        make_days(booked, day)
+    assert rows(booked, "SELECT count(*) FROM process_heat.energy_intensity GROUP BY day") == [(3,), (3,)]
     with psycopg.connect(booked) as connection:
         assets = ["process_heat/energy_intensity", "process_heat/energy_cost"]
         assert due_days(connection, places_of(plant()), assets, since=DAY, until=TODAY) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "tonnes"),
+    [
+        ("actual_start = planned_start, actual_end = planned_end - interval '2 hours'", (4, None)),
+        ("actual_start = planned_start, actual_end = planned_end + interval '4 hours'", (1, 3)),
+        ("quantity = 8000", (4, 4)),
+    ],
+    ids=["ended early", "ended late", "made more"],
+)
+def test_days_when_an_order_over_midnight_changes_then_each_of_them_is_due_and_made_anew(
+    booked: str, change: str, tonnes: tuple[float | None, float | None]
+):
+    for day in (DAY, TODAY):
+        make_days(booked, day)
+    query = "SELECT booked_product_t FROM process_heat.energy_intensity WHERE consumer = 'furnace' ORDER BY day"
+    assert rows(booked, query) == [(pytest.approx(2),), (pytest.approx(2),)]
+    with psycopg.connect(booked) as connection:
+        connection.execute(f"UPDATE erp.production_schedule SET {change}, ingested_at = now()")
+        connection.commit()
+        due = due_days(connection, places_of(plant()), ["process_heat/energy_intensity"], since=DAY, until=TODAY)
+    assert list(due) == [DAY, TODAY]
+    for day in due:
+        make_days(booked, day)
+    assert rows(booked, query) == [(None if one is None else pytest.approx(one),) for one in tonnes]
+    with psycopg.connect(booked) as connection:
+        assets = ["process_heat/energy_intensity", "process_heat/energy_cost"]
+        assert due_days(connection, places_of(plant()), assets, since=DAY - timedelta(days=9), until=TODAY) == {}
 
 
 def tick(url: str, instance: dg.DagsterInstance) -> list[dg.RunRequest] | str:
@@ -160,9 +189,11 @@ def test_trigger_when_something_was_booked_then_the_day_is_asked_for_until_it_is
     with dg.DagsterInstance.ephemeral() as instance:
         (request,) = tick(booked, instance)
         assert request.tags["dagster/asset_partition_range_start"] == str(DAY)
+        assert request.tags["dagster/asset_partition_range_end"] == str(TODAY)  # an order goes on until then
         instance.add_run(dg.DagsterRun("energy_job", run_id="one", tags={"dagster/run_key": request.run_key}))
-        assert "1 days are due" in tick(booked, instance)
+        assert "2 days are due" in tick(booked, instance)
         make_days(booked)
+        make_days(booked, TODAY)
         assert "every day with something booked or measured is made" in tick(booked, instance)
         with psycopg.connect(booked) as connection:
             connection.execute("UPDATE erp.energy_consumption SET ingested_at = now() WHERE source_key = '0'")
@@ -186,14 +217,15 @@ def test_trigger_when_the_newest_day_stays_due_then_older_ones_are_asked_for(boo
             asked.append(request.tags["dagster/asset_partition_range_end"])
             run = dg.DagsterRun("energy_job", tags={"dagster/run_key": request.run_key})
             instance.add_run(run)
-        assert asked == [str(DAY), str(older)]
-        assert "2 days are due" in tick(booked, instance)
+        assert asked == [str(TODAY), str(older)]
+        assert "3 days are due" in tick(booked, instance)
 
 
 def test_trigger_when_what_is_booked_is_red_then_the_day_waits_and_says_for_what(booked: str):
     red = GateResult("erp/energy_consumption", str(DAY), 1, "each_meter_is_booked_once", passed=False, blocking=True)
     with psycopg.connect(booked) as connection:
         record_results(connection, [red])
+    make_days(booked, TODAY)
     with dg.DagsterInstance.ephemeral() as instance:
         assert f"gl gates release {DAY} --asset erp/energy_consumption" in tick(booked, instance)
 

@@ -32,6 +32,8 @@ _HOURS = """
 SELECT hour, sensor_id, mean_value, unit, good_share FROM scada.hourly_readings
 WHERE site = %(site)s AND hour >= %(start)s AND hour < %(end)s AND sensor_id = ANY(%(sensors)s) ORDER BY hour, sensor_id
 """
+# An order's tonnes are shared out over the days it overlaps, those that _ORDERS finds it in. By plan and by fact: what
+# ended early still has a share in the days it was planned for.
 _STATES = """
 SELECT day, max(at) AS sources_at FROM (
     SELECT transaction_date AS day, ingested_at AS at FROM erp.energy_consumption
@@ -39,6 +41,16 @@ SELECT day, max(at) AS sources_at FROM (
     UNION ALL
     SELECT business_date, ingested_at FROM erp.production_schedule
     WHERE business_date >= %(since)s AND work_center = ANY(%(centers)s)
+    UNION ALL
+    SELECT first + later, ingested_at FROM (
+        SELECT ingested_at,
+            greatest((least(planned_start, actual_start) AT TIME ZONE %(zone)s)::date, business_date - 1) AS first,
+            least(((greatest(planned_end, actual_end) - interval '1 microsecond') AT TIME ZONE %(zone)s)::date,
+                  business_date + 31) AS last
+        FROM erp.production_schedule
+        WHERE business_date >= %(since)s::date - 31 AND work_center = ANY(%(centers)s)
+    ) o CROSS JOIN LATERAL generate_series(0, last - first) later
+    WHERE first + later >= %(since)s::date
     UNION ALL
     SELECT (hour AT TIME ZONE %(zone)s)::date, stored_at FROM quality.hour_ledger
     WHERE asset = 'scada/hourly_readings' AND hour >= %(since)s::date - 1
