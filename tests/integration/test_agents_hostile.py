@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jws
 
 from resources.agents.record.refusal_book import read_figures, read_refusals
 from resources.agents.security.keys import PrivateKey, generate_keys, load_private_key
 from resources.agents.security.tokens import sign
 from resources.agents.wire.message import Formatter, Message, new_id
+from resources.agents.wire.permissions import Permissions
 from resources.core.clock import ManualClock, SystemClock
 from resources.core.process.home import gl_home
 from resources.core.process.logs import setup_logging
 from resources.databases.timescale.connection import connect
 from resources.embedded.broker import EmbeddedBroker
+from sensors.collector.alarms.sender import AlarmSender, SenderCallbacks
+from sensors.collector.alarms.sender import Wire as SenderWire
 from tests.agents_support import SITE, Plant, Wire, orchestrator_says, plain_broker, until
 
 EACH = 500
@@ -257,3 +261,69 @@ def test_command_when_the_agents_clock_is_behind_by_more_than_the_skew_then_refu
     wire.send(message, to="GL-002")
     until(lambda: wire.responses(message.message_id), "answer")
     assert plant.executions == [("GL-002", message.message_id)]
+
+
+def claimed_at(message: Message, timestamp: str, key: PrivateKey) -> bytes:
+    """A token signed properly, whose message says it was made at `timestamp`."""
+    now = int(datetime.now(UTC).timestamp())
+    claims = {
+        "iss": key.agent_id,
+        "aud": f"gl:{SITE}",
+        "iat": now,
+        "exp": now + 30,
+        "jti": message.message_id,
+        "role": key.role,
+        "msg": message.to_wire() | {"timestamp": timestamp},
+    }
+    header = {"alg": "EdDSA", "kid": key.kid}
+    return jws.serialize_compact(header, json.dumps(claims).encode(), key.key, algorithms=["EdDSA"]).encode()
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_message_when_its_timestamp_is_at_the_edge_of_the_calendar_then_refused_once_by_everyone(
+    plant: Plant, timestamp: str
+) -> None:
+    keys = Forger(plant).keys
+    agent, wire = plant.agent("GL-002"), plant.wire()
+    command = orchestrator_says(SystemClock())
+    response = Formatter("GL-003", SystemClock()).response(command, "ok")
+    wired = SenderWire(SITE, plant.config, plant.broker, plant.keys / "ALARM-1.jwk", answerers=("GL-003",))
+    collector = AlarmSender(wired, SenderCallbacks(lambda _id: None, lambda _answer, _ack: None), SystemClock())
+    collector.start()
+    with plant.broadcaster() as broadcaster:
+        orchestrator = broadcaster._orchestrator
+        assert orchestrator is not None
+        orchestrator.wait_connected()
+        until(lambda: collector.connected, "the collector")
+        wire.publish(COMMANDS, claimed_at(command, timestamp, keys["GL-001"]))
+        wire.publish(OTHERS, claimed_at(response, timestamp, keys["GL-003"]))
+        for receiver in (agent, orchestrator, collector):
+            until(lambda receiver=receiver: receiver.refused() == {"malformed": 1}, "refused")  # type: ignore[misc]
+    collector.stop()
+    # what the broker still had would come before the answer
+    with plant.broadcaster() as broadcaster:
+        assert broadcaster.broadcast(plant.command(targets=["GL-002"])).answered == 1
+        orchestrator = broadcaster._orchestrator
+        assert orchestrator is not None
+        assert orchestrator.refused() == {}
+    assert agent.refused() == {"malformed": 1}
+
+
+class FaultyPermissions(Permissions):
+    """Rules with a fault that nobody has thought of."""
+
+    def refuse_received(self, message: Message, role: str) -> None:
+        if message.payload["args"]:
+            raise KeyError("a fault of ours")
+
+
+def test_message_when_judging_it_fails_in_any_way_then_refused_and_the_next_is_run(plant: Plant) -> None:
+    agent, wire = plant.agent("GL-002"), plant.wire()
+    agent._inbox._judge._permissions = FaultyPermissions()
+    wire.send(orchestrator_says(args={"n": 1}), to="GL-002")
+    until(lambda: agent.refused() == {"judging_failed": 1}, "refused")
+    good = orchestrator_says()
+    wire.send(good, to="GL-002")
+    until(lambda: wire.responses(good.message_id), "answer")
+    assert plant.executions == [("GL-002", good.message_id)]

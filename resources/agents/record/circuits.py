@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import psycopg
 import uuid_utils
@@ -86,7 +86,8 @@ class AgentCircuit:
     def _came_back(self) -> bool:
         if self.session_id is None:
             return False
-        return datetime.fromtimestamp(uuid_utils.UUID(self.session_id).timestamp / 1000, UTC) > self.failed_at
+        # as numbers: the agent chose the id, and its 48 bits of milliseconds reach beyond the year 9999
+        return bool(uuid_utils.UUID(self.session_id).timestamp > self.failed_at.timestamp() * 1000)
 
 
 def load_circuits(connection: psycopg.Connection, agent_ids: Sequence[str]) -> dict[str, AgentCircuit]:

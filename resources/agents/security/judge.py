@@ -21,7 +21,7 @@ from resources.agents.security.keys import PublicKeys
 from resources.agents.security.tokens import LIFETIME_S, WILL_LIFETIME_S, Received, open_token
 from resources.agents.wire.message import Message, ResponsePayload
 from resources.agents.wire.permissions import Permissions
-from resources.agents.wire.refusals import RefusedError, refused
+from resources.agents.wire.refusals import RefusedError, judging, refused
 from resources.agents.wire.topics import misfit, parse_topic
 from resources.core.clock import Clock
 
@@ -67,8 +67,12 @@ class Judge:
         """Return the message of a token that came on `topic`, once it is clear who sent it and that they may.
 
         Raises:
-            RefusedError: It is not.
+            RefusedError: It is not; nothing else is raised.
         """
+        with judging():
+            return self._who(token, topic)
+
+    def _who(self, token: bytes, topic: str) -> Received:
         place = parse_topic(topic)
         if place is None or place.site != self._site:
             raise RefusedError("wrong_topic", "not a topic of this site's agents")
@@ -84,9 +88,11 @@ class Judge:
         """Return what to do with `received`, given the content hash kept under its id (None: never seen).
 
         Raises:
-            RefusedError: The id was used for other content, or the token's times break the rules.
+            RefusedError: The id was used for other content, or the token's times break the rules; nothing else is
+                raised.
         """
-        found = self._decide(received, seen)
+        with judging():
+            found = self._decide(received, seen)
         with self._lock:
             self._verdicts[found.value] += 1
         return found

@@ -61,7 +61,10 @@ def parse_rfc3339(text: str) -> datetime:
     """
     if not _RFC3339.fullmatch(text):
         raise ValueError("timestamp is not RFC 3339 with Z or an offset")
-    return datetime.fromisoformat(text).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("timestamp is before the year 1 or after the year 9999 in UTC") from error
 
 
 class _Strict(BaseModel):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
+
+import structlog
 
 from resources.agents.wire.message import Message
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.core.process.logs import security_log
+
+log = structlog.get_logger(__name__)
 
 _MOST_KINDS_A_MINUTE = 200
 """So many different topics and senders are told apart in a minute; a flood must not fill memory or table."""
@@ -35,6 +40,25 @@ class RefusedError(DataError):
 def refused(reason: str, detail: str, message: Message) -> RefusedError:
     """Return the refusal of a message that says whom it is from; for `raise`."""
     return RefusedError(reason, detail, claimed=message.source_agent)
+
+
+@contextmanager
+def judging() -> Iterator[None]:
+    """Turn whatever else judging a message raises into a refusal.
+
+    A message that is neither refused nor acknowledged comes again at every connect, and holds a place at the broker.
+
+    Raises:
+        RefusedError: Anything was raised.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:
+        # strangers choose what is judged: a fault of ours must not be theirs to use
+        log.exception("message_judging_failed")
+        raise RefusedError("judging_failed", f"{type(error).__name__} while it was judged") from error
 
 
 @dataclass(frozen=True, slots=True)

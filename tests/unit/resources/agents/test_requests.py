@@ -112,8 +112,9 @@ def session_at(instant: datetime) -> str:
         (AgentCircuit("A", 3, NOW - timedelta(seconds=90), NOW - timedelta(seconds=60)), Circuit.HALF_OPEN, None),
         (AgentCircuit("A", 3, NOW, None, session_at(NOW - timedelta(1))), Circuit.OPEN, "tried again 60 s later"),
         (AgentCircuit("A", 3, NOW, None, session_at(NOW + timedelta(seconds=1))), Circuit.HALF_OPEN, None),
+        (AgentCircuit("A", 3, NOW, None, "ffffffff-ffff-7fff-bfff-ffffffffffff"), Circuit.HALF_OPEN, None),
     ],
-    ids=["few", "many", "later", "on trial", "trial lost", "old session", "came back"],
+    ids=["few", "many", "later", "on trial", "trial lost", "old session", "came back", "year 10889"],
 )
 def test_circuit_when_an_agent_was_silent_then_it_is_left_out_until_it_may_be_tried(
     circuit: AgentCircuit, state: Circuit, reason: str | None

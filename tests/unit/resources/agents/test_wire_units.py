@@ -110,6 +110,8 @@ def test_hash_when_computed_then_as_the_reference_says() -> None:
         {"timestamp": "2026-11-22 10:15:00Z"},
         {"timestamp": "2026-11-22T10:15:00"},
         {"timestamp": "2026-13-22T10:15:00Z"},
+        {"timestamp": "0001-01-01T00:00:00+01:00"},
+        {"timestamp": "9999-12-31T23:59:59-01:00"},
         {"message_type": "order"},
         {"priority": "urgent"},
         {"correlation_id": "x"},
