@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from resources.agents.broadcaster import Broadcaster
 from resources.agents.record import outbox
 from resources.agents.requests import Quorum, Request, Result, Retry
 from resources.agents.security.keys import load_private_key
@@ -172,3 +173,19 @@ def test_quorum_when_one_agent_answers_twice_then_another_is_still_waited_for(pl
         answer("GL-003")
         outcome = broadcaster.run(request)
     assert (outcome.status, outcome.answered, outcome.needed, outcome.enough) == ("done", 2, 2, True)
+
+
+def test_target_when_the_rate_limit_holds_its_command_back_then_that_is_the_reason_and_no_miss(plant: Plant) -> None:
+    for agent_id in plant.targets:
+        plant.agent(agent_id)
+    config = plant.config.model_copy(update={"rate_limit": 1})
+    online = "SELECT count(*) FROM agents.registry WHERE status = 'online'"
+    with Broadcaster(config, site=SITE, database_url=plant.database_url) as broadcaster:
+        until(lambda: plant.rows(online) == [(3,)], "all are there")
+        # the third goes two seconds after the first at the earliest
+        held_back = broadcaster.broadcast(plant.command(timeout_s=1.5)).results[-1]
+    assert (held_back.agent_id, held_back.state, held_back.attempts) == ("GL-004", "expired", 0)
+    assert "agents.rate_limit held it back" in (held_back.reason or "")
+    score = "SELECT score_weight FROM agents.registry WHERE agent_id = 'GL-004'"
+    assert plant.rows(score)[0][0] in (None, 0)
+    assert "GL-004" not in [agent_id for agent_id, _ in plant.executions]

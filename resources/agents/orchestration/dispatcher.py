@@ -82,6 +82,7 @@ class Dispatcher:
     def _note_sent(self, message_id: str, target: str) -> None:
         desk = self._desk
         if target != outbox.BROKER:
+            desk.schedule.note_sent(message_id, target)
             desk.recorder.sent(Sent(message_id, target, desk.clock.now()))
         elif desk.schedule.close(message_id, target).done:
             desk.recorder.published(message_id, after=[desk.ended.teller(message_id)])

@@ -48,7 +48,10 @@ _LOCK = 0x474C_4F52_4348
 
 _PAUSE_S = 0.25
 _RETRY_S = 1.0
-_NOT_SENT = "not sent before the deadline: its turn did not come, or the broker was away"
+_NOT_SENT = (
+    "not sent before the deadline: its turn did not come, agents.rate_limit held it back, "
+    "or the broker was away or refused it"
+)
 
 
 class Orchestrator:

@@ -21,10 +21,13 @@ _MOST_WITHDRAWN = 10_000
 @dataclass(slots=True)
 class _Waiting:
     attempts: int
+    """How often it was handed to the bus, where it may still wait."""
     due: float | None
     """Monotonic time of the next sending; None: sent, waiting for an answer."""
     sent: float | None = None
     """Monotonic time of the last sending; None: never by this process."""
+    taken: bool = False
+    """Whether the broker has taken it over at least once."""
 
 
 @dataclass(slots=True)
@@ -43,7 +46,7 @@ class _OpenMessage:
         self.soonest = min(self.soonest, at)
 
     def take_due(self, now: float) -> tuple[str, ...]:
-        """Return the targets that are due, and count them as sent."""
+        """Return the targets that are due, and count them as handed over."""
         for target in self.turns.take(now) if self.turns is not None else ():
             self.make_due(target, now)
         if self.soonest > now:
@@ -77,7 +80,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """One message whose deadline has passed: who has not answered, and to whom of them it was sent at all."""
+    """One message whose deadline has passed: who has not answered, and for whom of them the broker has taken it."""
 
     message: Message
     agents: tuple[str, ...]
@@ -111,7 +114,7 @@ class Schedule:
 
         Args:
             message: What is to be sent.
-            attempts: Its open targets in their order, and how often each was sent it already.
+            attempts: Its open targets in their order, and how often the broker has taken it for each already.
             release: How it is let go to them; None: to all now.
             good: Good answers that are there already.
         """
@@ -120,7 +123,9 @@ class Schedule:
             if message.message_id not in self._open and message.message_id not in self._withdrawn:
                 turns = None if release is None else Turns(release, attempts, good)
                 found = _OpenMessage(message, message.deadline, turns=turns)
-                found.waiting = {a: _Waiting(n, None if found.holds(a) else now) for a, n in attempts.items()}
+                found.waiting = {
+                    a: _Waiting(n, None if found.holds(a) else now, taken=n > 0) for a, n in attempts.items()
+                }
                 found.soonest = now
                 self._open[message.message_id] = found
 
@@ -158,6 +163,13 @@ class Schedule:
             self._withdrawn[message_id] = None
             while len(self._withdrawn) > _MOST_WITHDRAWN:
                 self._withdrawn.popitem(last=False)
+
+    def note_sent(self, message_id: str, target: str) -> None:
+        """Note that the broker has taken over a message for a target: from here on its silence is its own."""
+        with self._lock:
+            found = self._open.get(message_id)
+            if found is not None and target in found.waiting:
+                found.waiting[target].taken = True
 
     def is_open(self, message_id: str, target: str) -> bool:
         """Return whether a message still has to reach a target, and still can in time."""
@@ -208,7 +220,7 @@ class Schedule:
                         found.make_due(target, now)
 
     def take_due(self) -> list[Sending]:
-        """Return what is to be sent now, critical first, and count it as sent."""
+        """Return what is to be sent now, critical first, and count it as handed over."""
         now, wall = self._clock.monotonic(), self._clock.now()
         found = []
         with self._lock:
@@ -231,7 +243,7 @@ class Schedule:
             Overdue(
                 m.message,
                 tuple(m.waiting),
-                frozenset(agent for agent, waiting in m.waiting.items() if waiting.attempts),
+                frozenset(agent for agent, waiting in m.waiting.items() if waiting.taken),
             )
             for m in overdue
         ]

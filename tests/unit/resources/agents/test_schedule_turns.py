@@ -59,12 +59,22 @@ def test_schedule_when_an_agent_returns_before_its_turn_then_it_waits_for_it() -
 
 
 def test_schedule_when_the_deadline_comes_then_it_tells_who_was_never_sent_it() -> None:
-    schedule, _message, clock = scheduled(Release(concurrency=1))
-    due(schedule)
+    schedule, message, clock = scheduled(Release(concurrency=2))
+    assert due(schedule) == [A, B]
+    # B still waits for the broker, or for the pace
+    schedule.note_sent(message.message_id, A)
     clock.advance(10)
     assert due(schedule) == []
     (overdue,) = schedule.take_overdue()
     assert overdue.agents == (A, B, C)
+    assert overdue.sent == {A}
+    schedule.note_sent(message.message_id, B)
+
+
+def test_schedule_when_another_orchestrator_had_sent_it_then_that_counts() -> None:
+    schedule, _message, clock = scheduled(Release(), attempts={A: 1, B: 0})
+    clock.advance(10)
+    (overdue,) = schedule.take_overdue()
     assert overdue.sent == {A}
 
 
