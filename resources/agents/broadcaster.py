@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
-import orjson
 import psycopg
 from pydantic import ValidationError
 
@@ -32,7 +31,6 @@ from resources.agents.requests import Command, Outcome, OutcomeStatus, Request, 
 from resources.agents.security.sealing import SendingRules
 from resources.agents.wire.declared_commands import refuse_unfit
 from resources.agents.wire.message import Formatter, Message
-from resources.agents.wire.strict_json import StrictJsonError, loads
 from resources.core.clock import Clock, SystemClock
 from resources.core.errors import DataError
 from resources.databases.timescale.connection import connect
@@ -205,7 +203,7 @@ class Broadcaster:
         command = replace(request.command, targets=plan.targets)
         self._refuse_unfit(command)
         message = self._format(command)
-        _refuse_unwritable(message)
+        outbox.refuse_unsendable(message)
         self._sending.refuse(message)
         reason = "dry run: nothing was sent"
         results = tuple(Result(agent_id, "queued", 0, reason, None, None, None) for agent_id in sorted(plan.targets))
@@ -259,7 +257,7 @@ class Broadcaster:
         return self._store_message(self._format(command), release)
 
     def _store_message(self, message: Message, release: Release | None) -> tuple[outbox.Accepted, Release | None]:
-        _refuse_unwritable(message)
+        outbox.refuse_unsendable(message)
         self._sending.refuse(message)
         if self._orchestrator is not None and self.orchestrating:
             self._orchestrator.expect(message)
@@ -332,14 +330,3 @@ def _made(what: str, make: Callable[[], Message]) -> Message:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, at['loc']))} {repr(at['input'])[:80]}: {at['msg']}" for at in error.errors())
         raise DataError(f"{what}: {'; '.join(faults)}") from error
-
-
-def _refuse_unwritable(message: Message) -> None:
-    """Refuse a payload that could not be sent, or that its receivers could not read."""
-    try:
-        # as deep as it is in a token
-        loads(orjson.dumps({"msg": message.to_wire()}))
-    except (orjson.JSONEncodeError, StrictJsonError) as error:
-        raise DataError(
-            f"{message.message_type} {message.message_id}: its payload cannot be written as JSON of the wire: {error}"
-        ) from error

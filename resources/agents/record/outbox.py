@@ -142,7 +142,7 @@ def accept(connection: psycopg.Connection, message: Message, *, release: Release
     Raises:
         DataError: The id is taken by other content, there is no target, or the payload can't be sent or stored.
     """
-    _refuse_unsendable(message)
+    refuse_unsendable(message)
     targets = list(dict.fromkeys(message.target_agents))
     if not targets and message.message_type != "event":
         raise DataError(f"{_name(message)}: it has no targets; name at least one agent")
@@ -247,8 +247,12 @@ def _end_unreadable(connection: psycopg.Connection, message_id: str, why: str) -
         connection.execute(_END_UNREADABLE, given)
 
 
-def _refuse_unsendable(message: Message) -> None:
-    """Refuse what no receiver would take: too large, or not JSON as the wire allows it, such as nested too deep."""
+def refuse_unsendable(message: Message) -> None:
+    """Refuse what no receiver would take.
+
+    Raises:
+        DataError: It is too large, or not JSON as the wire allows it, such as nested too deep.
+    """
     try:
         # in the claims, since their depth is what is bounded
         text = orjson.dumps({"msg": message.to_wire()})
