@@ -143,7 +143,10 @@ class WindowBuffer:
         self._begin_run(recovery.found, newest_times(catalog, self.last_known()))
 
     def _begin_run(self, found: Recovered, newest: Mapping[str, int]) -> None:
-        index, now_us, tally = self._index, to_micros(self._clock.now()), self._tally
+        index, tally = self._index, self._tally
+        self.began = self._clock.now()
+        """When this run began; the time before it is noted as a gap of each source."""
+        now_us = to_micros(self.began)
         # a folder made anew goes on above the sequences of a lost one, as long as clocks go forward
         self._committer.writer.next_sequence = max(index.meta("next_sequence", now_us), found.next_sequence)
         self._parts.counts.add(found.counts)

@@ -115,12 +115,12 @@ class Collector:
             if isinstance(client, KeepsState):
                 client.keep_state_in(home / "sources" / client.name)
         self.events = event_queue_for(clients, home / "events.sqlite", wanted=config.connection_health.enabled)
+        mark = self.clock.monotonic()
         self.buffer = self._open_buffer(catalog)
         self._before = self.buffer.counts()
         for client in clients:
             if isinstance(client, RecallsCounts):
                 client.recall(self._before.get(client.name, SourceCounts()).other)
-        mark = self.clock.monotonic()
         self.states = {client.name: SourceState(client.name, client.kind, mark) for client in clients}
         self.certificates = CertificateWatch(config, self.states, self.clock)
         self.flow = Flow(tuple(self.states))
@@ -145,7 +145,7 @@ class Collector:
             reports=reports,
         )
         self.offers = watches(config, clients, self.states, self.clock)
-        around = Surroundings()
+        around = Surroundings(since=self.buffer.began)
         self._supervisors = [
             SourceSupervisor(
                 client,

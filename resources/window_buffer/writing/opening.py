@@ -83,7 +83,7 @@ class Start:
             for source in before & self.sources:
                 # what a source had measured, and not delivered when we ended, is missing as well
                 on_its_way = self.heartbeat - _ON_ITS_WAY_US <= self.newest.get(source, 0) < self.heartbeat
-                since = self.newest[source] + 1 if on_its_way else self.heartbeat
+                since = self.newest[source] if on_its_way else self.heartbeat
                 self.gaps.note_absence([source], since, self.now)
         self.windows.open([window], self.sources)
         if self.index.meta("clean_end", 1) and self.now > window:

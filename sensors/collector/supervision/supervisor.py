@@ -84,6 +84,8 @@ class Surroundings:
     gate: StartGate = field(default_factory=StartGate)
     looker: PortLooker = field(default_factory=PortLooker)
     backoff: Callable[[], Backoff] = Backoff
+    since: datetime | None = None
+    """Up to when what is missing is noted as a gap by the buffer; None: the time a supervisor is made."""
 
 
 class SourceSupervisor:
@@ -117,7 +119,7 @@ class SourceSupervisor:
         self._leave_gate: Callable[[], None] = _nothing
         self._emitting = 0
         self._position = 0
-        self._last_good = clock.now()
+        self._last_good = self._around.since or clock.now()
         self._gap_since: datetime | None = None
         self._logged: set[str] = set()
         self._attempts = 0

@@ -316,6 +316,21 @@ def test_close_when_run_ends_within_a_window_then_that_window_is_partial_in_the_
         assert closed.partial
 
 
+def test_gaps_when_readings_were_on_their_way_then_the_gap_begins_with_the_newest_instant_that_came(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with open_buffer(tmp_path, clock) as buffer:
+        clock.advance(30)
+        # of this instant other sensors of the source may have had readings that never came
+        buffer.append(readings(T0 + 28 * SECOND, [0], [1]))
+        buffer.tick()
+    clock.advance(600)
+    with open_buffer(tmp_path, clock) as buffer:
+        assert [(gap.since, gap.until) for gap in buffer.gaps() if gap.source == "alpha"] == [
+            (T0 + 28 * SECOND, T0 + 630 * SECOND)
+        ]
+
+
 def test_gaps_when_collector_was_away_then_each_source_has_one_to_the_second(
     tmp_path: Path, clock: ManualClock
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.core.clock import Clock
+from resources.core.clock import Clock, ManualClock
 from resources.core.tags import SensorCatalog
 from resources.integrations import Integrations
 from resources.scada.connector import Emit, ScadaClient, StatusSink
@@ -52,6 +52,37 @@ async def test_collector_when_a_connector_swallows_a_cancellation_then_it_ends_a
     collected = await asyncio.wait_for(running, 60)
     assert deaf.cancelled == 2
     assert collected.closed == []
+
+
+class AtOnce:
+    """A connector that is connected as soon as it is run."""
+
+    name, kind = "at_once", "mqtt"
+
+    async def run(self, emit: Emit, status: StatusSink) -> None:
+        status.connected({})
+        await asyncio.Event().wait()
+
+
+async def test_collector_when_it_is_slow_to_start_then_that_time_is_in_the_gap_of_its_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(NOON)
+
+    def slowly(_: Collector) -> None:
+        clock.advance(5)
+
+    # stands for the import of what scores, on a busy machine
+    monkeypatch.setattr(Collector, "_make_anomalies", slowly)
+    config = Integrations(site="plant", start=NOON - timedelta(days=1))
+    collector, stop = Collector(config, tmp_path, clock=clock, build=lambda *_: [AtOnce()]), asyncio.Event()
+    running = asyncio.create_task(collector.run(stop, Doors(serve=False)))
+    await until(lambda: any(gap.until for gap in collector.buffer.gaps()))
+    assert [(gap.source, gap.since, gap.until) for gap in collector.buffer.gaps()] == [
+        ("at_once", NOON, NOON + timedelta(seconds=5))
+    ]
+    stop.set()
+    await asyncio.wait_for(running, 60)
 
 
 def test_since_when_counters_have_grown_then_the_difference() -> None:
