@@ -359,8 +359,8 @@ class WindowBuffer:
         """Take what the ledger says of this collector's windows: start -> stored revision.
 
         The mapping speaks for all held windows: one that is missing counts as not stored, so it is never dropped.
-        Where the ledger is ahead of this buffer (its folder was lost), the window goes on above the ledger's revision
-        and is merged, not replaced.
+        Where the ledger is ahead of this buffer (its folder was lost), or level with a window that was found without
+        its index row, the window goes on above the ledger's revision and is merged, not replaced.
         """
         with self._io:
             stored = {to_micros(start): revision for start, revision in ledger.items()}

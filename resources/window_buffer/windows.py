@@ -28,6 +28,8 @@ QUIET_S = 30.0
 """A late revision closes after this long without a reading."""
 LATEST_S = 300.0
 """...and at most this long after its first late reading."""
+NOT_HEARD = -1
+"""Stored revision of a window whose index row was lost, until the ledger is heard: its own revision is a guess."""
 
 
 @dataclass(slots=True)
@@ -199,7 +201,8 @@ class Windows:
     def settle(self, *, saved: bool) -> None:
         """Say whether the transaction around the last closes is durable; if not, they did not happen."""
         if not saved:
-            self.held.update((window.start, window) for window in self._unsaved)
+            # the oldest last: one window may have changed twice
+            self.held.update((window.start, window) for window in reversed(self._unsaved))
             self._foreign.clear()
         self._unsaved.clear()
 
@@ -215,11 +218,14 @@ class Windows:
         """Take the ledger's revisions by window start; return the held windows that must close again above them."""
         behind = []
         with self._index.transaction():
-            for start, window in self.held.items():
-                stored = ledger.get(start, 0)
-                if stored > window.revision:
-                    # stored by a buffer whose folder is gone: what it held is in the table only
-                    window.revision, window.complete, window.dirty = stored, False, True
+            for start, known in self.held.items():
+                window, stored = known, ledger.get(start, 0)
+                guessed = window.stored_revision == NOT_HEARD and window.revision == stored > 0
+                if stored > window.revision or guessed:
+                    # stored by a buffer whose folder is gone: what it held is in the table only; or by this one, whose
+                    # index is gone: what came after that revision is in the segment only
+                    self._unsaved.append(known)
+                    window = self.held[start] = replace(known, revision=stored, complete=False, dirty=True)
                     if window.closed_at is not None:
                         behind.append(window)
                 if stored != window.stored_revision:

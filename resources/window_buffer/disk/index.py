@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS windows (
     complete INTEGER NOT NULL,
     partial INTEGER NOT NULL,
     held INTEGER NOT NULL,           -- 0: dropped
-    stored_revision INTEGER NOT NULL,
+    stored_revision INTEGER NOT NULL,   -- as the ledger last said; -1: not heard since the index was made again
     expected TEXT NOT NULL,          -- JSON list of sources
     damaged INTEGER NOT NULL DEFAULT 0
 );
@@ -230,7 +230,7 @@ class Index:
                     bytes=closed_bytes,
                     partial=bool(partial),
                     complete=bool(complete),
-                    stored_revision=stored,
+                    stored_revision=max(stored, 0),
                     is_open=size > closed_bytes,
                 )
             )

@@ -20,7 +20,7 @@ from resources.window_buffer.disk.index import INDEX_NAME, Index
 from resources.window_buffer.disk.segments import SegmentFolder, map_file, parse_segment_name
 from resources.window_buffer.held import HeldFile, HeldReadings
 from resources.window_buffer.sensors import Sensors
-from resources.window_buffer.windows import Window, Windows
+from resources.window_buffer.windows import NOT_HEARD, Window, Windows
 from resources.window_buffer.writing.group_writer import Counts, merge_counts
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Recovery:
         if said is None:
             # not one acknowledged commit is in it, or its first frame is damaged: the grid's length is in the index
             said = {"end": start + int(self._index.meta("window_us")), "complete": False}
-        window = Window(start, said["end"], generation, complete=said["complete"])
+        window = Window(start, said["end"], generation, complete=said["complete"], stored_revision=NOT_HEARD)
         self._catch_up(window, folder, size)
         with self._index.transaction():
             self._windows.adopt(window)

@@ -76,6 +76,25 @@ def test_windows_when_they_began_while_the_disk_was_full_then_they_close_and_can
     assert values(reader.read(T0 + 3 * MINUTE)) == {("a0", T0 + 3 * MINUTE): 1}
 
 
+def test_ledger_when_it_is_ahead_and_the_disk_is_full_then_the_window_closes_above_it_later(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with open_buffer(tmp_path, clock) as buffer:
+        buffer.append(readings(T0, [0], [1]))
+        clock.advance(66)
+        buffer.tick()
+        fill(buffer)
+        for _ in range(2):
+            with pytest.raises(BufferFullError):
+                buffer.tick()
+            with pytest.raises(BufferFullError):
+                buffer.stored_revisions({T0: 3})
+        free(buffer)
+        buffer.stored_revisions({T0: 3})
+        contents = BufferReader(tmp_path).read(T0)
+        assert (contents.revision, contents.complete) == (4, False)
+
+
 def test_close_when_the_disk_is_full_then_the_folder_is_free_and_the_next_run_finds_everything(
     tmp_path: Path, clock: ManualClock
 ) -> None:

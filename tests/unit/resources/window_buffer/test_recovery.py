@@ -193,6 +193,57 @@ def test_start_when_index_is_lost_then_it_is_made_again_from_the_segments(
     assert len(list(folder.glob("index.sqlite.damaged-*"))) == (0 if fault == "gone" else 1)
 
 
+@pytest.mark.parametrize("heard", ["before it closes", "after it has closed", "in the run after that"])
+def test_ledger_when_the_index_was_lost_then_late_readings_behind_the_stored_revision_are_asked_for_once(
+    tmp_path: Path, clock: ManualClock, heard: str
+) -> None:
+    with open_buffer(tmp_path, clock) as buffer:
+        buffer.append(readings(T0, [0], [1]))
+        clock.advance(66)
+        buffer.tick()
+        buffer.stored_revisions({T0: 1})
+        buffer.append(readings(T0 + SECOND, [0], [2], acknowledge=lambda: None))
+        assert len(buffer.commit().acknowledgements) == 1
+    (tmp_path / "index.sqlite").write_bytes(b"not a database" * 1000)
+    buffer = open_buffer(tmp_path, clock)
+    if heard != "before it closes":
+        buffer.tick()
+        (window,) = [w for w in buffer.held_windows() if w.window_start == T0]
+        assert (window.revision, window.stored_revision) == (1, 0)
+    if heard == "in the run after that":
+        buffer.close()
+        buffer = open_buffer(tmp_path, clock)
+    with buffer:
+        buffer.stored_revisions({T0: 1})
+        buffer.tick()
+        contents = BufferReader(tmp_path).read(T0)
+        assert (contents.revision, contents.complete) == (2, False)
+        assert len(values(contents)) == 2
+        clock.advance(86_401)
+        buffer.tick()
+        buffer.stored_revisions({T0: 1})
+        buffer.tick()
+        assert (T0, 2) in [(w.window_start, w.revision) for w in buffer.held_windows()]
+        buffer.stored_revisions({T0: 2})
+        buffer.tick()
+        assert T0 not in [w.window_start for w in buffer.held_windows()]
+
+
+def test_ledger_when_the_index_was_lost_and_nothing_was_stored_then_windows_stay_complete(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with open_buffer(tmp_path, clock) as buffer:
+        buffer.append(readings(T0, [0], [1]))
+    (tmp_path / "index.sqlite").unlink()
+    with open_buffer(tmp_path, clock) as buffer:
+        buffer.stored_revisions({})
+        clock.advance(66)
+        buffer.tick()
+        buffer.stored_revisions({T0: 1})
+        contents = BufferReader(tmp_path).read(T0)
+        assert (contents.revision, contents.complete) == (1, True)
+
+
 def test_start_when_drop_was_cut_off_then_left_over_files_are_removed_and_strangers_left_alone(
     tmp_path: Path, clock: ManualClock
 ) -> None:
