@@ -19,12 +19,14 @@ from gl_assets.erp.judging.drift import drift, is_taken_over, passes
 from gl_assets.erp.judging.judgements import table_checks
 from gl_assets.erp.judging.model import Check, Verdict, Verdicts, in_force
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
-from gl_assets.erp.judging.scope import Scope, stored_as
+from gl_assets.erp.judging.scope import Scope, part_named, stored_as
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
 from gl_assets.erp.tables import TABLES, FactTable, MasterTable
 from resources.core.configuration.gates import setting_of
+from resources.databases.timescale.quality.gate_results import list_results
 from resources.erp.auditing.audit import Days, last_pull, pull_audits, recent_days
 from resources.erp.auditing.observed import found_properties, known_properties, remember_properties
+from resources.erp.cursors import touched_days
 from resources.integrations import Integrations
 
 PARTITION = "dagster/partition"
@@ -36,6 +38,8 @@ FRESH_SNAPSHOT = timedelta(days=2)
 FRESHNESS = "yesterday_is_landed"
 FRESH_MASTER = "the_snapshot_is_fresh"
 DRIFT = "records_have_the_known_properties"
+_ALL = 1_000_000
+"""More results than there ever are."""
 
 
 def build_erp_checks(config: Integrations) -> list[dg.AssetChecksDefinition]:
@@ -69,7 +73,7 @@ def _landed_checks(config: Integrations, feed: Feed) -> list[dg.AssetChecksDefin
             }
             for check in checks:
                 if check.name == DRIFT:
-                    found[check] = _judge_drift(connection, feed, days)
+                    found[check] = _judge_drift(connection, feed, _with_touched(context, connection, feed, days))
             yield from told(connection, found, feed.key, context.run.run_id)
             for check in checks:
                 if check.name in (FRESHNESS, FRESH_MASTER):
@@ -119,8 +123,37 @@ def _judge_drift(connection: psycopg.Connection, feed: Feed, days: Days) -> Verd
     figures: dict[str, Any] = {"records": records, "properties": len(found), "contract": contract}
     told = {"new": changed.new, "missing": changed.missing, "retyped": changed.retyped}
     figures |= {name: list(held) for name, held in told.items() if held}
+    verdict = Verdict(passes(changed, contract), figures)
+    parts: list[date | None] = [*days] if days else [None]
+    if contract == "freeze":
+        # each part is held by a gate of its own
+        return dict.fromkeys(parts, verdict)
     # what changed is told once, of the last part that it was found in
-    return {max(days) if days else None: Verdict(passes(changed, contract), figures)}
+    return {**_taken_over(connection, feed, parts), max(days) if days else None: verdict}
+
+
+def _taken_over(connection: psycopg.Connection, feed: Feed, parts: Sequence[date | None]) -> Verdicts:
+    """Return that the parts pass which a frozen contract holds, where all that their records have is known by now."""
+    names, verdicts = (feed.system, feed.dataset), Verdicts()
+    known = known_properties(connection, *names)
+    for gate in list_results(connection, red_only=True, asset=feed.key.to_user_string(), limit=_ALL):
+        if gate.check != DRIFT or not gate.blocking:
+            continue
+        day = part_named(gate.partition)
+        records, found = found_properties(connection, *names, None if day is None else [day])
+        if day in parts or not drift(known, found, records, feed.declared.properties):
+            verdicts[day] = Verdict(True, {"records": records, "contract": feed.declared.contract})
+    return verdicts
+
+
+def _with_touched(
+    context: dg.AssetCheckExecutionContext, connection: psycopg.Connection, feed: Feed, days: Days
+) -> Days:
+    """Return the days of a run, and those beyond its range whose records it changed: a read of changes has any days."""
+    if days is None or feed.declared.contract != "freeze":
+        return days
+    touched = touched_days(connection, feed.system, feed.dataset, run_id=context.run.run_id)
+    return sorted({*days, *(day for day in touched if day is not None)})
 
 
 def _judge_freshness(

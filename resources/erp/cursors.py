@@ -84,10 +84,16 @@ def touch(connection: psycopg.Connection[Any], values: Mapping[str, Any], days: 
     )
 
 
-def touched_days(connection: psycopg.Connection[Any], system: str, dataset: str) -> list[date | None]:
-    """Return the business days that are to be standardised again, in order; None stands for master data."""
+def touched_days(
+    connection: psycopg.Connection[Any], system: str, dataset: str, *, run_id: str | None = None
+) -> list[date | None]:
+    """Return the business days that are to be standardised again, in order; None stands for master data.
+
+    With `run_id`, those that this run touched last.
+    """
     rows = connection.execute(
-        "SELECT partition_date FROM erp.touched_days WHERE system = %s AND dataset = %s ORDER BY partition_date",
-        (system, dataset),
+        "SELECT partition_date FROM erp.touched_days WHERE system = %s AND dataset = %s"
+        " AND (%s::text IS NULL OR run_id = %s) ORDER BY partition_date",
+        (system, dataset, run_id, run_id),
     )
     return [row[0] for row in rows]

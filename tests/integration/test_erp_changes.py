@@ -238,6 +238,29 @@ def test_a_feed_when_a_red_gate_holds_it_keeps_its_rows_while_another_one_fills_
     assert platform.rows(planned) == []
 
 
+def test_days_when_a_frozen_contract_finds_another_type_wait_all_of_them_also_beyond_the_range_of_a_poll(
+    sap: SapServer, platform: Platform, tmp_path: Path
+) -> None:
+    frozen = {"production_schedule": {"poll_every": "60s", "contract": "freeze"}}
+    config = sap.integrations(http={"attempts": 1}, datasets=frozen, change_margin="0s", overlap="0s")
+    platform, days = Platform(config, platform.url, tmp_path), [YESTERDAY - timedelta(days=n) for n in (4, 1, 0)]
+    assert platform.pull(days[0], days[-1], only=ONLY).success
+    with psycopg.connect(platform.url) as connection:
+        connection.execute("UPDATE erp.observed_properties SET types = '{boolean}' WHERE property = 'TotalQuantity'")
+    numbers = [change_an_order(sap, 777, day) for day in days]
+    before = [quantity(platform, number) for number in numbers]
+    tick = Tick(platform)
+    try:
+        (request,) = of(tick(), ORDERS)
+        assert request.tags[RANGE_START] == str(days[1])
+        assert not tick.run(request).success
+        # no day is asked for by itself either
+        assert "3 parts held back by red gates" in str(tick())
+    finally:
+        tick.looks.close()
+    assert [quantity(platform, number) for number in numbers] == before
+
+
 def test_master_data_when_changed_is_landed_without_partitions(platform: Platform, tick: Tick, sap: SapServer) -> None:
     only = ["erp/sap/materials", "erp/materials"]
     assert platform.pull(YESTERDAY, only=only).success

@@ -83,3 +83,8 @@ def stored_as(table: MasterTable) -> StandardTable:
 def name_of(part: date | None) -> str:
     """Return the partition key of a part."""
     return part.isoformat() if part else SNAPSHOT
+
+
+def part_named(name: str) -> date | None:
+    """Return the part of a partition key."""
+    return None if name == SNAPSHOT else date.fromisoformat(name)

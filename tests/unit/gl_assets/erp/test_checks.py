@@ -18,7 +18,7 @@ from gl_assets.erp.judging.judgements import table_checks
 from gl_assets.erp.judging.pull_checks import PULL_CHECKS
 from gl_assets.erp.tables import TABLES
 from resources.core.configuration.gates import GateSetting
-from resources.databases.timescale.quality.gate_results import list_results
+from resources.databases.timescale.quality.gate_results import list_results, red_gates
 from resources.embedded.postgres import EmbeddedPostgres
 from resources.integrations import Integrations
 from resources.wiring import TimescaleResource
@@ -194,6 +194,33 @@ def test_a_schema_when_it_drifts_is_judged_by_the_contract(
     # one run with another contract takes over what a frozen one refused
     assert run(config("evolve", table="own_table"))[DRIFT].passed
     assert run(configured)[DRIFT].passed
+
+
+def held(connection: Connection, asset: str, days: list[date]) -> list[str]:
+    return [gate.partition for gate in red_gates(connection, asset, [day.isoformat() for day in days])]
+
+
+def test_days_when_their_frozen_schema_drifts_are_all_held_until_it_is_taken_over(connection: Connection) -> None:
+    days = [YESTERDAY - timedelta(days=number) for number in (3, 2, 1, 0)]
+    for day in days:
+        land(connection, "own_table", 1, [{"Key": "k0", "Text": "a"}], day=day)
+        pulled(connection, "own_table", day)
+    frozen, warning = (config(contract, table="own_table", business_date="Day") for contract in ("freeze", "warn"))
+    assert run(frozen)[DRIFT].passed
+    connection.execute("""UPDATE erp.landed_records SET raw = '{"Key": "k0", "Text": 1}'""")
+    said = run(frozen)[DRIFT]
+    assert said.metadata["failed_days"].value == 4
+    names = [day.isoformat() for day in days]
+    assert held(connection, "erp/s/own_table", days) == names
+    # one of them has more that nobody has looked at, and is not among those that the run takes over
+    connection.execute("DELETE FROM erp.pulls WHERE partition_date = ANY(%s)", (days[:2],))
+    connection.execute(
+        """UPDATE erp.landed_records SET raw = '{"Key": "k0", "Text": 1, "New": 1}' WHERE partition_date = %s""",
+        (days[0],),
+    )
+    assert not run(warning)[DRIFT].passed
+    assert held(connection, "erp/s/own_table", days) == names[:1]
+    assert run(frozen)[DRIFT].passed
 
 
 def test_a_snapshot_when_judged_is_one_part(connection: Connection) -> None:
