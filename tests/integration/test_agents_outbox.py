@@ -131,13 +131,13 @@ def test_command_when_cancelled_while_the_database_connection_is_lost_then_nothi
         assert orchestrator is not None
         orchestrator.wait_connected()
         broadcaster.run(Request(command, Parallel(1), retry=Retry(0, 600), wait_s=0))
-        schedule, catch_up, away = orchestrator._desk.schedule, orchestrator._catch_up, threading.Event()
+        schedule, take_lead, cancelled = orchestrator._desk.schedule, orchestrator._take_lead, threading.Event()
 
-        def catch_up_after_the_cancelling(connection: psycopg.Connection) -> None:
-            assert away.wait(60)
-            catch_up(connection)
+        def take_lead_after_the_cancelling() -> bool:
+            assert cancelled.wait(60)
+            return take_lead()
 
-        monkeypatch.setattr(orchestrator, "_catch_up", catch_up_after_the_cancelling)
+        monkeypatch.setattr(orchestrator, "_take_lead", take_lead_after_the_cancelling)
         with psycopg.connect(plant.database_url, autocommit=True) as connection:
             lost = orchestrator._connection
             assert lost is not None
@@ -145,7 +145,7 @@ def test_command_when_cancelled_while_the_database_connection_is_lost_then_nothi
             until(lambda: lost.closed, "the connection is lost")
             assert outbox.cancel(connection, "GL-001", message_id)
         assert schedule.knows(message_id)
-        away.set()
+        cancelled.set()
         until(lambda: not schedule.knows(message_id), "withdrawn")
         # what was accepted, and is not cancelled, goes on
         assert broadcaster.broadcast(plant.command(targets=["GL-003"])).answered == 1
@@ -176,11 +176,13 @@ def test_quorum_when_one_agent_answers_twice_then_another_is_still_waited_for(pl
 
 
 def test_target_when_the_rate_limit_holds_its_command_back_then_that_is_the_reason_and_no_miss(plant: Plant) -> None:
-    for agent_id in plant.targets:
-        plant.agent(agent_id)
     config = plant.config.model_copy(update={"rate_limit": 1})
     online = "SELECT count(*) FROM agents.registry WHERE status = 'online'"
     with Broadcaster(config, site=SITE, database_url=plant.database_url) as broadcaster:
+        assert broadcaster._orchestrator is not None
+        broadcaster._orchestrator.wait_connected()
+        for agent_id in plant.targets:
+            plant.agent(agent_id)
         until(lambda: plant.rows(online) == [(3,)], "all are there")
         # the third goes two seconds after the first at the earliest
         held_back = broadcaster.broadcast(plant.command(timeout_s=1.5)).results[-1]
