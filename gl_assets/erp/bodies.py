@@ -95,7 +95,7 @@ class Lander:
     def landing(self, day: date | None) -> Landing:
         """Return what is landed; without a day, changes of many days or master data."""
         feed = self.feed
-        return Landing(feed.system, feed.dataset, day, feed.declared, self.run_id, feed.settings.time_zone)
+        return Landing(feed.system, feed.dataset, day, feed.declared, self.run_id, feed.settings.day_of(feed.dataset))
 
 
 def shown(landed: LandedDay) -> Metadata:

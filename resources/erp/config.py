@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from resources.core.configuration.settings import Duration, Name, StrictModel, Unit
+from resources.erp.business_days import DayOf, business_day
 from resources.erp.declared import DatasetConfig, merged
 from resources.transport.auth.config import AuthConfig
 from resources.transport.connections.config import HttpConfig
@@ -110,6 +111,11 @@ class SystemConfig(StrictModel):
                 "an http:// token_url needs http.insecure_plain_http: true: the secret would travel readable"
             )
         return self
+
+    def day_of(self, dataset: str) -> DayOf:
+        """Return what tells the business day of a date of a dataset; a kind says how its dates are meant."""
+        del dataset
+        return partial(business_day, zone=ZoneInfo(self.time_zone))
 
     def table_of(self, dataset: str) -> str:
         """Return the standard table that a dataset fills; see `DatasetConfig.table`."""

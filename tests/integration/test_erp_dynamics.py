@@ -46,7 +46,7 @@ def dynamics(environment: DynamicsServer, monkeypatch: pytest.MonkeyPatch) -> Dy
 
 def land(url: str, config: DynamicsConfig, dataset: str, day: date | None = DAY) -> LandedDay:
     declared = config.datasets[dataset]
-    landing = Landing("d365", dataset, day, declared, "run", config.time_zone)
+    landing = Landing("d365", dataset, day, declared, "run", config.day_of(dataset))
     with DynamicsClient("d365", config) as client, psycopg.connect(url) as connection:
         if day is None:
             return land_snapshot(connection, landing, client.fetch(dataset, Whole()), now=NOW)

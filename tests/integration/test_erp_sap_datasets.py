@@ -49,7 +49,7 @@ def configured(sap: SapServer) -> SapConfig:
 
 def land(url: str, config: SapConfig, dataset: str, day: date | None = DAY) -> LandedDay:
     declared = config.datasets[dataset]
-    landing = Landing("sap", dataset, day, declared, "run", config.time_zone)
+    landing = Landing("sap", dataset, day, declared, "run", config.day_of(dataset))
     with SapClient("sap", config, clock=ManualClock(NOW)) as client, psycopg.connect(url) as connection:
         if day is None:
             return land_snapshot(connection, landing, client.fetch(dataset, Whole()), now=NOW)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
+from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from resources.core.configuration.settings import Name, StrictModel
+from resources.erp.business_days import DayOf, business_day
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig, FieldRule, PropertyPath
 
@@ -101,6 +105,11 @@ class DynamicsConfig(SystemConfig):
     def options_of(self, dataset: str) -> DynamicsOptions:
         """Return the options of a configured dataset."""
         return DynamicsOptions.model_validate(self.datasets[dataset].options)
+
+    def day_of(self, dataset: str) -> DayOf:
+        """Return what tells the business day: a date is that of UTC, whatever the zone; an instant's is the zone's."""
+        is_instant = self.options_of(dataset).business_date == "instant"
+        return partial(business_day, zone=ZoneInfo(self.time_zone) if is_instant else UTC)
 
     def _numbered(self, dataset: str, field: str, rule: FieldRule) -> FieldRule:
         """Return a rule whose segment `ledger.<dimension>` or `default.<dimension>` is a number by the formats."""

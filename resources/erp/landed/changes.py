@@ -10,12 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
 
-from resources.erp.business_days import business_day
 from resources.erp.connector import Changed
 from resources.erp.cursors import advance, touch
 from resources.erp.declared import split_path
@@ -111,10 +109,9 @@ def _stage(landing: Landing, pages: Iterable[RecordPage], staged: Staged) -> int
 
 def _date(connection: psycopg.Connection[Any], landing: Landing, path: str) -> int:
     """Give each staged record its business day; reject those without one, and return how many they are."""
-    zone = ZoneInfo(landing.time_zone)
     value = sql.SQL("raw #>> {}::text[]").format(sql.Literal(list(split_path(path))))
     named = [row[0] for row in connection.execute(sql.SQL("SELECT DISTINCT {} FROM staged").format(value))]
-    days = {text: day for text in named if (day := business_day(text, zone)) is not None}
+    days = {text: day for text in named if (day := landing.day_of(text)) is not None}
     connection.execute(
         sql.SQL(
             "UPDATE staged SET day = named.day FROM unnest(%s::text[], %s::date[]) AS named (text, day)"

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from resources.core.errors import DataError, ProtocolError
+from resources.erp.business_days import DayOf, utc_day
 from resources.erp.cursors import touch
 from resources.erp.declared import DatasetConfig
 from resources.erp.landed.rows import RecordReader, Row
@@ -35,8 +36,8 @@ class Landing:
     day: date | None
     declared: DatasetConfig
     run_id: str
-    time_zone: str = "UTC"
-    """Zone of the system's business days."""
+    day_of: DayOf = utc_day
+    """What tells the business day of a record that changed, by its `business_date`."""
 
     def __str__(self) -> str:
         """Name what is landed for a message."""

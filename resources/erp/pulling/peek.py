@@ -8,12 +8,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psycopg
 
 from resources.core.errors import DataError
-from resources.erp.business_days import business_day
 from resources.erp.config import SystemConfig
 from resources.erp.connector import Changed, ErpClient, KnowsServerTime
 from resources.erp.cursors import advance, cursor_of, next_changes
@@ -122,8 +120,8 @@ class ChangeWatch:
             path = self.settings.datasets[self.dataset].business_date
             if path is None:
                 return {None} if new else set()
-            member, zone = Member(path), ZoneInfo(self.settings.time_zone)
-            dated = [(business_day(_readable(member, row[1]), zone), row) for row in new]
+            member, day_of = Member(path), self.settings.day_of(self.dataset)
+            dated = [(day_of(_readable(member, row[1])), row) for row in new]
             undated = [row for day, row in dated if day is None]
             found: set[date | None] = {day for day, _ in dated if day is not None and day in self.days}
             if undated and self._is_to_reject(connection, reader, undated):

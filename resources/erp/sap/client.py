@@ -180,10 +180,7 @@ class SapClient(Closing):
         path = asked.declared.business_date
         if not isinstance(part, Day) or path is None:
             return None
-        is_instant = asked.options.business_date_as == "instant"
-        return DayCheck(
-            written(path).replace("/", "."), part.day, ZoneInfo(self._config.time_zone), is_instant=is_instant
-        )
+        return DayCheck(written(path).replace("/", "."), part.day, self._config.day_of(asked.dataset))
 
     def _read(self, reader: RecordReader, check: DayCheck | None, page: Page, entities: list[bytes]) -> list[bytes]:
         """Return the records of a page; one of another day is refused: its records do not belong here."""

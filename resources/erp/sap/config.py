@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, model_validator
 
 from resources.core.errors import ConfigError
+from resources.erp.business_days import DayOf, business_day
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig
 from resources.erp.sap.options import SapOptions, options_of
@@ -52,6 +55,12 @@ class SapConfig(SystemConfig):
     def options_of(self, dataset: str) -> SapOptions:
         """Return the options of a configured dataset."""
         return options_of(self.datasets[dataset])
+
+    def day_of(self, dataset: str) -> DayOf:
+        """Return what tells the business day: a date is the one that is written; an instant's is the zone's."""
+        if self.options_of(dataset).business_date_as == "date":
+            return partial(business_day, zone=None)
+        return partial(business_day, zone=ZoneInfo(self.time_zone), is_instant=True)
 
     def service_of(self, dataset: str) -> str:
         """Return the root path of a dataset's service.

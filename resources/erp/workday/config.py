@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from resources.core.configuration.settings import Duration, Secret, StrictModel
+from resources.erp.business_days import DayOf, business_day
 from resources.erp.config import SystemConfig
 from resources.erp.declared import DatasetConfig, merged
 from resources.erp.workday.options import Options, SoapOptions, options_of, protocol_of
@@ -100,6 +102,11 @@ class WorkdayConfig(SystemConfig):
             raise ValueError(f"{declared.resource!r} is not a Get_ operation: this connector only reads")
         if self.is_about_people(name, declared):
             _refuse_personal(declared, options)
+
+    def day_of(self, dataset: str) -> DayOf:
+        """Return what tells the business day: the date as it is written, in the tenant's zone as Workday takes it."""
+        del dataset
+        return partial(business_day, zone=None)
 
     @staticmethod
     def is_about_people(name: str, declared: DatasetConfig) -> bool:

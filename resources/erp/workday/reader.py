@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import Any
 
 import msgspec
 
 from resources.core.errors import DataError
+from resources.erp.business_days import business_day
 from resources.erp.connector import Day
 from resources.erp.declared import split_path
 from resources.erp.workday.codec import exploded, picker
@@ -76,7 +76,7 @@ class RecordReader:
 
     def _judge(self, value: Any) -> None:
         """Refuse a record of another day: storing it would move it to where it does not belong."""
-        if not isinstance(value, str) or (day := _day(value)) is None or day == self._day:
+        if not isinstance(value, str) or (day := business_day(value, None)) is None or day == self._day:
             return
         raise DataError(
             f"records of {foreign_text(value, limit=40)}: what asks for the day is ignored; check the name of the "
@@ -85,11 +85,3 @@ class RecordReader:
 
 
 _MEMBERS: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _day(text: str) -> date | None:
-    """Return the day of a date, or of an instant as it is written, whose zone Workday takes to be the tenant's."""
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        return None

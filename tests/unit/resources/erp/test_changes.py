@@ -45,8 +45,8 @@ def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
         opened.rollback()
 
 
-def landing(day: date | None = None, declared: DatasetConfig = DECLARED, zone: str = "UTC") -> Landing:
-    return Landing("s", "orders", day, declared, "run", zone)
+def landing(day: date | None = None, declared: DatasetConfig = DECLARED) -> Landing:
+    return Landing("s", "orders", day, declared, "run")
 
 
 def page(*records: dict[str, Any], count: int | None = None) -> list[RecordPage]:
@@ -211,6 +211,8 @@ def test_a_cursor_when_never_moved_is_none(connection: psycopg.Connection[Any]) 
         ("/Date(1794960000000)/", DAY),
         ("/Date(1794956400000+0000)/", DAY),
         (" 2026-11-18 ", DAY),
+        ("2026-11-18-08:00", DAY),
+        ("2026-11-18Z", DAY),
         ("18.11.2026", None),
         ("20261318", None),
         ("0000-00-00", None),

@@ -26,7 +26,7 @@ FIRST, DAY, LAST = date(2026, 11, 1), date(2026, 11, 18), date(2026, 11, 21)
 FUTURE, LONG_AGO = date(2026, 12, 1), date(1900, 1, 1)
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 ORDERS = {"service": "/s", "resource": "R", "key": "id", "business_date": "day", "changed": "at", "inherit": False}
-CONFIG = SapConfig.model_validate(settings(datasets={"orders": ORDERS}))
+CONFIG = SapConfig.model_validate(settings(datasets={"orders": ORDERS}, time_zone="Europe/Berlin"))
 LONG = 600.0
 
 
@@ -76,7 +76,7 @@ class Stored:
         return held.position if held else None
 
     def _landing(self, day: date | None) -> Landing:
-        return Landing("s", "orders", day, CONFIG.datasets["orders"], "run")
+        return Landing("s", "orders", day, CONFIG.datasets["orders"], "run", CONFIG.day_of("orders"))
 
 
 def page_of(records: Sequence[dict[str, Any]]) -> RecordPage:
@@ -97,6 +97,17 @@ def test_changes_when_they_are_on_days_that_count_are_asked_for_by_them(platform
     platform.pull(DAY, order("a", DAY, v=1), order("b", DAY))
     assert platform.look([order("a", DAY, v=2)], [order("b", DAY), order("c", LAST)]).days == (DAY, LAST)
     assert platform.position is None
+
+
+def test_a_change_when_its_date_has_a_time_is_landed_under_the_day_it_was_pulled_under(platform: Stored) -> None:
+    late = f"{DAY}T23:30:00Z"
+    platform.pull(DAY, order("a", late, v=1))
+    found = platform.look([order("a", late, v=2)])
+    assert found.days == (DAY,)
+    platform.land(found, order("a", late, v=2))
+    with platform.connect() as connection:
+        rows = connection.execute("SELECT partition_date FROM erp.landed_records WHERE deleted_at IS NULL").fetchall()
+    assert rows == [(DAY,)]
 
 
 def test_changes_when_none_concerns_what_is_stored_move_the_cursor_at_once(platform: Stored) -> None:

@@ -24,7 +24,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def landing(oracle: OracleServer, dataset: str, day: date | None) -> Landing:
-    return Landing("oracle", dataset, day, oracle.config().datasets[dataset], "run", "UTC")
+    return Landing("oracle", dataset, day, oracle.config().datasets[dataset], "run")
 
 
 def land(connection: psycopg.Connection[Any], oracle: OracleServer, dataset: str, day: date) -> LandedDay:

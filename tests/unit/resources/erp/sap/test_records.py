@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from resources.core.errors import DataError
+from resources.erp.business_days import business_day
 from resources.erp.declared import DatasetConfig
 from resources.erp.sap.asked import Asked
-from resources.erp.sap.days import DayCheck, day_of
+from resources.erp.sap.days import DayCheck
 from resources.erp.sap.options import options_of
 from resources.erp.sap.records import RecordReader, message_texts
 
@@ -147,12 +149,10 @@ def test_an_entity_when_it_is_none_is_told(entity: bytes) -> None:
     ],
 )
 def test_a_date_when_read_is_of_the_day_it_names(text: str, zone: ZoneInfo | None, day: date) -> None:
-    assert day_of(text, zone) == day
+    assert business_day(text, zone) == day
 
 
 def test_entities_of_another_day_when_among_a_page_are_found() -> None:
-    check = DayCheck("On", date(2026, 11, 20), BERLIN, is_instant=False)
+    check = DayCheck("On", date(2026, 11, 20), partial(business_day, zone=None))
     assert check.stranger([b'{"On": "2026-11-20"}', b'{"On": null}', b'{"On": "soon"}', b'{"On": "/Date(x)/"}']) is None
     assert check.stranger([b'{"On": "2026-11-20"}', b'{"On": "/Date(1795046400000)/"}']) == "2026-11-19"
-    with pytest.raises(DataError):
-        day_of("/Date(99999999999999999)/", None)
