@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -42,7 +42,7 @@ from sensors.triggers.erp_standing import (
     request_of,
     working,
 )
-from sensors.triggers.planning import Memory, Situation, plan
+from sensors.triggers.planning import Attempt, Memory, Situation, plan
 
 log = structlog.get_logger(__name__)
 
@@ -97,11 +97,11 @@ class ErpChanges:
         return [request for request in found if request is not None]
 
     def _request(self, feed: Feed, look: Future[Peek]) -> dg.RunRequest | None:
-        before = self.memory.polled.get(str(feed))
+        before = self.memory.polled.get(str(feed), Polled(0.0))
         try:
             peek = look.result()
         except (PlatformError, psycopg.Error) as error:
-            self.memory.polled[str(feed)] = Polled(time.time(), (before.failures if before else 0) + 1)
+            self.memory.polled[str(feed)] = replace(before, at=time.time(), failures=before.failures + 1)
             self.notes.append(f"{feed}: {str(error).strip()}")
             log.warning("erp_look_failed", feed=str(feed), error=str(error))
             return None
@@ -111,6 +111,7 @@ class ErpChanges:
             log.warning("erp_look_incomplete", feed=str(feed), records=peek.records, read=str(peek.read))
         if not peek.days:
             return None
+        self._count_ask(feed, peek, before)
         first, last = newest_range(peek.days)
         days = {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)} if first else {}
         log.info("erp_changes_seen", feed=str(feed), records=peek.records, days=len(peek.days), until=peek.read.until)
@@ -119,6 +120,14 @@ class ErpChanges:
             asset_selection=self._with_its_table(feed),
             tags={**days, **tags_of(peek.read)},
         )
+
+    def _count_ask(self, feed: Feed, peek: Peek, before: Polled) -> None:
+        """Remember the run that is asked for, and tell a person where those before it failed again and again."""
+        failed = before.runs_failed(peek.read.since + feed.settings.change_overlap)
+        until = peek.read.until.isoformat()
+        self.memory.polled[str(feed)] = Polled(time.time(), asked_until=until, asks=failed + 1)
+        if Attempt(0, failed, datetime.now(UTC)).alarming:
+            log.error("erp_changes_not_landed", feed=str(feed), attempts=failed, since=peek.read.since.isoformat())
 
     def _days(self, feed: Feed) -> Days:
         zone = feed.settings.time_zone

@@ -6,7 +6,7 @@ A slow system thus holds up neither the others nor the daemon. What a look found
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 
 import structlog
@@ -15,6 +15,7 @@ from gl_assets.erp.feeds import Feed
 from resources.erp.connector import ErpClient
 from resources.erp.kinds import connector
 from resources.erp.pulling.peek import ChangeWatch, Connect, Days, Peek
+from sensors.triggers.planning import LONGEST_PAUSE as LONGEST_PAUSE_OF_RUNS
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +31,27 @@ Look = Callable[[Feed, ErpClient], Peek]
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """When a feed was looked at last, and how often in a row that failed."""
+    """When a feed was looked at last, how often in a row that failed, and the run that was asked for by what it saw."""
 
     at: float
     failures: int = 0
+    asked_until: str = ""
+    """Up to where that run lands changes, an instant by the system's clock; empty where none was asked for."""
+    asks: int = 0
+    """How often in a row a run was asked for: each before the last one failed."""
 
     def next_at(self, every: timedelta) -> float:
-        """Return when it is looked at again; the pause doubles with each failure."""
-        pause = min(every * 2.0 ** min(self.failures, 10), max(every, LONGEST_PAUSE))
-        return self.at + pause.total_seconds()
+        """Return when it is looked at again; the pause doubles with each failure of a look or of a run."""
+        of_looks = min(every * 2.0 ** min(self.failures, 10), max(every, LONGEST_PAUSE))
+        of_runs = min(every * 2.0 ** min(max(self.asks - 1, 0), 10), max(every, LONGEST_PAUSE_OF_RUNS))
+        return self.at + max(of_looks, of_runs).total_seconds()
+
+    def runs_failed(self, position: datetime) -> int:
+        """Return how many runs in a row left the cursor, which stands at `position`, before the end of their changes.
+
+        No run works on the feed while it is looked at: one that has not moved the cursor has failed.
+        """
+        return self.asks if self.asked_until and position < datetime.fromisoformat(self.asked_until) else 0
 
 
 def due_feeds(feeds: list[Feed], memory: Mapping[str, Polled], now: float) -> list[Feed]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from gl_assets.erp.changes import SINCE_TAG, UNTIL_TAG
 from gl_assets.erp.schedules import RANGE_END, RANGE_START
@@ -20,7 +20,7 @@ from resources.demo_plant.erp.sap.login import SapLogin
 from resources.transport.trust.certificates import CertificateAuthority
 from resources.wiring import TimescaleResource
 from sensors.triggers.erp_changes import build_erp_changes_sensor
-from sensors.triggers.erp_polls import Looks, Polled
+from sensors.triggers.erp_polls import Looks
 from tests.integration.erp_platform import Platform
 from tests.unit.resources.erp.support import SECRET_VARIABLE, SapServer, sap_server
 
@@ -75,7 +75,13 @@ class Tick:
     def let_time_pass(self) -> None:
         """Let every look be due again."""
         held = json.loads(self.cursor or "{}")
-        self.cursor = json.dumps({**held, "polled": {name: asdict(Polled(0.0)) for name in held.get("polled", {})}})
+        polled = {name: {**row, "at": 0.0} for name, row in held.get("polled", {}).items()}
+        self.cursor = json.dumps({**held, "polled": polled})
+
+    def polled(self, name: str) -> dict[str, Any]:
+        """Return what is remembered of a feed."""
+        found: dict[str, Any] = json.loads(self.cursor or "{}")["polled"][name]
+        return found
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         repository = self.platform.defs.get_repository_def()
@@ -135,6 +141,31 @@ def test_a_change_when_seen_is_landed_and_standardised_by_one_run_that_moves_the
     tick.let_time_pass()
     answer = tick()
     assert isinstance(answer, str) or not of(answer, ORDERS)
+
+
+def test_a_run_when_it_keeps_failing_is_asked_for_less_often_and_a_person_is_told(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    assert platform.pull(YESTERDAY, only=ONLY).success
+    change_an_order(sap, 777)
+    for asks in (1, 2):
+        (request,) = of(tick(), ORDERS)
+        assert tick.polled("sap/production_schedule")["asks"] == asks
+        sap.control.misbehave("miscount", times=1)
+        assert not tick.run(request).success
+        tick.let_time_pass()
+    held = json.loads(tick.cursor or "{}")
+    held["polled"]["sap/production_schedule"]["asks"] = 7
+    tick.cursor = json.dumps(held)
+    with capture_logs() as logs:
+        (request,) = of(tick(), ORDERS)
+    assert [(row["feed"], row["attempts"]) for row in logs if row["event"] == "erp_changes_not_landed"] == [
+        ("sap/production_schedule", 7)
+    ]
+    assert tick.run(request).success
+    tick.let_time_pass()
+    tick()
+    assert tick.polled("sap/production_schedule")["asks"] == 0
 
 
 def test_changes_when_of_distant_days_are_landed_at_once_and_the_other_day_is_asked_for_after(

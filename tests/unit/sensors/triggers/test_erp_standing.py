@@ -43,6 +43,20 @@ def test_a_look_when_it_failed_is_repeated_after_a_pause_that_doubles_up_to_an_h
     assert Polled(1000.0, failures).next_at(timedelta(seconds=60)) == 1000 + pause_s
 
 
+@pytest.mark.parametrize(("asks", "pause_s"), [(0, 60), (1, 60), (2, 120), (4, 480), (20, 600)])
+def test_a_feed_when_runs_that_were_asked_for_failed_is_looked_at_later_each_time(asks: int, pause_s: int) -> None:
+    found = Polled(1000.0, asked_until=NOW.isoformat(), asks=asks)
+    assert found.next_at(timedelta(seconds=60)) == 1000 + pause_s
+    assert found.next_at(timedelta(hours=1)) == 1000 + 3600
+
+
+def test_runs_when_the_cursor_did_not_reach_the_end_of_their_changes_have_failed() -> None:
+    asked = Polled(1000.0, asked_until=NOW.isoformat(), asks=3)
+    assert asked.runs_failed(NOW - timedelta(seconds=1)) == 3
+    assert asked.runs_failed(NOW) == 0
+    assert Polled(1000.0).runs_failed(NOW) == 0
+
+
 def test_a_look_when_longer_than_a_tick_is_collected_by_a_later_one() -> None:
     (feed,) = polled(materials={"poll_every": "60s"})
     go_on, begun = threading.Event(), []
