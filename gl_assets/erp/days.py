@@ -13,6 +13,7 @@ from gl_assets.erp.feeds import feeds, feeds_of
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import AuthError, ConfigError, DataError, SourceError, ThrottledError, UnreachableError
 from resources.integrations import Integrations
+from resources.transport.connections.errors import NoAnswerError
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +70,8 @@ def work_through_days(
 ) -> RangeOutcome:
     """Call `one` for each day, oldest first; a day that fails is set aside and the rest go on.
 
-    What would meet all the others too (no answer, no permission, a wrong configuration) ends the work.
+    What would meet all the others too (no connection, no permission, a wrong configuration) ends the work. A day
+    that is not answered may be too heavy for the system: the work ends only where the next one is not answered, either.
 
     Args:
         keys: The days, as partition keys.
@@ -78,18 +80,23 @@ def work_through_days(
         told: Called after each day with its key and whether it failed.
     """
     outcome = RangeOutcome()
-    remaining = sorted(keys)
+    remaining, unanswered = sorted(keys), False
     while remaining:
         key = remaining.pop(0)
+        before, unanswered = unanswered, False
         try:
             if date.fromisoformat(key) > last:
                 raise DataError(f"business day {key} has not ended: only whole days are stored, the last one is {last}")
             one(date.fromisoformat(key))
         except (UnreachableError, ThrottledError, AuthError, ConfigError) as error:
             outcome.failed[key] = str(error)
-            outcome.failed.update(dict.fromkeys(remaining, "not tried: the fault of the day before it meets all days"))
-            log.error("erp_days_given_up", day=key, untried=len(remaining), error=str(error))
-            break
+            unanswered = isinstance(error, NoAnswerError)
+            if before or not unanswered:
+                untried = dict.fromkeys(remaining, "not tried: the fault of the day before it meets all days")
+                outcome.failed.update(untried)
+                log.error("erp_days_given_up", day=key, untried=len(remaining), error=str(error))
+                break
+            log.error("erp_day_set_aside", day=key, error=str(error))
         except (SourceError, DataError) as error:
             outcome.failed[key] = str(error)
             log.error("erp_day_set_aside", day=key, error=str(error))

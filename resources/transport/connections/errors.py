@@ -18,6 +18,10 @@ from resources.transport.turns.retry_after import retry_after_s
 Raised = TypeVar("Raised", bound=BaseException)
 
 
+class NoAnswerError(UnreachableError):
+    """Connected, but no whole answer came: what was asked for may be too heavy, where other requests are answered."""
+
+
 class SlowAnswerError(httpx.ReadTimeout):
     """An answer that goes on coming, and does not come to its end."""
 
@@ -38,7 +42,7 @@ _TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str], ...] = (
 
 
 _ADVICE: tuple[tuple[Container[int], type[SourceError], str], ...] = (
-    ((502, 504), UnreachableError, "the system behind the gateway does not answer"),
+    ((502, 504), NoAnswerError, "the system behind the gateway does not answer"),
     (
         (401,),
         AuthError,
@@ -64,7 +68,8 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
     """Return the platform's error for a request that got no whole answer; `asking` says what was tried, on what."""
     meaning = next((meaning for kind, meaning in _TIMEOUTS if isinstance(error, kind)), None)
     if meaning is not None:
-        return UnreachableError(f"{asking}: {meaning}", source=source)
+        late = NoAnswerError if isinstance(error, httpx.ReadTimeout) else UnreachableError
+        return late(f"{asking}: {meaning}", source=source)
     certificate = _cause(error, ssl.SSLCertVerificationError)
     if certificate is not None:
         return AuthError(f"{asking}: {_not_trusted(certificate)}", source=source)
@@ -84,7 +89,8 @@ def connection_error(error: httpx.TransportError, *, source: str, asking: str) -
         said = f"cannot connect ({said}); check host, port, DNS and firewall"
     else:
         said = f"the connection broke ({said})"
-    return UnreachableError(f"{asking}: {said}", source=source)
+    kind = UnreachableError if isinstance(error, httpx.ConnectError) else NoAnswerError
+    return kind(f"{asking}: {said}", source=source)
 
 
 def _proxy_error(error: httpx.ProxyError, *, source: str, asking: str) -> SourceError:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 
 from gl_assets.erp.assets import build_erp_assets
@@ -16,10 +17,11 @@ from gl_assets.erp.days import business_days, last_open_day, standard_zone, sync
 from gl_assets.erp.jobs import build_erp_jobs
 from gl_assets.erp.progress import Progress
 from gl_assets.erp.schedules import RANGE_END, RANGE_START, build_erp_schedules
-from resources.core.errors import AuthError, ConfigError, DataError, ThrottledError
+from resources.core.errors import AuthError, ConfigError, DataError, ThrottledError, UnreachableError
 from resources.erp.connector import Changed
 from resources.erp.resources import ErpResource, build_erp_resources, resource_key
 from resources.integrations import Integrations
+from resources.transport.connections.errors import status_error
 from tests.unit.resources.erp.support import integrations
 from tests.unit.resources.transport.test_parts import settings
 
@@ -136,7 +138,7 @@ def test_the_days_of_a_sync_when_reckoned_end_yesterday(
     assert found == (days and tuple(date.fromisoformat(day) for day in days))
 
 
-@pytest.mark.parametrize("error", [AuthError("no"), ThrottledError("no")])
+@pytest.mark.parametrize("error", [AuthError("no"), ThrottledError("no"), UnreachableError("no")])
 def test_days_when_one_meets_a_fault_of_all_are_given_up(error: Exception) -> None:
     tried: list[date] = []
 
@@ -148,6 +150,27 @@ def test_days_when_one_meets_a_fault_of_all_are_given_up(error: Exception) -> No
     assert tried == [date(2026, 11, 1)]
     assert list(outcome.failed) == ["2026-11-01", "2026-11-02", "2026-11-03"]
     assert "not tried" in outcome.failed["2026-11-03"]
+
+
+@pytest.mark.parametrize(
+    ("heavy", "tried"), [({2}, [1, 2, 3, 4, 5]), ({1, 3, 5}, [1, 2, 3, 4, 5]), ({2, 3}, [1, 2, 3])], ids=str
+)
+def test_days_when_one_is_not_answered_go_on_until_the_next_one_is_not_either(
+    heavy: set[int], tried: list[int]
+) -> None:
+    found: list[int] = []
+
+    def one(day: date) -> None:
+        found.append(day.day)
+        if day.day in heavy:
+            answer = httpx.Response(504)
+            raise status_error(answer, b"", source="sap", asking="sap: GET x", now=datetime.now(UTC))
+
+    keys = [f"2026-11-0{number}" for number in range(1, 6)]
+    outcome = work_through_days(keys, date(2026, 11, 5), one)
+    assert found == tried
+    assert outcome.done == [f"2026-11-0{number}" for number in tried if number not in heavy]
+    assert len(outcome.done) + len(outcome.failed) == 5
 
 
 def test_days_when_one_is_bad_leave_it_aside() -> None:

@@ -22,7 +22,7 @@ from resources.core.clock import ManualClock
 from resources.core.errors import AuthError, ConfigError, DataError, ProtocolError, UnreachableError
 from resources.erp.sap.config import SapConfig
 from resources.transport.connections.config import HttpConfig
-from resources.transport.connections.errors import connection_error
+from resources.transport.connections.errors import NoAnswerError, SlowAnswerError, connection_error
 from resources.transport.http.call_stats import CallStats, read_stats, stats_path
 from resources.transport.http.client import HttpClient
 from resources.transport.origins import same_origin
@@ -168,7 +168,10 @@ def test_a_servers_words_when_cut_off_say_so() -> None:
         (httpx.WriteTimeout(""), UnreachableError, "could not be sent in time"),
         (httpx.PoolTimeout(""), UnreachableError, "no free connection"),
         (httpx.UnsupportedProtocol(""), ProtocolError, "not an http"),
-        (httpx.ReadError(""), UnreachableError, "the connection broke (ReadError)"),
+        (httpx.ReadTimeout(""), NoAnswerError, "no answer in time"),
+        (SlowAnswerError(""), NoAnswerError, "was not whole in time"),
+        (httpx.ConnectError(""), UnreachableError, "cannot connect"),
+        (httpx.ReadError(""), NoAnswerError, "the connection broke (ReadError)"),
     ],
 )
 def test_a_transport_error_when_met_is_told_apart(error: Any, kind: type[Exception], words: str) -> None:
