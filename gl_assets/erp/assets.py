@@ -15,6 +15,7 @@ from gl_assets.erp.changes import asked_for, land_changes
 from gl_assets.erp.columns import LANDED_COLUMNS, column_schema
 from gl_assets.erp.days import business_days, last_open_day, standard_zone, work_through_days
 from gl_assets.erp.feeds import GROUP, Feed, feeds, feeds_of, standard_key, tables_fed
+from gl_assets.erp.judging.pull_checks import bulk_blocks
 from gl_assets.erp.progress import Progress
 from gl_assets.erp.tables import FactTable, MasterTable
 from gl_assets.erp.writing import StandardWriter
@@ -54,7 +55,8 @@ def _landed_facts(config: Integrations, feed: Feed) -> dg.AssetsDefinition:
     def landed(context: dg.AssetExecutionContext) -> None:
         """Replace each day of the run's range by what the system says of it now, or land what changed."""
         with context.resources.timescale.connection() as connection, told_in_words():
-            lander = Lander(connection, getattr(context.resources, resource_key(feed.system)), feed, context.run.run_id)
+            system, limited = resource_key(feed.system), bulk_blocks(feed.key.to_user_string(), config.quality.gates)
+            lander = Lander(connection, getattr(context.resources, system), feed, context.run.run_id, limited)
             changed = asked_for(context.run.tags)
             if changed is not None:
                 land_changes(context, lander, config, changed)

@@ -10,8 +10,11 @@ import dagster as dg
 import psycopg
 
 from gl_assets.erp.feeds import Feed
+from gl_assets.erp.judging.model import REVISION
+from gl_assets.erp.judging.pull_checks import BULK, vanish_in_bulk
 from gl_assets.partition_range import RangeOutcome
 from resources.core.errors import UnreachableError
+from resources.databases.timescale.quality.gate_results import GateResult, record_results
 from resources.erp.connector import Changed, Day, Part, Whole
 from resources.erp.landed.changes import LandedChanges, land_changes
 from resources.erp.landed.landing import LandedDay, Landing, land_day, land_snapshot
@@ -41,6 +44,8 @@ class Lander:
     system: ErpSystem
     feed: Feed
     run_id: str
+    holds_bulk: bool = True
+    """Whether a day that loses most of its records at once is held back by a red gate."""
     found: dict[str, Metadata] = field(default_factory=dict)
 
     def land_day(self, day: date) -> None:
@@ -51,7 +56,19 @@ class Lander:
         """
         with closing(self._pages(Day(day))) as pages, one_transaction(self.connection):
             landed = land_day(self.connection, self.landing(day), pages, now=datetime.now(UTC))
+            if self.holds_bulk and vanish_in_bulk(landed.vanished, landed.rows):
+                self._hold(day, landed)
         self.found[day.isoformat()] = shown(landed)
+
+    def _hold(self, day: date, landed: LandedDay) -> None:
+        """Record the gate as red with the day itself: no check follows where the run ends before it.
+
+        A run fails as a whole for one bad day, and is killed; what it has landed is standardised all the same.
+        """
+        figures = {"vanished": landed.vanished, "rows": landed.rows, "measured": float(landed.vanished), "limit": 0}
+        asset = self.feed.key.to_user_string()
+        red = GateResult(asset, day.isoformat(), REVISION, BULK, False, True, figures, self.run_id)
+        record_results(self.connection, [red])
 
     def land_snapshot(self) -> None:
         """Replace master data by what the system says now.

@@ -7,12 +7,9 @@ import dagster as dg
 import psycopg
 
 from gl_assets.checks.reports import DRAWN, markdown_table, measured_chart, severity_of
-from gl_assets.erp.judging.model import Check, Verdicts
+from gl_assets.erp.judging.model import REVISION, Check, Verdicts
 from gl_assets.erp.judging.scope import MOST_SHOWN, Scope, name_of
 from resources.databases.timescale.quality.gate_results import GateResult, measured_until, record_results
-
-REVISION = 1
-"""Business days have no revisions: a day that is brought in again is replaced as a whole."""
 
 
 def told(

@@ -10,7 +10,7 @@ import psycopg
 from gl_assets.erp.bodies import Lander, one_transaction
 from gl_assets.erp.days import first_day, sync_range, work_through_days
 from gl_assets.erp.feeds import Feed, feeds
-from gl_assets.erp.judging.pull_checks import BULK, PULL_CHECKS, vanish_in_bulk
+from gl_assets.erp.judging.pull_checks import BULK, bulk_blocks, vanish_in_bulk
 from gl_assets.partition_range import RangeOutcome, told_in_words
 from resources.core.errors import ProtocolError
 from resources.erp.connector import CanListKeys, Day
@@ -75,7 +75,8 @@ def _sweep_job(config: Integrations, system: str, of_system: list[Feed]) -> dg.J
         failed = RangeOutcome()
         with context.resources.timescale.connection() as connection, told_in_words():
             for feed in of_system:
-                lander = Lander(connection, getattr(context.resources, key), feed, context.run.run_id)
+                limited = bulk_blocks(feed.key.to_user_string(), config.quality.gates)
+                lander = Lander(connection, getattr(context.resources, key), feed, context.run.run_id, limited)
                 outcome = _sweep(context, config, lander)
                 failed.done += [f"{feed.dataset} {day}" for day in outcome.done]
                 failed.failed |= {f"{feed.dataset} {day}": why for day, why in outcome.failed.items()}
@@ -101,10 +102,8 @@ def _sweep(context: dg.OpExecutionContext, config: Integrations, lander: Lander)
     stored = _stored_days(lander.connection, feed, first_day(config, zone))
     days = days_to_sweep(stored, feed.declared.sweep, pulled_again[0], pulled_again[1])
 
-    limited = _is_limited(config, feed)
-
     def one(day: date) -> None:
-        swept = _swept(lander, day, now, limited=limited)
+        swept = _swept(lander, day, now)
         if swept.unknown:
             lander.land_day(day)
             metadata = lander.found[day.isoformat()]
@@ -118,13 +117,7 @@ def _sweep(context: dg.OpExecutionContext, config: Integrations, lander: Lander)
     return outcome
 
 
-def _is_limited(config: Integrations, feed: Feed) -> bool:
-    """Return whether records that vanish in bulk block: they do unless the configuration says otherwise."""
-    (check,) = (check for check in PULL_CHECKS if check.name == BULK)
-    return check.configured(feed.key.to_user_string(), config.quality.gates).blocking
-
-
-def _swept(lander: Lander, day: date, now: datetime, *, limited: bool) -> Swept:
+def _swept(lander: Lander, day: date, now: datetime) -> Swept:
     """Mark what a day lost, and return what was found.
 
     Raises:
@@ -133,7 +126,7 @@ def _swept(lander: Lander, day: date, now: datetime, *, limited: bool) -> Swept:
     with closing(_keys(lander, day)) as pages, one_transaction(lander.connection):
         landing = lander.landing(day)
         swept = sweep_day(lander.connection, landing, pages, now=now)
-        if limited and vanish_in_bulk(swept.vanished, swept.keys):
+        if lander.holds_bulk and vanish_in_bulk(swept.vanished, swept.keys):
             # a sweep has no gate that would hold the rows: what it marked is rolled back by this
             raise ProtocolError(
                 f"{landing}: the system no longer names {swept.vanished} stored records, and names {swept.keys}; "

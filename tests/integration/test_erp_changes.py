@@ -228,6 +228,26 @@ def test_a_day_when_a_red_gate_holds_it_is_not_standardised(platform: Platform, 
         assert not of(answer, STANDARD)
 
 
+def test_a_day_when_most_of_it_vanishes_in_a_run_that_fails_is_held_all_the_same(
+    platform: Platform, tick: Tick, sap: SapServer
+) -> None:
+    before, only = YESTERDAY - timedelta(days=1), ["erp/sap/planned_orders"]
+    keys = planned_orders(sap, 20, before)
+    assert platform.pull(before, YESTERDAY, only=[*only, "erp/production_schedule"]).success
+    for order in sap.books.planned_orders.day(before):
+        sap.books.planned_orders.vanish(sap.books.planned_orders.identity(order))
+    # the second day fails, and with it the step: no check follows
+    sap.control.misbehave("server_error", after=1)
+    assert not platform.pull(before, YESTERDAY, only=only).success
+    assert platform.rows(
+        'SELECT asset, partition, "check" FROM quality.gate_results WHERE NOT passed AND blocking'
+    ) == [("erp/sap/planned_orders", str(before), "records_do_not_vanish_in_bulk")]
+    answer = tick()
+    assert isinstance(answer, str) or not of(answer, STANDARD)
+    planned = "SELECT source_key FROM erp.production_schedule WHERE source_key LIKE 'planned/%%' AND business_date = %s"
+    assert sorted(row[0] for row in platform.rows(planned, before)) == keys
+
+
 def planned_orders(sap: SapServer, count: int, day: date) -> list[str]:
     """Enter planned orders of a day, and return the keys of all its rows."""
     book = sap.books.planned_orders

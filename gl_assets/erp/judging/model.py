@@ -12,6 +12,9 @@ from typing import Any
 
 from resources.core.configuration.gates import LIMITS, Effect, GateSetting, Kind, setting_of
 
+REVISION = 1
+"""Business days have no revisions: a day that is brought in again is replaced as a whole."""
+
 Settings = Mapping[str, Mapping[str, GateSetting]]
 """What the configuration says of gates: table -> gate -> setting."""
 Rows = Sequence[Mapping[str, Any]]

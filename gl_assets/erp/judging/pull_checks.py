@@ -1,6 +1,6 @@
 """What the checks of a pull say: a business day of landed records, or a snapshot of master data. No Dagster."""
 
-from gl_assets.erp.judging.model import Check, Verdict
+from gl_assets.erp.judging.model import Check, Settings, Verdict
 from resources.erp.auditing.audit import PullAudit
 
 BULK_SHARE = 0.5
@@ -64,3 +64,9 @@ PULL_CHECKS = (
     Check("every_record_has_its_key", "No record came without the properties that identify it.", keyed),
 )
 """What is checked of every pull."""
+
+
+def bulk_blocks(asset: str, settings: Settings) -> bool:
+    """Return whether records that vanish in bulk hold back: they do unless the configuration says otherwise."""
+    (check,) = (check for check in PULL_CHECKS if check.name == BULK)
+    return check.configured(asset, settings).blocking
