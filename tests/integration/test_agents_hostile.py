@@ -289,7 +289,8 @@ def test_message_when_its_timestamp_is_at_the_edge_of_the_calendar_then_refused_
     command = orchestrator_says(SystemClock())
     response = Formatter("GL-003", SystemClock()).response(command, "ok")
     wired = SenderWire(SITE, plant.config, plant.broker, plant.keys / "ALARM-1.jwk", answerers=("GL-003",))
-    collector = AlarmSender(wired, SenderCallbacks(lambda _id: None, lambda _answer, _ack: None), SystemClock())
+    heard = SenderCallbacks(lambda _id, _target, _all: None, lambda _id, _target: None, lambda _answer, _ack: None)
+    collector = AlarmSender(wired, heard, SystemClock())
     collector.start()
     with plant.broadcaster() as broadcaster:
         orchestrator = broadcaster._orchestrator
