@@ -135,10 +135,10 @@ def _judge_drift(connection: psycopg.Connection, feed: Feed, days: Days) -> Verd
 def _taken_over(connection: psycopg.Connection, feed: Feed, parts: Sequence[date | None]) -> Verdicts:
     """Return that the parts pass which a frozen contract holds, where all that their records have is known by now."""
     names, verdicts = (feed.system, feed.dataset), Verdicts()
-    known = known_properties(connection, *names)
-    for gate in list_results(connection, red_only=True, asset=feed.key.to_user_string(), limit=_ALL):
-        if gate.check != DRIFT or not gate.blocking:
-            continue
+    red = list_results(connection, red_only=True, asset=feed.key.to_user_string(), limit=_ALL)
+    frozen = [gate for gate in red if gate.check == DRIFT and gate.blocking]
+    known = known_properties(connection, *names) if frozen else {}
+    for gate in frozen:
         day = part_named(gate.partition)
         records, found = found_properties(connection, *names, None if day is None else [day])
         if day in parts or not drift(known, found, records, feed.declared.properties):
