@@ -128,15 +128,22 @@ class BenchServer:
 @contextmanager
 def serving(pages: int) -> Iterator[BenchServer]:
     """Yield a server in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.erp.server", str(pages)]
+    with announced("http", "benchmarks.erp.server", str(pages)) as base:
+        yield BenchServer(base, pages)
+
+
+@contextmanager
+def announced(scheme: str, module: str, *arguments: str) -> Iterator[str]:
+    """Yield the address, of this scheme, that a module says in its first line; it runs in a process of its own."""
+    command = [sys.executable, "-m", module, *arguments]
     folder = Path(__file__).resolve().parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
-            if not said.startswith("http"):
-                raise RuntimeError("the server of pages did not come up")
-            yield BenchServer(said.strip(), pages)
+            if not said.startswith(scheme):
+                raise RuntimeError(f"{module} did not come up")
+            yield said.strip()
         finally:
             process.terminate()
 

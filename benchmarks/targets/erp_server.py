@@ -8,10 +8,8 @@ which. `python -m benchmarks.targets.erp_server FOLDER` serves until it is ended
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from benchmarks.erp.server import announced
 from resources.demo_plant.erp.dynamics.book import GENERAL_JOURNAL, DynamicsBook
 from resources.demo_plant.erp.dynamics.demo import SECRET, demo_settings
 from resources.demo_plant.erp.dynamics.entra import EntraApp
@@ -128,20 +127,9 @@ def configuration(base: str, folder: Path, **http: Any) -> DynamicsConfig:
     return DynamicsConfig.model_validate(settings)
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Yield the address of the service in a process of its own; its certificates lie in `folder`."""
-    command = [sys.executable, "-m", "benchmarks.targets.erp_server", str(folder)]
-    place = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            if not said.startswith("https"):
-                raise RuntimeError("the ERP service did not come up")
-            yield said.strip()
-        finally:
-            process.terminate()
+def serving(folder: Path) -> AbstractContextManager[str]:
+    """Return the address of the service in a process of its own; its certificates lie in `folder`."""
+    return announced("https", "benchmarks.targets.erp_server", str(folder))
 
 
 def _serve(folder: Path) -> None:
